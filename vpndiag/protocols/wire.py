@@ -1,0 +1,79 @@
+"""Bounded reading of network byte order fields.
+
+Every codec pulls through :class:`Reader`, so that a short, overlong or hostile message ends in one
+:class:`~vpndiag.protocols.errors.DecodeError` and never in an IndexError or struct.error.
+"""
+
+from __future__ import annotations
+
+from vpndiag.protocols.errors import DecodeError
+
+
+class Reader:
+    """A cursor over ``data``. All numbers are unsigned, in network byte order."""
+
+    __slots__ = ("_data", "_end", "_pos", "base")
+
+    def __init__(self, data: bytes, base: int = 0) -> None:
+        self._data = data
+        self._pos = 0
+        self._end = len(data)
+        self.base = base
+        """Offset of ``data`` in the whole message, for error positions."""
+
+    def __len__(self) -> int:
+        """Bytes not read yet."""
+        return self._end - self._pos
+
+    @property
+    def offset(self) -> int:
+        """Position in the whole message."""
+        return self.base + self._pos
+
+    def take(self, count: int, what: str) -> bytes:
+        """The next ``count`` bytes.
+
+        :raises DecodeError: fewer are left, or ``count`` is negative.
+        """
+        if count < 0 or self._pos + count > self._end:
+            raise DecodeError(f"{what}: {count} bytes wanted, {len(self)} left", self.offset)
+        start = self._pos
+        self._pos += count
+        return self._data[start : self._pos]
+
+    def peek(self, count: int) -> bytes:
+        """Up to ``count`` bytes without moving."""
+        return self._data[self._pos : min(self._pos + count, self._end)]
+
+    def u8(self, what: str) -> int:
+        return self.take(1, what)[0]
+
+    def u16(self, what: str) -> int:
+        return int.from_bytes(self.take(2, what), "big")
+
+    def u32(self, what: str) -> int:
+        return int.from_bytes(self.take(4, what), "big")
+
+    def u64(self, what: str) -> int:
+        return int.from_bytes(self.take(8, what), "big")
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        start = self._pos
+        self._pos = self._end
+        return self._data[start:]
+
+    def sub(self, count: int, what: str) -> Reader:
+        """A reader over the next ``count`` bytes, with positions in the same message."""
+        start = self.offset
+        return Reader(self.take(count, what), start)
+
+
+def u16(value: int) -> bytes:
+    """Two bytes, network byte order."""
+    return value.to_bytes(2, "big")
+
+
+def u32(value: int) -> bytes:
+    """Four bytes, network byte order."""
+    return value.to_bytes(4, "big")
