@@ -1,0 +1,67 @@
+"""What was seen, typed, in time order: the only thing that live probes and captures hand on.
+
+An observation is a fact about the material, never a judgement. The same packet gives the same
+observation whether it passed through our own sockets or was read from a capture, so the same rules
+can judge both. Times ``t`` are seconds since the start of the run or the capture; ``frames`` are the
+numbers of the packets that show it (in a live run: counted over all packets sent and received, and
+so equal to the frame numbers of the capture that the run writes).
+
+``direction`` is seen from the client: ``out`` goes to the gateway, ``in`` comes from it.
+"""
+
+from vpndiag.observations.base import Direction, Observation
+from vpndiag.observations.esp import EspFlow, IpsecSa
+from vpndiag.observations.ike import (
+    CertificateSeen,
+    IkeEstablished,
+    IkeMessage,
+    IkeNotify,
+    Lifetime,
+)
+from vpndiag.observations.l2tp import L2tpMessage
+from vpndiag.observations.network import IcmpError, LocalEnd, NameAnswer, SendError
+from vpndiag.observations.other import OtherTraffic
+from vpndiag.observations.ppp import PppMessage, ServerProof
+from vpndiag.observations.session import Ended, Scope
+
+ALL = (
+    CertificateSeen,
+    Ended,
+    EspFlow,
+    IcmpError,
+    IkeEstablished,
+    IkeMessage,
+    IpsecSa,
+    L2tpMessage,
+    LocalEnd,
+    NameAnswer,
+    OtherTraffic,
+    PppMessage,
+    Scope,
+    SendError,
+    ServerProof,
+)
+"""Every kind of observation; the report's schema is made from this tuple."""
+
+__all__ = [
+    "ALL",
+    "CertificateSeen",
+    "Direction",
+    "Ended",
+    "EspFlow",
+    "IcmpError",
+    "IkeEstablished",
+    "IkeMessage",
+    "IkeNotify",
+    "IpsecSa",
+    "L2tpMessage",
+    "Lifetime",
+    "LocalEnd",
+    "NameAnswer",
+    "Observation",
+    "OtherTraffic",
+    "PppMessage",
+    "Scope",
+    "SendError",
+    "ServerProof",
+]

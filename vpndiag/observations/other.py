@@ -1,0 +1,18 @@
+"""Traffic that is not L2TP/IPsec, recognised for what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vpndiag.observations.base import Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherTraffic(Observation):
+    """Packets of another VPN or none: ``IKEv2``, ``PPTP``, ``L2TPv3``, ``WireGuard``, ``OpenVPN``,
+    ``PPPoE``, ``AH``, ``GRE``."""
+
+    kind: Literal["other-traffic"] = "other-traffic"
+    what: str
+    packets: int

@@ -1,0 +1,34 @@
+"""What was asked of a run, and how the material ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vpndiag.observations.base import Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope(Observation):
+    """What this run was asked to do. Captures have none."""
+
+    kind: Literal["scope"] = "scope"
+    credentials: bool
+    """A pre-shared key or certificate was given."""
+    user: bool
+    """A user name and password were given."""
+    plain_l2tp: bool = False
+    certificate: bool = False
+    """Authenticate with a certificate rather than a pre-shared key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Observation):
+    """The end of the material."""
+
+    kind: Literal["ended"] = "ended"
+    why: Literal["done", "stopped", "interrupted", "capture-end"]
+    """``done``: the run reached what was asked; ``stopped``: it found no way on; ``interrupted``:
+    by the user; ``capture-end``: the capture shows no more."""
+    one_sided: bool = False
+    """A capture that shows only one direction."""
