@@ -1,0 +1,1 @@
+"""IKEv1: messages, payloads, proposals, key derivation and exchanges; recognition of IKEv2."""

@@ -1,0 +1,142 @@
+"""NAT traversal in IKE: which dialect, what the NAT-D payloads say (RFC 3947, drafts 00 to 03)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ike.payloads import NatDPayload
+
+Address = tuple[str, int]
+"""IP address as text and UDP port."""
+
+VID_RFC3947 = bytes.fromhex("4a131c81070358455c5728f20e95452f")
+VID_DRAFT_03 = bytes.fromhex("7d9419a65310ca6f2c179d9215529d56")
+VID_DRAFT_02 = bytes.fromhex("cd60464335df21f87cfdb2fc68b6a448")
+VID_DRAFT_02_NEWLINE = bytes.fromhex("90cb80913ebb696e086381b5ec427b1f")
+VID_DRAFT_00 = bytes.fromhex("4485152d18b6bbcd0be8a8469579ddcc")
+
+
+@dataclass(frozen=True, slots=True)
+class NatDialect:
+    """One published version of NAT traversal.
+
+    ``draft`` selects the private payload numbers 130/131 and encapsulation modes 61443/61444.
+    ``floats`` tells whether IKE moves to UDP 4500; draft 00 stays on port 500.
+    """
+
+    name: str
+    vendor_id: bytes
+    draft: bool
+    floats: bool = True
+
+    @property
+    def transport_mode(self) -> EncapsulationMode:
+        """UDP-Encapsulated-Transport in this dialect's number."""
+        if self.draft:
+            return EncapsulationMode.UDP_TRANSPORT_DRAFT
+        return EncapsulationMode.UDP_TRANSPORT
+
+
+DIALECTS = (
+    NatDialect("RFC 3947", VID_RFC3947, draft=False),
+    NatDialect("draft-ietf-ipsec-nat-t-ike-03", VID_DRAFT_03, draft=True),
+    NatDialect("draft-ietf-ipsec-nat-t-ike-02\\n", VID_DRAFT_02_NEWLINE, draft=True),
+    NatDialect("draft-ietf-ipsec-nat-t-ike-02", VID_DRAFT_02, draft=True),
+    NatDialect("draft-ietf-ipsec-nat-t-ike-00", VID_DRAFT_00, draft=True, floats=False),
+)
+"""Best first."""
+
+
+def choose_dialect(ours: Iterable[bytes], theirs: Iterable[bytes]) -> NatDialect | None:
+    """The best dialect whose vendor id both sides sent."""
+    common = set(ours) & set(theirs)
+    return next((dialect for dialect in DIALECTS if dialect.vendor_id in common), None)
+
+
+@dataclass(frozen=True, slots=True)
+class NatState:
+    """What NAT-D told. ``forced``: our own source hash was falsified to provoke encapsulation."""
+
+    dialect: NatDialect
+    local_behind_nat: bool
+    remote_behind_nat: bool
+    forced: bool = False
+
+    @property
+    def encapsulate(self) -> bool:
+        """Whether ESP goes into UDP and, with a dialect that floats, IKE to port 4500."""
+        return self.local_behind_nat or self.remote_behind_nat or self.forced
+
+
+def pack_address(address: Address) -> bytes:
+    """Address and port as NAT-D hashes them.
+
+    :raises LocalProtocolError: not an IP address.
+    """
+    host, port = address
+    try:
+        # A scope id ("fe80::1%eth0") is local knowledge and not part of the address.
+        packed = ipaddress.ip_address(host.partition("%")[0]).packed
+    except ValueError as error:
+        raise LocalProtocolError(f"not an IP address: {host}") from error
+    return packed + port.to_bytes(2, "big")
+
+
+def nat_d_hash(
+    digest: Callable[[bytes], bytes],
+    initiator_cookie: bytes,
+    responder_cookie: bytes,
+    address: Address,
+) -> bytes:
+    """HASH(CKY-I | CKY-R | IP | Port) with the negotiated hash (RFC 3947 section 3.2)."""
+    return digest(initiator_cookie + responder_cookie + pack_address(address))
+
+
+def make_nat_d(
+    digest: Callable[[bytes], bytes],
+    initiator_cookie: bytes,
+    responder_cookie: bytes,
+    *,
+    local: Address,
+    remote: Address,
+    dialect: NatDialect,
+    force: bool,
+) -> tuple[NatDPayload, NatDPayload]:
+    """Destination first, then source. ``force`` hashes a source that no packet can have."""
+    source = ("0.0.0.0", 0) if force else local
+    return (
+        NatDPayload(nat_d_hash(digest, initiator_cookie, responder_cookie, remote), dialect.draft),
+        NatDPayload(nat_d_hash(digest, initiator_cookie, responder_cookie, source), dialect.draft),
+    )
+
+
+def judge_nat_d(
+    digest: Callable[[bytes], bytes],
+    initiator_cookie: bytes,
+    responder_cookie: bytes,
+    received: Sequence[NatDPayload],
+    *,
+    local: Address,
+    remote: Address,
+    dialect: NatDialect,
+    force: bool,
+) -> NatState | None:
+    """Compare the peer's NAT-D payloads with what we see; None when there are fewer than two.
+
+    The first is about us, any of the others may be about the peer, which lists one per interface
+    when it does not know the one it uses.
+    """
+    if len(received) < 2:
+        return None
+    ours = nat_d_hash(digest, initiator_cookie, responder_cookie, local)
+    theirs = nat_d_hash(digest, initiator_cookie, responder_cookie, remote)
+    return NatState(
+        dialect,
+        local_behind_nat=received[0].hash != ours,
+        remote_behind_nat=all(payload.hash != theirs for payload in received[1:]),
+        forced=force,
+    )
