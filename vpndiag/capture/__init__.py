@@ -1,0 +1,1 @@
+"""Capture files: reading, prefiltering, reassembly; nothing here judges."""
