@@ -71,6 +71,10 @@ class IkeMessage(Observation):
     """Authentication methods (RFC 2409 appendix A) in the offered or chosen transforms."""
     vendor_ids: tuple[str, ...] = ()
     """Hex."""
+    vendors: tuple[str, ...] = ()
+    """Their names, hex where unknown."""
+    product: str = ""
+    """The implementation that the vendor IDs point to, if any."""
     notifies: tuple[IkeNotify, ...] = ()
     deletes: tuple[str, ...] = ()
     """``ISAKMP`` or ``ESP 0x01234567`` for each SA deleted."""

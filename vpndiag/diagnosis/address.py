@@ -1,0 +1,246 @@
+"""Rung ``address``: does IPCP assign an address, and DNS servers (RFC 1332, 1877)?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import PppMessage
+from vpndiag.report.model import Finding
+
+ADDRESS = "IP-Address"
+PRIMARY = "Primary-DNS"
+SECONDARY = "Secondary-DNS"
+_NONE = ("", "0.0.0.0")
+
+
+def judge(view: View) -> Ruling:
+    if not view.ppp:
+        return not_reached("address", "no PPP session")
+    ipcp = view.ppp_of("IPCP")
+    opened = ppp.opened(view, "IPCP")
+    if opened is not None:
+        return _agreed(view, ipcp, opened)
+    demanded = _mppe(view)
+    if demanded is not None and not view.running:
+        return demanded
+    if not ipcp:
+        return _nothing(view)
+    if view.running:
+        return not_reached("address", "negotiating")
+    return _failed(view, ipcp)
+
+
+def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
+    ours = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Ack"][-1]
+    theirs = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Ack"][-1]
+    address = ppp.option(ours, ADDRESS) or ""
+    peer = ppp.option(theirs, ADDRESS) or ""
+    dns = [
+        value
+        for name in (PRIMARY, SECONDARY)
+        if (value := ppp.option(ours, name) or "") not in _NONE
+    ]
+    if address and address == peer and address not in _NONE:
+        return _conflict(view, ipcp, address)
+    end = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
+    if address in _NONE:
+        if end or ppp.hang_up(view, ours.t):
+            return _failed(view, ipcp)
+        return rule(
+            "address",
+            "failed",
+            finding(
+                "address.pool-empty",
+                evidence("IPCP ends without an address for this computer", ours),
+                detail="The gateway agreed on IP but assigned no address.",
+            ),
+            summary="no address assigned",
+            seen=ipcp,
+        )
+    findings: list[Finding] = []
+    asked = any(ppp.option(m, PRIMARY) is not None for m in view.ppp_of("IPCP", "out"))
+    if not dns and (asked or view.live):
+        shown = [
+            m
+            for m in ipcp
+            if m.direction == "in" and m.code == "Configure-Reject" and ppp.option(m, PRIMARY) is not None
+        ] or [ours]
+        findings.append(
+            finding(
+                "address.no-dns",
+                evidence("no DNS server in IPCP", *shown[:1]),
+                detail="The gateway assigns an address but no DNS server.",
+                severity="warning",
+                confidence="certain",
+            )
+        )
+    parts = [address]
+    if peer not in _NONE:
+        parts.append(f"gateway {peer}")
+    parts.append("DNS " + ", ".join(dict.fromkeys(dns)) if dns else "no DNS")
+    facts = {"address": address, "peer": peer, "dns": ", ".join(dict.fromkeys(dns))}
+    return rule("address", "passed", *findings, summary=", ".join(parts), seen=ipcp, facts=facts)
+
+
+def _conflict(view: View, ipcp: list[PppMessage], address: str) -> Ruling:
+    acks = [m for m in ipcp if m.code == "Configure-Ack"]
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.conflict",
+            evidence(f"both sides claim {address}", *acks[:2]),
+            detail=f"Both ends of the link use the address {address}.",
+            confidence="certain",
+        ),
+        summary=f"both sides claim {address}",
+        seen=ipcp,
+    )
+
+
+def _mppe(view: View) -> Ruling | None:
+    """The gateway insists on encryption inside PPP (CCP with MPPE) and hangs up without it."""
+    asked = [
+        m
+        for m in view.ppp_of("CCP", "in", "Configure-Request")
+        if ppp.option(m, "MPPE") is not None
+    ]
+    if not asked:
+        return None
+    end = ppp.hang_up(view, asked[0].t)
+    if end is None:
+        return None
+    refused = view.ppp_of("CCP", "out", "Configure-Reject") + [
+        m for m in view.ppp_of("LCP", "out", "Protocol-Reject") if m.method == "CCP"
+    ]
+    text = ppp.how(end).lower()
+    if not refused and "mppe" not in text and "encrypt" not in text:
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.mppe-demanded",
+            evidence("the gateway asks for MPPE encryption", asked[0]),
+            *([evidence("the client refuses: IPsec encrypts already", refused[0])] if refused else []),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The gateway insists on MPPE encryption inside PPP.",
+        ),
+        summary="MPPE demanded",
+        seen=[*asked, end],
+    )
+
+
+def _nothing(view: View) -> Ruling:
+    if not ppp.authenticated(view) and not ppp.lcp_up(view):
+        return not_reached("address", "LCP did not open")
+    if not ppp.authenticated(view):
+        return not_reached("address", "the login did not succeed")
+    start = ppp.success(view)[0].t if ppp.success(view) else view.ppp[0].t
+    end = ppp.hang_up(view, start)
+    if end is not None and not view.running:
+        return _ended(view, [], end)
+    return not_reached("address", "no IPCP yet" if view.running else "no IPCP in this material")
+
+
+def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
+    rejected = [
+        m
+        for m in ipcp
+        if m.direction == "in" and m.code == "Configure-Reject" and ppp.option(m, ADDRESS) is not None
+    ]
+    refused = [
+        m for m in view.ppp_of("LCP", "in", "Protocol-Reject") if m.method in ("IPCP", "0x8021")
+    ]
+    end = ppp.hang_up(view, ipcp[0].t)
+    closed = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
+    claims = _claimed(ipcp, "in") & _claimed(ipcp, "out")
+    if claims and (closed or end):
+        return _conflict(view, ipcp, sorted(claims)[0])
+    if rejected or refused:
+        shown = (rejected or refused)[0]
+        what = "rejects the address option" if rejected else "rejects IPCP as a whole"
+        return rule(
+            "address",
+            "failed",
+            finding(
+                "address.refused",
+                evidence(f"the gateway {what}", shown),
+                detail=f"The gateway {what}.",
+            ),
+            summary=what,
+            seen=[*ipcp, shown],
+        )
+    if end is not None or closed:
+        return _ended(view, ipcp, end, closed)
+    tries = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Request"]
+    silence = view.unanswered(tries)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("address", "inconclusive", summary=why, seen=ipcp)
+    answered = [m for m in ipcp if m.direction == "in" and m.code.startswith("Configure-")]
+    zero = [m for m in answered if m.code == "Configure-Nak" and ppp.option(m, ADDRESS) == "0.0.0.0"]
+    code = "address.pool-empty" if zero else "address.no-answer"
+    detail = (
+        "The gateway has no address to give."
+        if zero
+        else "The login succeeded, but the gateway does not finish assigning an address."
+    )
+    return rule(
+        "address",
+        "failed",
+        finding(
+            code,
+            evidence(f"IPCP Configure-Request sent {times(silence.tries)} in "
+                     f"{silence.seconds:.1f} s, no agreement", silence.first, silence.last),
+            detail=detail,
+        ),
+        summary=detail.rstrip("."),
+        seen=ipcp,
+    )  # fmt: skip
+
+
+def _claimed(ipcp: list[PppMessage], direction: str) -> set[str]:
+    return {
+        value
+        for m in ipcp
+        if m.direction == direction and m.code == "Configure-Request"
+        and (value := ppp.option(m, ADDRESS) or "") not in _NONE
+    }  # fmt: skip
+
+
+_POOL_WORDS = ("address", "pool", "lease", "dhcp", "no ip", "ip pool", "network protocols")
+
+
+def _ended(
+    view: View,
+    ipcp: list[PppMessage],
+    end: object,
+    closed: list[PppMessage] | None = None,
+) -> Ruling:
+    from vpndiag.observations import L2tpMessage  # local: only here
+
+    last = end if isinstance(end, PppMessage | L2tpMessage) else (closed or [])[0]
+    text = ppp.how(last) if isinstance(last, L2tpMessage) or last.protocol == "LCP" else (
+        "IPCP Terminate-Request" + (f', "{last.message}"' if last.message else ""))  # fmt: skip
+    words = text.lower()
+    facilities = isinstance(last, L2tpMessage) and (
+        last.result_code in (4, 5) or (last.result_code == 2 and last.error_code == 4)
+    )
+    given = any(m.direction == "in" and m.code == "Configure-Nak"
+                and (ppp.option(m, ADDRESS) or "") not in _NONE for m in ipcp)  # fmt: skip
+    empty = facilities or (any(w in words for w in _POOL_WORDS) and not given)
+    code = "address.pool-empty" if empty else "address.hung-up"
+    detail = (
+        "The gateway has no address left to assign."
+        if empty
+        else f"The gateway hung up before an address was agreed: {text}."
+    )
+    return rule(
+        "address",
+        "failed",
+        finding(code, evidence(f"the gateway ends with {text}", last), detail=detail),
+        summary=text,
+        seen=[*ipcp, last],
+    )

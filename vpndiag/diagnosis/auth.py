@@ -1,0 +1,352 @@
+"""Rung ``auth``: do both sides prove the pre-shared key or the certificate?
+
+Main mode messages 1 to 4 do not depend on the key; it enters SKEYID and with it the encryption of
+messages 5 and 6 (RFC 2409 section 5). So a stop right after message 5 means a wrong key, an
+unknown identity, or UDP 4500 being blocked, and what follows message 5 tells which.
+"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
+from vpndiag.report.model import Cause, Confidence, Evidence, Finding
+
+_GARBLED = {1, 16, 23, 4, 10, 11}
+"""INVALID-PAYLOAD-TYPE, PAYLOAD-MALFORMED, INVALID-HASH-INFORMATION: what decrypting message 5 with
+another key looks like to the gateway."""
+_CERTIFICATE = {19, 20, 21, 22, 25, 28}
+_IDENTITY = {18}
+_AUTHENTICATION_FAILED = 24
+_CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
+_PROBLEMS = {
+    "expired": ("auth.certificate-expired", "The gateway's certificate has expired"),
+    "not-yet-valid": ("auth.certificate-not-yet-valid", "The gateway's certificate is not valid yet"),
+    "untrusted": ("auth.certificate-untrusted", "The gateway's certificate is not trusted"),
+    "name-mismatch": ("auth.certificate-name", "The gateway's certificate is for another name"),
+    "bad-signature": ("auth.certificate-bad-signature", "The gateway's signature is wrong"),
+    "unreadable": ("auth.certificate-untrusted", "The gateway's certificate cannot be read"),
+}  # fmt: skip
+
+
+def judge(view: View) -> Ruling:
+    if view.plain:
+        return not_reached("auth", "L2TP without IPsec")
+    bad = [c for c in view.certificates if c.direction == "in" and c.problem]
+    if bad:
+        return _bad_certificate(bad[0])
+    if view.established or _went_on(view):
+        return _passed(view)
+    sa = view.primary
+    if sa is None:
+        if view.esp:
+            return not_reached("auth", "the capture does not show the IKE exchange")
+        return not_reached("auth", "no IKE main mode")
+    sent = [m for m in sa.step("MM5") if m.direction == "out"]
+    if sa.aggressive:
+        return _aggressive(view, sa)
+    if not sent and sa.reached < 5:
+        if view.scope is not None and not view.scope.credentials:
+            return not_reached("auth", "no pre-shared key or certificate given")
+        if sa.reached == 4 and not view.running:
+            return _stopped_before_proof(view, sa)
+        return not_reached("auth", "phase 1 did not get this far")
+    if view.running:
+        return not_reached("auth", "waiting for the gateway's proof")
+    return _failed(view, sa, sent)
+
+
+def _went_on(view: View) -> bool:
+    """Quick mode or ESP shows that phase 1 succeeded, also when it cannot be read."""
+    sa = view.primary
+    if sa is None:
+        return False
+    if any(f.packets for f in view.esp if f.direction == "in") and sa.reached >= 5:
+        return True
+    return any(m.direction == "in" and m.step in ("QM1", "QM2", "QM3") for m in sa.messages) or (
+        bool([m for m in sa.step("MM6") if m.direction == "in"])
+        and any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages)
+    )
+
+
+def _passed(view: View) -> Ruling:
+    done = view.established[-1] if view.established else None
+    sa = view.primary
+    seen = [m for m in sa.messages if m.step in ("MM5", "MM6", "AM3")] if sa else []
+    if done is None:
+        return rule("auth", "passed", summary="both sides proved themselves", seen=seen)
+    summary = f"{done.auth_method or 'proved'}"
+    if done.peer_identity:
+        summary += f"; gateway is {done.peer_identity}"
+    facts = {"identity": done.peer_identity} if done.peer_identity else {}
+    return rule("auth", "passed", summary=summary, seen=[*seen, done], facts=facts)
+
+
+def _bad_certificate(seen: CertificateSeen) -> Ruling:
+    code, detail = _PROBLEMS.get(seen.problem, _PROBLEMS["untrusted"])
+    text = f"certificate {seen.subject}, issued by {seen.issuer}, valid {seen.not_before} to {seen.not_after}"
+    if seen.names:
+        text += f", for {', '.join(seen.names[:5])}"
+    return rule(
+        "auth",
+        "failed",
+        finding(code, evidence(text, seen), detail=f"{detail} ({seen.subject}).", confidence="certain"),
+        summary=detail,
+        seen=[seen],
+    )  # fmt: skip
+
+
+def _uses_certificate(view: View, sa: IkeSa) -> bool:
+    if view.scope is not None:
+        return view.scope.certificate
+    return bool(sa.chosen and set(sa.chosen.auth_methods) & _CERTIFICATE_METHODS)
+
+
+def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
+    tries = [m for m in sent if not m.repeat] or sent
+    first = tries[0] if tries else sa.messages[-1]
+    after = [m for m in sa.messages if m.direction == "in" and m.t >= first.t]
+    certificate = _uses_certificate(view, sa)
+    said = [evidence(f"message 5 sent {times(len(sent))}", *sent)]
+    readable = [
+        (m, n)
+        for m in after
+        if m.protection in ("decrypted", "clear")
+        for n in m.notifies
+        if n.type < 16384
+    ]
+    protected = [(m, n) for m, n in readable if m.protection == "decrypted"]
+    if protected:
+        return _notified(sa, certificate, said, *protected[0])
+    wrong_proof = [m for m in after if m.step == "MM6" and m.protection == "bad-hash"]
+    if wrong_proof:
+        return rule(
+            "auth",
+            "failed",
+            finding(
+                "auth.gateway-unproven",
+                *said,
+                evidence("message 6 opens, but its proof is wrong", *wrong_proof[:1]),
+                detail="The gateway's proof does not fit the key exchange.",
+            ),
+            summary="the gateway's proof is wrong",
+            seen=sa.messages,
+        )
+    opaque = [
+        m
+        for m in after
+        if m.protection in ("opaque", "undecryptable", "bad-hash") and m.step in ("INFO", "MM6", "?")
+    ]
+    informational = [m for m in opaque if m.step == "INFO"]
+    complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
+    if complete and not informational:
+        return _cut_after_mm6(view, sa, complete)
+    clear = [(m, n) for m, n in readable if m.protection == "clear"]
+    repeated4 = [m for m in after if m.step == "MM4"]
+    if clear:
+        return _clear_notify(sa, certificate, said, clear[0])
+    if opaque:
+        return _refusal_unreadable(sa, certificate, said, opaque)
+    return _silence(view, sa, certificate, said, sent, repeated4)
+
+
+def _notified(
+    sa: IkeSa, certificate: bool, said: list[Evidence], message: IkeMessage, notify: IkeNotify
+) -> Ruling:
+    """An error that the gateway protected with the right key: key material agrees."""
+    said = [*said, evidence(f"the gateway answers {notify.name}, encrypted", message)]
+    if notify.type in _GARBLED and not certificate:
+        code, detail = "auth.psk-mismatch", "The gateway could not verify the pre-shared key."
+    elif notify.type in _CERTIFICATE or (certificate and notify.type == _AUTHENTICATION_FAILED):
+        code, detail = "auth.certificate-refused", "The gateway refuses this computer's certificate."
+    elif notify.type in _IDENTITY or notify.type == _AUTHENTICATION_FAILED:
+        code, detail = (
+            "auth.identity-refused",
+            "The key is right, but the gateway does not accept this computer's identity.",
+        )
+    else:
+        code, detail = "auth.refused", f"The gateway refused the authentication: {notify.name}."
+    return rule(
+        "auth", "failed", finding(code, *said, detail=detail), summary=notify.name, seen=sa.messages
+    )
+
+
+def _clear_notify(
+    sa: IkeSa, certificate: bool, said: list[Evidence], shown: tuple[IkeMessage, IkeNotify]
+) -> Ruling:
+    message, notify = shown
+    said = [*said, evidence(f"the gateway answers {notify.name}, not encrypted", message)]
+    if certificate or notify.type in _CERTIFICATE:
+        code = "auth.certificate-refused"
+        detail = f"The gateway refuses the certificate: {notify.name}."
+    elif notify.type in _GARBLED | {_AUTHENTICATION_FAILED} | _IDENTITY:
+        code, detail = "auth.psk-mismatch", f"The gateway cannot read our proof: {notify.name}."
+    else:
+        code, detail = "auth.refused", f"The gateway refused the authentication: {notify.name}."
+    return rule(
+        "auth", "failed", finding(code, *said, detail=detail), summary=notify.name, seen=sa.messages
+    )
+
+
+def _refusal_unreadable(
+    sa: IkeSa, certificate: bool, said: list[Evidence], opaque: list[IkeMessage]
+) -> Ruling:
+    keyed = any(m.protection == "undecryptable" for m in opaque)
+    what = "opened with our key" if keyed else "read"
+    said = [
+        *said,
+        evidence(f"{times(len(opaque))} the gateway answered with an encrypted message that cannot "
+                 f"be {what} ({opaque[0].size} bytes)", *opaque),
+    ]  # fmt: skip
+    if certificate:
+        return rule(
+            "auth",
+            "failed",
+            finding("auth.certificate-refused", *said, confidence="medium",
+                    detail="The gateway refuses after this computer showed its certificate."),
+            summary="refused after message 5",
+            seen=sa.messages,
+        )  # fmt: skip
+    return rule(
+        "auth",
+        "failed",
+        finding(
+            "auth.psk-mismatch",
+            *said,
+            detail="The two sides have different keys: each cannot read what the other encrypts."
+            if keyed
+            else "The gateway refuses right after message 5, which is where a wrong key shows.",
+            confidence="high",
+        ),
+        summary="pre-shared keys differ",
+        seen=sa.messages,
+    )
+
+
+def _cut_after_mm6(view: View, sa: IkeSa, complete: list[IkeMessage]) -> Ruling:
+    """Message 6 came, encrypted, and there is no key to read it. A gateway sends message 6 only
+    after it has verified message 5."""
+    return rule(
+        "auth",
+        "passed",
+        summary="message 6 came (encrypted)",
+        seen=[m for m in sa.messages if m.step in ("MM5", "MM6")],
+    )
+
+
+def _silence(
+    view: View,
+    sa: IkeSa,
+    certificate: bool,
+    said: list[Evidence],
+    sent: list[IkeMessage],
+    repeated4: list[IkeMessage],
+) -> Ruling:
+    silence = view.unanswered(sent)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("auth", "inconclusive", summary=why, seen=sa.messages)
+    said = [evidence(f"message 5 sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+                     "never answered", silence.first, silence.last)]  # fmt: skip
+    floated = any(m.port == 4500 for m in sent)
+    proven = [m for s in view.others for m in s.answers if m.port == 4500]
+    if proven:
+        said.append(evidence("UDP 4500 itself answers a fresh IKE message", proven[0]))
+    if repeated4:
+        said.append(evidence(f"the gateway repeats message 4, {times(len(repeated4))}", *repeated4))
+    if _fragmented(sent):
+        said.append(evidence(f"message 5 has {sent[0].size} bytes and travels in IP fragments"))
+        return rule(
+            "path",
+            "failed",
+            finding("path.fragments-lost", *said, confidence="medium",
+                    detail="The large message with the certificate does not arrive."),
+            summary="large IKE messages are lost",
+            seen=sa.messages,
+        )  # fmt: skip
+    if certificate:
+        return rule(
+            "auth",
+            "failed",
+            finding("auth.certificate-refused", *said, confidence="medium",
+                    detail="The gateway falls silent after this computer showed its certificate."),
+            summary="no answer to message 5",
+            seen=sa.messages,
+        )  # fmt: skip
+    confidence: Confidence = "high" if proven or not floated else "medium"
+    causes = () if proven or not floated else _either_key_or_port()
+    code = "auth.psk-mismatch" if repeated4 or not floated or proven else "auth.unanswered"
+    if not repeated4 and not proven:
+        code = "auth.unanswered"
+    if proven and not repeated4:
+        code = "auth.psk-mismatch"
+        confidence = "medium"
+    return rule(
+        "auth",
+        "failed",
+        finding(
+            code,
+            *said,
+            detail="The gateway does not accept message 5, which is the first that depends on the "
+            "pre-shared key.",
+            confidence=confidence,
+            causes=causes,
+        ),
+        summary="no answer to message 5",
+        seen=sa.messages,
+    )
+
+
+def _either_key_or_port() -> tuple[Cause, ...]:
+    return (
+        Cause("The pre-shared key differs between this computer and the gateway", "user",
+              "Enter the key again on both sides", "likely"),
+        Cause("UDP 4500 is blocked between here and the gateway, so that message 5 never arrives",
+              "network", "Allow UDP 4500 both ways, and forward it to the same host as UDP 500",
+              "likely"),
+        Cause("The gateway does not know this computer's identity and stays silent",
+              "gateway-admin", "Allow any identity for this connection", "possible"),
+    )  # fmt: skip
+
+
+def _fragmented(sent: list[IkeMessage]) -> bool:
+    return bool(sent) and sent[0].size > 1440
+
+
+def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:
+    """Message 4 came and the client never sent message 5: captures only (or a local problem)."""
+    if view.live:
+        return not_reached("auth", "message 5 was not sent")
+    mm4 = [m for m in sa.step("MM4") if m.direction == "in"]
+    if len(mm4) >= 2:
+        # The gateway waits for a message 5 that this capture does not show: lost before it.
+        silence = view.unanswered(mm4)
+        assert silence is not None
+        if view.conclusive(silence):
+            floated = finding(
+                "path.float-blocked",
+                evidence(f"the gateway repeats message 4, {times(len(mm4))}; no message 5 follows",
+                         *mm4),
+                detail="After message 4 the client's messages (UDP 4500) do not arrive here.",
+                confidence="medium",
+            )  # fmt: skip
+            return rule("path", "failed", floated, summary="message 5 missing", seen=sa.messages)
+    return rule("auth", "inconclusive", summary="the capture ends at message 4", seen=sa.messages)
+
+
+def _aggressive(view: View, sa: IkeSa) -> Ruling:
+    if sa.reached >= 6:
+        return rule("auth", "passed", summary="aggressive mode complete", seen=sa.messages)
+    if view.running:
+        return not_reached("auth", "waiting")
+    notifies = sa.notifies() + sa.notifies("out")
+    if notifies:
+        message, notify = notifies[0]
+        found: Finding = finding(
+            "auth.psk-mismatch" if notify.type in _GARBLED | {24} else "auth.refused",
+            evidence(f"{notify.name}", message),
+            detail=f"Aggressive mode ends with {notify.name}.",
+            confidence="medium",
+        )
+        return rule("auth", "failed", found, summary=notify.name, seen=sa.messages)
+    return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)

@@ -1,0 +1,145 @@
+"""Rung ``esp``: did a protected packet go out and one come back that verifies?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import EspFlow
+from vpndiag.report.model import Finding
+
+R_U_THERE = 36136
+"""Notify type of dead peer detection (RFC 3706)."""
+
+
+def judge(view: View) -> Ruling:
+    if view.plain:
+        return not_reached("esp", "L2TP without IPsec")
+    out = [f for f in view.esp if f.direction == "out" and f.packets]
+    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    if not out and not back:
+        if view.l2tp and not view.live:
+            return rule("esp", "passed", summary="seen inside IPsec", seen=view.l2tp[:1])
+        return not_reached("esp", "no ESP packet was sent")
+    truncated = [f for f in back if f.truncated_to_96]
+    if truncated:
+        return _failed(
+            finding(
+                "esp.sha2-truncation",
+                evidence(f"{truncated[0].truncated_to_96} packets verify only with the check value "
+                         "cut to 96 bits", *truncated),
+                detail="The gateway cuts HMAC-SHA2-256 to 96 bits; RFC 4868 says 128.",
+                confidence="certain",
+            ),
+            "SHA2-256 cut to 96 bits",
+            view,
+        )  # fmt: skip
+    if view.running and not back:
+        return not_reached("esp", "waiting for a packet to come back")
+    if not back:
+        return _nothing_back(view, out)
+    good = sum(f.verified or 0 for f in back)
+    bad = sum(f.bad_integrity or 0 for f in back)
+    if bad and not good:
+        return _failed(
+            finding(
+                "esp.bad-integrity",
+                evidence(f"{bad} packets came back and none verifies", *back),
+                detail="ESP packets come back, but their integrity check fails.",
+            ),
+            "packets do not verify",
+            view,
+        )
+    if not out and not view.live and (view.ended is None or not view.ended.one_sided):
+        return rule("esp", "inconclusive", summary="only gateway to client is seen", seen=back)
+    findings: list[Finding] = []
+    replayed = sum(f.replayed for f in (*out, *back))
+    total = sum(f.packets for f in (*out, *back))
+    if replayed >= 3 and replayed > total * 0.02:
+        findings.append(
+            finding(
+                "esp.replayed",
+                evidence(f"{replayed} of {total} packets are repeats", *out, *back),
+                severity="warning",
+                confidence="medium",
+            )
+        )
+    if view.local is not None and view.local.encapsulation_forced:
+        findings.append(
+            finding("esp.forced-encapsulation", evidence("a NAT was claimed in message 3"),
+                    severity="info", confidence="certain",
+                    detail="ESP travels inside UDP since this user may not send plain ESP.")
+        )  # fmt: skip
+    how = "in UDP" if any(f.udp_encapsulated for f in back) else "protocol 50"
+    summary = f"{_count(out)} out, {_count(back)} in, {how}"
+    return rule("esp", "passed", *findings, summary=summary, seen=[*out, *back])
+
+
+def _count(flows: list[EspFlow]) -> int:
+    return sum(f.packets for f in flows)
+
+
+def _failed(found: Finding, summary: str, view: View) -> Ruling:
+    return rule("esp", "failed", found, summary=summary, seen=view.esp)
+
+
+def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
+    packets = _count(out)
+    span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
+    if view.ended is not None and view.ended.one_sided:
+        return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
+    if view.interrupted or (packets < 2 and span < 4.0):
+        return rule("esp", "inconclusive", summary="too short to tell", seen=out)
+    said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
+    own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer
+    if not any(f.udp_encapsulated for f in out):
+        return rule(
+            "path",
+            "failed",
+            finding(
+                "path.esp-blocked",
+                said,
+                detail="IPsec is up with plain ESP (IP protocol 50), and nothing comes back.",
+                confidence="medium",
+            ),
+            summary="ESP: nothing comes back",
+            seen=out,
+            own=own,
+        )
+    start = min(f.t for f in out)
+    asked = [
+        m
+        for m in view.ike
+        if m.direction == "out" and m.t >= start and any(n.type == R_U_THERE for n in m.notifies)
+    ]
+    alive = [m for m in view.ike if m.direction == "in" and m.t >= start and not m.repeat]
+    if asked and not alive:
+        return _failed(
+            finding(
+                "esp.no-return",
+                said,
+                evidence(f"IKE on the same port is not answered any more either "
+                         f"(R-U-THERE sent {times(len(asked))})", *asked),
+                detail="IPsec came up, and then nothing comes back from the gateway.",
+            ),
+            f"{packets} out, none back",
+            view,
+        )  # fmt: skip
+    more = [said]
+    if asked and alive:
+        more.append(evidence("IKE on the same UDP port is answered all the while", alive[0]))
+    sent = view.l2tp_of("out", "SCCRQ")
+    if sent:
+        more.append(evidence(f"L2TP SCCRQ sent {times(len(sent))} inside IPsec, no answer", *sent))
+    return rule(
+        "l2tp",
+        "failed",
+        finding(
+            "l2tp.no-answer",
+            *more,
+            detail="IPsec is up, but the L2TP service behind it does not answer.",
+            confidence="high" if asked and alive else "medium",
+        ),
+        summary="no answer inside IPsec",
+        seen=out,
+        own=own,
+    )

@@ -1,0 +1,316 @@
+"""Rung ``ike``: does the gateway pick one of the offered phase 1 transforms?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.observations import IkeMessage, Observation
+from vpndiag.report.model import Finding
+
+NO_PROPOSAL_CHOSEN = 14
+_WRONG_VERSION = (5, 7, 29)  # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
+_RSA_METHODS = (3, 2, 4, 5, 9, 10, 11)
+PSK_METHODS = (1, 65001)
+_NATT_VIDS = (
+    "4a131c81070358455c5728f20e95452f",
+    "7d9419a65310ca6f2c179d9215529d56",
+    "cd60464335df21f87cfdb2fc68b6a448",
+    "90cb80913ebb696e086381b5ec427b1f",
+    "4485152d18b6bbcd0be8a8469579ddcc",
+)
+
+
+def judge(view: View) -> Ruling:
+    if view.plain:
+        return not_reached("ike", "L2TP without IPsec")
+    sa = view.primary
+    if sa is None:
+        return _no_main_mode(view)
+    if sa.chosen is not None or sa.reached >= 3:
+        return _chosen(view, sa)
+    seen: list[Observation] = list(sa.messages)
+    notifies = sa.notifies()
+    if notifies and not view.running:
+        return _refused(view, sa, seen)
+    if view.running:
+        return not_reached("ike", "waiting for the gateway's choice")
+    return _silent(view, sa, seen)
+
+
+def _no_main_mode(view: View) -> Ruling:
+    v2 = [s for s in view.ike_sas if s.version == 2]
+    if v2:
+        return not_reached("ike", "the IKE seen here is version 2")
+    if view.esp:
+        return not_reached("ike", "the capture does not show the IKE exchange")
+    return not_reached("ike", "no IKE message was sent")
+
+
+def _chosen(view: View, sa: IkeSa) -> Ruling:
+    chosen = sa.chosen
+    summary = chosen.transforms[0] if chosen else "agreed before the capture began"
+    product = next((m.product for m in sa.answers if m.product), "")
+    if product:
+        summary += f"; {product}"
+    findings: list[Finding] = []
+    if chosen is not None and chosen.weak:
+        findings.append(
+            finding(
+                "ike.weak-algorithm",
+                evidence(f"the gateway chose {chosen.transforms[0]}", chosen),
+                detail=f"Weak: {', '.join(chosen.weak)}.",
+                severity="warning",
+                confidence="certain",
+            )
+        )
+    expired = _expired_at_once(view, sa)
+    if expired is not None:
+        return rule("ike", "failed", expired, *findings, summary="SA deleted at once", seen=expired_seen(sa))
+    stalled = _stalled(view, sa)
+    if stalled is not None:
+        return rule("ike", "failed", stalled, *findings, summary=summary, seen=sa.messages)
+    seen = [m for m in sa.messages if m.step in ("MM1", "MM2", "AM1", "AM2")]
+    facts = {"transform": chosen.transforms[0]} if chosen else {}
+    if product:
+        facts["gateway"] = product
+    return rule("ike", "passed", *findings, summary=summary, seen=seen, facts=facts)  # fmt: skip
+
+
+def expired_seen(sa: IkeSa) -> list[IkeMessage]:
+    return sa.messages
+
+
+def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
+    """The gateway deletes each IKE SA right after message 6, again and again: Libreswan does that
+    when the offer has no lifetime or a zero one."""
+    lifetime = sa.offered.lifetime
+    zero = sa.first.step == "MM1" and lifetime is not None and not lifetime.seconds
+    if not zero:
+        return None
+    done = [m for m in sa.step("MM6") if m.direction == "in"]
+    gone = [
+        m
+        for m in sa.messages
+        if m.direction == "in" and m.step == "INFO" and done and m.t >= done[0].t
+    ]
+    if not gone or any(m.step == "QM3" for m in sa.messages) or _esp_in(view):
+        return None
+    return finding(
+        "ike.expired-at-once",
+        evidence("the offer carries no lifetime, or zero seconds", sa.first),
+        evidence("the gateway completes phase 1 and ends it at once", done[0], gone[0]),
+        detail="The gateway accepts the IKE SA with a lifetime of zero and deletes it at once.",
+        confidence="high" if gone[0].deletes else "medium",
+    )
+
+
+def _esp_in(view: View) -> bool:
+    return any(f.direction == "in" for f in view.esp)
+
+
+def _stalled(view: View, sa: IkeSa) -> Finding | None:
+    tries = [m for m in sa.step("MM3") if m.direction == "out"]
+    if not tries or sa.reached != 3:
+        return None
+    silence = view.unanswered(tries)
+    if silence is None or not view.conclusive(silence):
+        refusal = sa.notifies()
+        if not refusal or view.running:
+            return None
+        message, notify = refusal[0]
+        return finding(
+            "ike.refused",
+            evidence(f"{notify.name} in answer to message 3", message),
+            detail=f"The gateway answered the key exchange with {notify.name}.",
+        )
+    return finding(
+        "ike.stalled",
+        evidence(f"message 3 sent {times(silence.tries)} in {silence.seconds:.1f} s, no answer",
+                 silence.first, silence.last),
+        detail="The gateway chose a proposal and then stopped answering.",
+    )  # fmt: skip
+
+
+def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
+    message, notify = sa.notifies()[0]
+    accepted = _accepted_elsewhere(view, sa)
+    offered = "; ".join(sa.offered.transforms[:6])
+    said = [evidence(f"{notify.name} in answer to message 1", message)]
+    if notify.type in _WRONG_VERSION or any(m.version == 2 for m in sa.answers):
+        ruling = _other_version(view, seen)
+        if ruling is not None:
+            return ruling
+    if notify.type == NO_PROPOSAL_CHOSEN:
+        if accepted is not None:
+            return _accepts(view, sa, accepted, refused=True)
+        v2 = _ikev2_answers(view)
+        if v2:
+            said.append(evidence("IKEv2 is answered", *v2[:1]))
+        return rule(
+            "ike",
+            "failed",
+            finding(
+                "ike.no-proposal-chosen",
+                *said,
+                evidence(f"offered: {offered}", sa.first),
+                detail="The gateway accepts none of the offered IKE proposals.",
+            ),
+            summary="NO-PROPOSAL-CHOSEN",
+            seen=seen,
+        )
+    return rule(
+        "ike",
+        "failed",
+        finding(
+            "ike.refused",
+            *said,
+            detail=f"The gateway refused the first IKE message: {notify.name}.",
+        ),
+        summary=notify.name,
+        seen=seen,
+    )
+
+
+def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
+    """Message 1 is not answered, but the gateway is there in some other way."""
+    silence = view.unanswered([m for m in sa.step("MM1", "AM1") if m.direction == "out"])
+    accepted = _accepted_elsewhere(view, sa)
+    if accepted is not None:
+        return _accepts(view, sa, accepted, refused=False)
+    ruling = _other_version(view, seen)
+    if ruling is not None:
+        return ruling
+    answers = [m for m in sa.answers if m.step == "?"]
+    if answers:
+        return rule(
+            "ike",
+            "failed",
+            finding(
+                "ike.malformed",
+                evidence("the answer is not a valid IKE message", *answers[:2]),
+                detail="What comes back is not valid IKE.",
+                confidence="medium",
+            ),
+            summary="malformed answer",
+            seen=seen,
+        )
+    if silence is None:
+        return not_reached("ike", "the capture does not show the first message")
+    if not view.conclusive(silence):
+        return rule("ike", "inconclusive", summary="no answer yet", seen=seen)
+    return not_reached("ike", "no answer to the first IKE message")
+
+
+def _accepted_elsewhere(view: View, sa: IkeSa) -> IkeSa | None:
+    """Another main mode attempt in this session that the gateway accepted, with another offer."""
+    for other in view.others:
+        if (
+            other.version == 1
+            and not other.aggressive
+            and other.chosen is not None
+            and (
+                other.offered.transforms != sa.offered.transforms
+                or other.offered.vendor_ids != sa.offered.vendor_ids
+            )
+        ):
+            return other
+    return None
+
+
+def _accepts(view: View, sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
+    chosen = other.chosen
+    assert chosen is not None
+    how = "refused (NO-PROPOSAL-CHOSEN)" if refused else "not answered"
+    offered = "; ".join(sa.offered.transforms[:4])
+    had = any(v in _NATT_VIDS for v in sa.offered.vendor_ids)
+    has = any(v in _NATT_VIDS for v in other.offered.vendor_ids)
+    same = set(other.offered.transforms) == set(sa.offered.transforms)
+    seen: list[Observation] = [*sa.messages, *other.messages]
+    said = [
+        evidence(f"offer {offered}: {how}", *sa.messages[:2]),
+        evidence(f"another offer is accepted: {chosen.transforms[0]}", other.first, chosen),
+    ]
+    if same and has and not had:
+        code, detail = (
+            "ike.natt-vid-required",
+            "The gateway answers only a client that announces NAT traversal.",
+        )
+        return rule("ike", "failed", finding(code, *said, detail=detail),
+                    summary=detail.rstrip("."), seen=seen)
+    if _methods(other, chosen) and not _methods(other, chosen) & set(sa.offered.auth_methods):
+        wants_certificate = bool(_methods(other, chosen) & set(_RSA_METHODS))
+        code = "auth.certificate-wanted" if wants_certificate else "auth.psk-wanted"
+        what = "a certificate" if wants_certificate else "a pre-shared key"
+        detail = f"The gateway accepts {what} only ({chosen.transforms[0]})."
+        return rule(
+            "auth",
+            "failed",
+            finding(code, *said, detail=detail),
+            summary=detail.rstrip("."),
+            seen=seen,
+            own=rule("ike", "passed", summary=chosen.transforms[0], seen=seen).layer,
+        )
+    if refused:
+        code, detail = (
+            "ike.no-proposal-chosen",
+            f"The gateway refuses this proposal; it accepts {chosen.transforms[0]}.",
+        )
+    else:
+        code, detail = (
+            "ike.proposal-ignored",
+            f"The gateway ignores this proposal; it accepts {chosen.transforms[0]}.",
+        )
+    return rule(
+        "ike", "failed", finding(code, *said, detail=detail), summary=detail.rstrip("."), seen=seen
+    )
+
+
+def _methods(sa: IkeSa, chosen: IkeMessage) -> set[int]:
+    return set(chosen.auth_methods)
+
+
+def _ikev2_answers(view: View) -> list[IkeMessage]:
+    return [m for m in view.ike if m.direction == "in" and m.version == 2]
+
+
+def _other_version(view: View, seen: list[Observation]) -> Ruling | None:
+    """The gateway speaks, but not main mode of IKEv1."""
+    aggressive = [s for s in view.others if s.aggressive and s.chosen is not None]
+    if aggressive:
+        chosen = aggressive[0].chosen
+        assert chosen is not None
+        return rule(
+            "ike",
+            "failed",
+            finding(
+                "ike.aggressive-only",
+                evidence("main mode is not accepted", *seen[:2]),
+                evidence("aggressive mode is answered", aggressive[0].first, chosen),
+                detail="The gateway accepts aggressive mode only.",
+            ),
+            summary="aggressive mode only",
+            seen=seen,
+        )
+    v2 = _ikev2_answers(view)
+    wrong = [
+        (m, n)
+        for m in view.ike
+        if m.direction == "in"
+        for n in m.notifies
+        if n.type in _WRONG_VERSION
+    ]
+    if v2 or any(n.type == 5 for _, n in wrong):
+        shown: list[IkeMessage] = v2[:1] or [wrong[0][0]]
+        return rule(
+            "ike",
+            "failed",
+            finding(
+                "ike.ikev2-only",
+                evidence("IKEv1 main mode is not accepted", *seen[:2]),
+                evidence("the gateway answers with IKEv2", *shown),
+                detail="The gateway speaks IKEv2 only; L2TP/IPsec needs IKEv1.",
+            ),
+            summary="IKEv2 only",
+            seen=[*seen, *shown],
+        )
+    return None

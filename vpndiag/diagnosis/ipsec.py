@@ -1,0 +1,239 @@
+"""Rung ``ipsec``: does quick mode agree on an ESP SA pair in transport mode for UDP 1701?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.observations import IkeMessage, IkeNotify
+from vpndiag.report.model import Finding
+
+_NO_PROPOSAL = {14, 12, 13, 15, 10}
+_IDENTITY = {18}
+
+
+def judge(view: View) -> Ruling:
+    if view.plain:
+        return not_reached("ipsec", "L2TP without IPsec")
+    if view.ipsec_sas:
+        return _agreed(view)
+    sa = view.primary
+    sas = [s for s in view.ike_sas if s.step("QM1")]
+    if sa is None or not sas:
+        if any(f.packets for f in view.esp):
+            return rule("ipsec", "passed", summary="agreed before the capture began", seen=view.esp)
+        if sa is not None and (view.established or sa.reached >= 6):
+            return _before_quick_mode(view, sa)
+        return not_reached("ipsec", "phase 1 did not complete")
+    sa = sas[-1]
+    answers = [m for m in sa.step("QM2") if m.direction == "in"]
+    ours = [m for m in sa.step("QM1") if m.direction == "out"]
+    if answers or [m for m in sa.step("QM3") if m.direction == "out"]:
+        return rule("ipsec", "passed", summary="quick mode complete (encrypted)",
+                    seen=[*ours, *answers])  # fmt: skip
+    if any(f.packets for f in view.esp):
+        return rule("ipsec", "passed", summary="ESP is in use", seen=ours)
+    if not ours or view.running:
+        return not_reached("ipsec", "waiting for the gateway's answer")
+    return _failed(view, sa, ours)
+
+
+def _agreed(view: View) -> Ruling:
+    pair = view.ipsec_sas[-1]
+    nat = _nat(view)
+    summary = pair.transform + (f"; {nat}" if nat else "")
+    findings: list[Finding] = []
+    if pair.weak:
+        findings.append(
+            finding(
+                "ipsec.weak-algorithm",
+                evidence(f"agreed: {pair.transform}", pair),
+                detail=f"Weak: {', '.join(pair.weak)}.",
+                severity="warning",
+                confidence="certain",
+            )
+        )
+    refused = _pfs_story(view)
+    if refused is not None:
+        return rule("ipsec", "failed", refused, summary="accepted only with other PFS settings",
+                    seen=view.ike)  # fmt: skip
+    narrower = _accepted_after_refusal(view)
+    if narrower is not None:
+        return rule("ipsec", "failed", narrower, summary="proposal refused", seen=view.ike)
+    if pair.mode == "tunnel":
+        findings.append(
+            finding(
+                "ipsec.tunnel-mode",
+                evidence(f"the SA is in tunnel mode: {pair.transform}", pair),
+                detail="L2TP needs transport mode (RFC 3193).",
+                severity="warning",
+                confidence="medium",
+            )
+        )
+    seen = [m for m in view.ike if m.step.startswith("QM")]
+    facts = {"transform": pair.transform, "nat": nat or "none"}
+    return rule("ipsec", "passed", *findings, summary=summary, seen=seen, facts=facts)
+
+
+def _nat(view: View) -> str:
+    """On which side addresses are translated, from the gateway's NAT-D payloads in message 4 (its
+    view of us) and ours of it (RFC 3947 section 3.2)."""
+    local = view.local
+    for m in view.ike:
+        if m.step == "MM4" and m.direction == "in" and m.source_translated is not None:
+            client, gateway = bool(m.destination_translated), bool(m.source_translated)
+            if client and gateway:
+                text = "NAT on both sides"
+            elif client:
+                text = "NAT on the client's side"
+            elif gateway:
+                text = "NAT on the gateway's side"
+            else:
+                text = "no NAT"
+            if local is not None and local.encapsulation_forced:
+                text += ", UDP encapsulation forced"
+            return text
+    return ""
+
+
+def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
+    """Each quick mode of the client: its first message, and the answers that follow it until the
+    next one."""
+    firsts = [m for m in view.ike if m.step == "QM1" and m.direction == "out" and not m.repeat]
+    found = []
+    for i, m in enumerate(firsts):
+        until = firsts[i + 1].t if i + 1 < len(firsts) else float("inf")
+        found.append(
+            (m, [a for a in view.ike if a.direction == "in" and m.t <= a.t < until])
+        )  # fmt: skip
+    return found
+
+
+def _refusal(answers: list[IkeMessage]) -> tuple[IkeMessage, IkeNotify] | None:
+    for m in answers:
+        for n in m.notifies:
+            if n.type < 16384 and m.protection in ("decrypted", "clear"):
+                return m, n
+    return None
+
+
+def _pfs_story(view: View) -> Finding | None:
+    """Refused with one PFS setting and accepted with the other."""
+    modes = _quick_modes(view)
+    for (ask, answers), (then, later) in zip(modes, modes[1:], strict=False):
+        refusal = _refusal(answers)
+        if refusal is None or not any(a.step == "QM2" for a in later):
+            continue
+        if bool(ask.pfs_group) != bool(then.pfs_group):
+            wants = "with" if then.pfs_group else "without"
+            return finding(
+                "ipsec.pfs-wanted",
+                evidence(f"quick mode {'with' if ask.pfs_group else 'without'} PFS: "
+                         f"{refusal[1].name}", ask, refusal[0]),
+                evidence(f"the same {wants} PFS is accepted", then),
+                detail=f"The gateway accepts quick mode only {wants} perfect forward secrecy.",
+            )  # fmt: skip
+    return None
+
+
+def _accepted_after_refusal(view: View) -> Finding | None:
+    modes = _quick_modes(view)
+    for (ask, answers), (then, later) in zip(modes, modes[1:], strict=False):
+        refusal = _refusal(answers)
+        accepted = [a for a in later if a.step == "QM2"]
+        if refusal is None or not accepted or ask.transforms == then.transforms:
+            continue
+        taken = next((p.transform for p in view.ipsec_sas), "")
+        return finding(
+            "ipsec.no-proposal-chosen",
+            evidence(f"offered {'; '.join(ask.transforms[:4])}: {refusal[1].name}", ask, refusal[0]),
+            evidence(f"another offer is accepted: {taken}", then, accepted[0]),
+            detail=f"The gateway refuses this ESP proposal; it accepts {taken}.",
+        )
+    return None
+
+
+def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
+    gone = [m for m in sa.messages if m.direction == "in" and any("ISAKMP" in d for d in m.deletes)]
+    if gone and not view.running:
+        return rule(
+            "ipsec",
+            "failed",
+            finding(
+                "ipsec.hung-up",
+                evidence("the gateway deletes the IKE SA before quick mode", gone[0]),
+                detail="The gateway ends the IKE SA right after authentication.",
+            ),
+            summary="IKE SA deleted",
+            seen=gone,
+        )
+    if view.running:
+        return not_reached("ipsec", "phase 1 is complete")
+    if view.live:
+        return not_reached("ipsec", "quick mode was not started")
+    return rule("ipsec", "inconclusive", summary="the capture shows no quick mode", seen=sa.messages)
+
+
+def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
+    after = [m for m in sa.messages if m.direction == "in" and m.t >= ours[0].t]
+    refusal = _refusal(after)
+    offered = "; ".join(ours[0].transforms[:6])
+    if refusal is not None:
+        message, notify = refusal
+        said = evidence(f"the gateway answers {notify.name}", message)
+        what = evidence(f"offered: {offered}", ours[0])
+        if notify.type in _NO_PROPOSAL:
+            found = finding("ipsec.no-proposal-chosen", said, what,
+                            detail="The gateway accepts none of the offered ESP proposals.")
+        elif notify.type in _IDENTITY:
+            found = finding("ipsec.identity-refused", said, what,
+                            detail="The gateway does not accept the addresses, protocol and port "
+                            "of this SA (UDP 1701).")
+        else:
+            found = finding("ipsec.refused", said, what,
+                            detail=f"The gateway refused quick mode: {notify.name}.")  # fmt: skip
+        return rule("ipsec", "failed", found, summary=notify.name, seen=[*ours, message])
+    gone = [m for m in after if any("ISAKMP" in d for d in m.deletes)]
+    if gone:
+        return rule(
+            "ipsec",
+            "failed",
+            finding(
+                "ipsec.hung-up",
+                evidence("the gateway deletes the IKE SA during quick mode", gone[0]),
+                detail="The gateway ended the IKE SA instead of answering quick mode.",
+            ),
+            summary="IKE SA deleted",
+            seen=[*ours, *gone],
+        )
+    opaque = [m for m in after if m.step == "INFO" and m.protection in ("opaque", "undecryptable")]
+    if opaque:
+        return rule(
+            "ipsec",
+            "failed",
+            finding(
+                "ipsec.refused",
+                evidence(f"the gateway answers quick mode with an encrypted notification of "
+                         f"{opaque[0].size} bytes", *opaque[:3]),
+                detail="The gateway refuses quick mode; the reason is encrypted.",
+                confidence="medium",
+            ),
+            summary="refused (encrypted)",
+            seen=[*ours, *opaque],
+        )  # fmt: skip
+    silence = view.unanswered(ours)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("ipsec", "inconclusive", summary=why, seen=ours)
+    return rule(
+        "ipsec",
+        "failed",
+        finding(
+            "ipsec.unanswered",
+            evidence(f"quick mode sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+                     "no answer", silence.first, silence.last),
+            evidence(f"offered: {offered}", ours[0]),
+            detail="The gateway completes phase 1 and then does not answer quick mode.",
+        ),
+        summary="no answer to quick mode",
+        seen=ours,
+    )  # fmt: skip

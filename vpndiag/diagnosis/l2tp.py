@@ -1,0 +1,217 @@
+"""Rung ``l2tp``: do SCCRQ..SCCCN and ICRQ..ICCN complete (RFC 2661 section 5)?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import L2tpMessage
+from vpndiag.report.model import Evidence, Finding
+
+STOPCCN_TEXT = {
+    1: "general request to clear control connection",
+    2: "general error",
+    3: "control channel already exists",
+    4: "requester is not authorized",
+    5: "protocol version not supported",
+    6: "requester is being shut down",
+    7: "finite state machine error",
+}
+CDN_TEXT = {
+    1: "lost carrier",
+    2: "general error",
+    3: "administrative reasons",
+    4: "no facilities available at present",
+    5: "no facilities available",
+    6: "invalid destination",
+    7: "no carrier detected",
+    8: "busy",
+    9: "no dial tone",
+    10: "call not established in time",
+    11: "no appropriate framing detected",
+}
+ERROR_TEXT = {
+    1: "no control connection exists yet",
+    2: "length is wrong",
+    3: "field value out of range",
+    4: "insufficient resources",
+    5: "invalid session ID",
+    6: "vendor-specific error",
+    7: "try another LNS",
+    8: "unknown AVP with the M bit",
+}
+_STOPCCN_CODES = {
+    3: "l2tp.already-exists",
+    4: "l2tp.not-authorized",
+    5: "l2tp.version",
+    6: "l2tp.shutting-down",
+    7: "l2tp.protocol-error",
+}
+
+
+def judge(view: View) -> Ruling:
+    messages = view.l2tp
+    if not messages:
+        return _not_seen(view)
+    ours = [m for m in messages if m.direction == "out" and m.message != "ZLB"]
+    theirs = [m for m in messages if m.direction == "in"]
+    refusal = _refused_before_up(view)
+    if refusal is not None and not view.running:
+        return refusal
+    secret = _secret(view)
+    if secret is not None and not view.running:
+        return secret
+    if view.l2tp_of("out", "ICCN") or view.ppp:
+        return _passed(view)
+    if not ours and theirs:
+        return rule("l2tp", "passed", summary="tunnel was up before", seen=theirs)
+    if view.running:
+        return not_reached("l2tp", "waiting for the gateway")
+    return _unanswered(view)
+
+
+def _not_seen(view: View) -> Ruling:
+    if view.ppp:
+        return not_reached("l2tp", "PPP without L2TP")
+    if view.running or view.live:
+        return not_reached("l2tp", "no L2TP message was sent")
+    if view.esp:
+        return not_reached("l2tp", "inside ESP, and no keys were given")
+    return not_reached("l2tp", "no L2TP in this material")
+
+
+def reason(m: L2tpMessage) -> str:
+    """A closing message in words: ``StopCCN, result 2 (general error), error 6 (...), "text"``."""
+    table = STOPCCN_TEXT if m.message == "StopCCN" else CDN_TEXT
+    text = m.message
+    if m.result_code is not None:
+        text += f", result {m.result_code} ({table.get(m.result_code, 'unknown')})"
+    if m.error_code:
+        text += f", error {m.error_code} ({ERROR_TEXT.get(m.error_code, 'unknown')})"
+    if m.error_message:
+        text += f', "{m.error_message}"'
+    return text
+
+
+def _refused_before_up(view: View) -> Ruling | None:
+    """StopCCN or CDN from the gateway before PPP had a chance."""
+    opened = min((m.t for m in view.ppp if m.direction == "in"), default=None)
+    closing = [
+        m for m in view.l2tp_of("in", "StopCCN", "CDN") if opened is None or m.t < opened
+    ]
+    # A closing message that answers our own is politeness.
+    left = min((m.t for m in view.l2tp_of("out", "StopCCN", "CDN")), default=None)
+    closing = [m for m in closing if left is None or m.t < left]
+    begun = view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN", "SCCCN")
+    if not closing or not begun:
+        return None
+    # An older tunnel of the same client may be closed at the start of the material.
+    if closing[0].t < begun[0].t:
+        return None
+    m = closing[0]
+    said = evidence(f"the gateway answers {reason(m)}", m)
+    up = bool(view.l2tp_of("out", "ICCN"))
+    if m.message == "StopCCN":
+        code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
+        if m.result_code == 2 and m.error_code in (1, 2, 3, 5, 8):
+            code = "l2tp.protocol-error"
+        if code == "l2tp.not-authorized" and any(
+            x.challenge or x.challenge_response for x in view.l2tp
+        ):
+            code = "l2tp.secret-mismatch"
+        if code == "l2tp.refused" and view.l2tp_of("in", "SCCRP") and up:
+            code = "l2tp.hung-up"
+    else:
+        code = "l2tp.no-facilities" if m.result_code in (4, 5) else "l2tp.call-refused"
+        if m.result_code == 2 and m.error_code == 4:
+            code = "l2tp.no-facilities"
+        if up and code == "l2tp.call-refused":
+            code = "l2tp.hung-up"
+    return rule(
+        "l2tp",
+        "failed",
+        finding(code, said, detail=f"The gateway closed with {reason(m)}.", confidence="certain"),
+        summary=reason(m),
+        seen=[*begun, m],
+    )
+
+
+def _secret(view: View) -> Ruling | None:
+    """Tunnel authentication (RFC 2661 section 5.1.1): wanted, or failing."""
+    asked = [m for m in view.l2tp_of("in", "SCCRP") if m.challenge]
+    wrong = [m for m in view.l2tp_of("in", "SCCRP", "SCCCN") if m.response_valid is False]
+    if wrong:
+        return rule(
+            "l2tp",
+            "failed",
+            finding(
+                "l2tp.secret-mismatch",
+                evidence("the gateway's Challenge Response does not fit our tunnel secret", wrong[0]),
+                detail="The tunnel secrets of the two sides differ.",
+            ),
+            summary="tunnel secrets differ",
+            seen=view.l2tp,
+        )
+    if not asked:
+        return None
+    proved = any(m.challenge_response for m in view.l2tp_of("out", "SCCCN"))
+    went_on = view.l2tp_of("in", "ICRP") or view.ppp
+    if proved or went_on:
+        return None
+    return rule(
+        "l2tp",
+        "failed",
+        finding(
+            "l2tp.secret-wanted",
+            evidence("the gateway sends a Challenge, and there is no tunnel secret here", asked[0]),
+            detail="The gateway wants an L2TP tunnel secret.",
+            confidence="certain",
+        ),
+        summary="tunnel secret wanted",
+        seen=view.l2tp,
+    )
+
+
+def _passed(view: View) -> Ruling:
+    reply = next(iter(view.l2tp_of("in", "SCCRP")), None)
+    parts = []
+    facts: dict[str, str] = {}
+    if reply is not None:
+        if reply.host_name:
+            parts.append(reply.host_name)
+            facts["host"] = reply.host_name
+        if reply.vendor_name:
+            parts.append(reply.vendor_name)
+            facts["vendor"] = reply.vendor_name
+        if reply.assigned_tunnel_id is not None:
+            parts.append(f"tunnel {reply.assigned_tunnel_id}")
+    if not view.l2tp_of("out", "SCCRQ") and not view.l2tp_of("out", "ICCN"):
+        parts.append("tunnel was up before the capture began")
+    seen = [m for m in view.l2tp if m.message in ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")]
+    return rule("l2tp", "passed", summary=", ".join(parts), seen=seen or view.l2tp, facts=facts)
+
+
+def _unanswered(view: View) -> Ruling:
+    for ask, answer, code, what in (
+        ("ICRQ", "ICRP", "l2tp.call-unanswered", "The tunnel is up, but the call is not answered."),
+        ("SCCRQ", "SCCRP", "l2tp.no-answer", "The L2TP service does not answer."),
+    ):
+        tries = view.l2tp_of("out", ask)
+        if not tries or view.l2tp_of("in", answer):
+            continue
+        silence = view.unanswered(tries)
+        if silence is None or not view.conclusive(silence):
+            why = "interrupted" if view.interrupted else "too short to tell"
+            return rule("l2tp", "inconclusive", summary=why, seen=tries)
+        said: list[Evidence] = [
+            evidence(f"{ask} sent {times(silence.tries)} in {silence.seconds:.1f} s, no answer",
+                     silence.first, silence.last)
+        ]  # fmt: skip
+        refused = [e for e in view.icmp if e.port == 1701 and e.what == "port-unreachable"]
+        if refused:
+            said.append(evidence("ICMP port unreachable for UDP 1701", refused[0]))
+        other = [o for o in view.other if o.what == "L2TPv3"]
+        if other and code == "l2tp.no-answer":
+            code, what = "l2tp.v3-only", "The other side speaks L2TPv3."
+        found: Finding = finding(code, *said, detail=what, confidence="high")
+        return rule("l2tp", "failed", found, summary=f"no answer to {ask}", seen=tries)
+    return rule("l2tp", "inconclusive", summary="not complete in this material", seen=view.l2tp)

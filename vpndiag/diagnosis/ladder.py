@@ -1,0 +1,143 @@
+"""All rungs together: the diagnosis of one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from vpndiag import catalogue
+from vpndiag.diagnosis import address, auth, esp, ike, ipsec, l2tp, lcp, login, name, path
+from vpndiag.diagnosis.ruling import Ruling, not_reached
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import Observation
+from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
+
+RULES: dict[str, Callable[[View], Ruling]] = {
+    "name": name.judge,
+    "path": path.judge,
+    "ike": ike.judge,
+    "auth": auth.judge,
+    "ipsec": ipsec.judge,
+    "esp": esp.judge,
+    "l2tp": l2tp.judge,
+    "lcp": lcp.judge,
+    "login": login.judge,
+    "address": address.judge,
+}
+"""One judge a layer, in ladder order. The layers after these have none yet."""
+
+_NOT_BUILT = "not tested by this version"
+_OVER = ("failed", "inconclusive")
+
+
+def diagnose(observations: Iterable[Observation]) -> Diagnosis:
+    """Judge one session. Pure: the same observations give the same diagnosis."""
+    view = View(observations)
+    layers: dict[str, Layer] = {}
+    findings: list[Finding] = []
+    for layer_id, judge in RULES.items():
+        if layer_id in layers and layers[layer_id].status in _OVER:
+            continue
+        ruling = judge(view)
+        if ruling.layer.id != layer_id:
+            own = ruling.own or not_reached(layer_id, "").layer
+            layers.setdefault(layer_id, own)
+        layers[ruling.layer.id] = ruling.layer
+        findings += ruling.findings
+    ordered = _cut(layers)
+    findings = [catalogue.complete(f) for f in _distinct(findings)]
+    failed = next((x for x in ordered if x.status == "failed"), None)
+    if failed is not None:
+        # What stands beyond the failing rung was judged on too little.
+        passed = {x.id for x in ordered if x.status not in ("not_reached",)}
+        findings = [f for f in findings if f.layer in passed or f.severity != "error"]
+    verdict = _verdict(view, ordered, findings)
+    findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
+    return Diagnosis(verdict, tuple(ordered), tuple(findings))
+
+
+def _distinct(findings: list[Finding]) -> list[Finding]:
+    seen: dict[str, Finding] = {}
+    for f in findings:
+        seen.setdefault(f.code, f)
+    return list(seen.values())
+
+
+def _cut(layers: dict[str, Layer]) -> list[Layer]:
+    """In ladder order, with everything beyond the first failed rung marked as not reached."""
+    ordered: list[Layer] = []
+    stopped = ""
+    for layer_id in LADDER:
+        layer = layers.get(layer_id) or not_reached(layer_id, _NOT_BUILT).layer
+        if stopped and layer_id in RULES and not _stands(layer):
+            layer = not_reached(layer_id, stopped).layer
+        elif stopped and layer_id not in RULES:
+            layer = not_reached(layer_id, stopped).layer
+        ordered.append(layer)
+        if layer.status == "failed" and not stopped:
+            stopped = f"{LAYER_TITLES[layer_id]} failed"
+        elif layer.status == "inconclusive" and not stopped:
+            stopped = f"{LAYER_TITLES[layer_id]} is not known"
+    return ordered
+
+
+def _stands(layer: Layer) -> bool:
+    """A rung beyond a failed one keeps what was really seen there."""
+    return layer.status in ("passed", "warning", "failed")
+
+
+def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdict:
+    failed = next((x for x in layers if x.status == "failed"), None)
+    if failed is not None:
+        main = next(
+            (f for f in findings if f.layer == failed.id and f.severity == "error"), None
+        )
+        return Verdict(
+            outcome="failed",
+            headline=(main.detail or main.title) if main else failed.summary,
+            layer=failed.id,
+            finding=main.code if main else None,
+            confidence=main.confidence if main else "medium",
+        )
+    if view.interrupted:
+        last = next((x for x in reversed(layers) if x.status in ("passed", "warning")), None)
+        so_far = f"; {LAYER_TITLES[last.id]} worked" if last else ""
+        return Verdict("inconclusive", f"Interrupted before the end{so_far}.", confidence="certain")
+    unknown = next((x for x in layers if x.status == "inconclusive"), None)
+    if unknown is not None:
+        return Verdict(
+            outcome="inconclusive",
+            headline=f"It cannot be told whether {LAYER_TITLES[unknown.id]} works: "
+            f"{unknown.summary or 'not enough was seen'}.",
+            layer=unknown.id,
+            confidence="low",
+        )
+    reached = [x for x in layers if x.status in ("passed", "warning")]
+    if not reached:
+        if view.other:
+            kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in view.other)
+            return Verdict("not_applicable", f"No L2TP/IPsec here, but {kinds}.")
+        return Verdict("not_applicable", "Nothing of L2TP/IPsec is in this material.")
+    return _healthy(view, reached)
+
+
+def _healthy(view: View, reached: list[Layer]) -> Verdict:
+    last = reached[-1]
+    if view.scope is not None:
+        if last.id == "address" or view.ended is None:
+            return Verdict("healthy", "The VPN works: an address was assigned.", confidence="certain")
+        if not view.scope.user or not view.scope.credentials:
+            what = "What can be told from outside works" if not view.scope.credentials else (
+                "Everything up to the login works")  # fmt: skip
+            return Verdict("healthy", f"{what}; it was not asked to go further.", confidence="certain")
+        return Verdict(
+            "inconclusive",
+            f"The run ended after {LAYER_TITLES[last.id]} without a clear reason.",
+            layer=last.id,
+            confidence="low",
+        )
+    confident = "high" if last.id in ("esp", "address") else "medium"
+    return Verdict(
+        "healthy",
+        f"No failure is visible; {LAYER_TITLES[last.id]} is the last layer that can be seen.",
+        confidence="high" if confident == "high" else "medium",
+    )

@@ -1,0 +1,187 @@
+"""Rung ``lcp``: are both sides' LCP Configure-Requests acknowledged (RFC 1661)?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import PppMessage
+
+AUTH = "Authentication-Protocol"
+_MANY = 8
+"""Refusals of one side after which negotiation is going round in circles (RFC 1661 section 4.6
+counts Max-Failure from 5)."""
+
+
+def judge(view: View) -> Ruling:
+    packets = view.ppp_of("LCP")
+    if not view.ppp:
+        return _nothing(view)
+    terms = _auth_refusal(view)
+    if terms is not None and not view.running:
+        return terms
+    if ppp.lcp_up(view):
+        return _passed(view)
+    if view.running:
+        return not_reached("lcp", "negotiating")
+    return _failed(view, packets)
+
+
+def _nothing(view: View) -> Ruling:
+    up = view.l2tp_of("out", "ICCN")
+    if not up:
+        if view.esp and not view.l2tp and not view.live:
+            return not_reached("lcp", "inside ESP, and no keys were given")
+        return not_reached("lcp", "no PPP session")
+    silence = view.unanswered(up)
+    if view.running or silence is None or silence.seconds < 4.0:
+        return not_reached("lcp", "no PPP packet yet")
+    return rule("lcp", "inconclusive", summary="no PPP packet seen", seen=up)
+
+
+def offered_methods(view: View) -> list[str]:
+    """Authentication protocols that the gateway asked for, in order."""
+    found: dict[str, None] = {}
+    for m in view.ppp_of("LCP", "in", "Configure-Request"):
+        value = ppp.option(m, AUTH)
+        if value:
+            found[value] = None
+    return list(found)
+
+
+def wanted_methods(view: View) -> list[str]:
+    """Those that the client proposed instead, in order."""
+    found: dict[str, None] = {}
+    for m in view.ppp_of("LCP", "out", "Configure-Nak"):
+        value = ppp.option(m, AUTH)
+        if value:
+            found[value] = None
+    return list(found)
+
+
+def _auth_refusal(view: View) -> Ruling | None:
+    """The client refused the gateway's authentication method and they found no other."""
+    refusals = [
+        m
+        for m in view.ppp_of("LCP", "out", "Configure-Nak", "Configure-Reject")
+        if ppp.option(m, AUTH) is not None
+    ]
+    if not refusals or any(m.protocol in ppp.AUTHENTICATION for m in view.ppp):
+        return None
+    if ppp.network(view):
+        return None
+    last = refusals[-1]
+    agreed = [
+        m
+        for m in view.ppp_of("LCP", "out", "Configure-Ack")
+        if m.t > last.t and ppp.option(m, AUTH) is not None
+    ]
+    if agreed:
+        return None
+    end = ppp.hang_up(view, last.t)
+    ours = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t >= last.t]
+    if end is None and not ours and len(refusals) < 3:
+        return None
+    theirs = ", ".join(offered_methods(view)) or "none"
+    wanted = ", ".join(wanted_methods(view)) or "none"
+    said = [evidence(f"the gateway asks for: {theirs}", *view.ppp_of("LCP", "in", "Configure-Request")[:3]),
+            evidence(f"the client answers with: {wanted}", *refusals[:3])]  # fmt: skip
+    if end is not None:
+        said.append(evidence(f"the gateway ends with {ppp.how(end)}", end))
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-common-auth",
+            *said,
+            detail=f"The gateway offers {theirs}; this client would do {wanted}.",
+        ),
+        summary=f"gateway: {theirs}; client: {wanted}",
+        seen=view.ppp_of("LCP"),
+    )
+
+
+def _passed(view: View) -> Ruling:
+    agreed = view.ppp_of("LCP", "out", "Configure-Ack")
+    parts = []
+    facts: dict[str, str] = {}
+    for m in agreed[-1:]:
+        for name, label in (("MRU", "MRU"), (AUTH, "login by")):
+            value = ppp.option(m, name)
+            if value:
+                parts.append(f"{label} {value}")
+                facts[name] = value
+    seen = [m for m in view.ppp_of("LCP") if m.code.startswith("Configure-")]
+    return rule("lcp", "passed", summary=", ".join(parts), seen=seen or view.ppp, facts=facts)
+
+
+def _failed(view: View, packets: list[PppMessage]) -> Ruling:
+    ours = [m for m in packets if m.direction == "out" and m.code == "Configure-Request"]
+    theirs = [m for m in packets if m.direction == "in"]
+    start = packets[0].t if packets else view.ppp[0].t
+    end = ppp.hang_up(view, start)
+    magics = {m.magic for m in ours if m.magic}
+    echoed = [m for m in theirs if m.code == "Configure-Request" and m.magic in magics and m.magic]
+    if echoed:
+        return rule(
+            "lcp",
+            "failed",
+            finding(
+                "lcp.loopback",
+                evidence("our own magic number comes back", *echoed[:2]),
+                detail="The link is looped back: our own packets return.",
+            ),
+            summary="looped back",
+            seen=packets,
+        )
+    if end is not None:
+        refused = any(m.code in ("Configure-Nak", "Configure-Reject") for m in packets)
+        code = "lcp.refused" if refused or theirs else "lcp.hung-up"
+        if not any(m.code.startswith("Configure-") for m in theirs):
+            code = "lcp.hung-up"
+        return rule(
+            "lcp",
+            "failed",
+            finding(
+                code,
+                evidence(f"the gateway ends with {ppp.how(end)}", end),
+                detail=f"The gateway ended the PPP link during negotiation: {ppp.how(end)}.",
+            ),
+            summary=ppp.how(end),
+            seen=[*packets, end],
+        )
+    refusals = [m for m in packets if m.code in ("Configure-Nak", "Configure-Reject")]
+    if len(refusals) >= _MANY:
+        return rule(
+            "lcp",
+            "failed",
+            finding(
+                "lcp.no-convergence",
+                evidence(f"{len(refusals)} Naks and Rejects, no agreement", *refusals[:3], refusals[-1]),
+                detail="The two sides go on refusing each other's options.",
+            ),
+            summary="negotiation does not end",
+            seen=packets,
+        )
+    silence = view.unanswered(ours)
+    if theirs and any(m.code == "Configure-Request" for m in theirs) and silence is not None:
+        answered = any(
+            m.code in ("Configure-Ack", "Configure-Nak", "Configure-Reject") for m in theirs
+        )
+        if answered or not view.conclusive(silence):
+            return rule("lcp", "inconclusive", summary="negotiation not complete", seen=packets)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("lcp", "inconclusive", summary=why, seen=packets)
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-answer",
+            evidence(f"LCP Configure-Request sent {times(silence.tries)} in "
+                     f"{silence.seconds:.1f} s, no answer", silence.first, silence.last),
+            detail="The L2TP session is up, but nobody speaks PPP in it.",
+        ),
+        summary="no answer to LCP",
+        seen=packets,
+    )  # fmt: skip

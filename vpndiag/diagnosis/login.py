@@ -1,0 +1,223 @@
+"""Rung ``login``: does PPP authentication succeed, and does the server prove itself?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import PppMessage
+from vpndiag.report.model import Finding
+
+_E_CODES = {
+    646: ("login.restricted-hours", "The account may not log in at this time."),
+    647: ("login.account-disabled", "The account is disabled."),
+    648: ("login.password-expired", "The password has expired."),
+    649: ("login.no-dialin-right", "The account has no dial-in permission."),
+    691: ("login.wrong-password", "The user name or the password is wrong."),
+    709: ("login.password-change-failed", "The password could not be changed."),
+}
+
+
+def judge(view: View) -> Ruling:
+    if not view.ppp:
+        return not_reached("login", _why(view))
+    packets = [m for m in view.ppp if m.protocol in ppp.AUTHENTICATION]
+    unproven = [p for p in view.proofs if p.outcome != "verified"]
+    good = ppp.success(view)
+    failures = _failures(packets)
+    if unproven and good:
+        return _unproven(view, good, unproven[0].outcome)
+    if failures and not [m for m in good if m.t > failures[-1].t]:
+        if view.running:
+            return not_reached("login", "refused")
+        return _refused(view, packets, failures)
+    if good or (ppp.network(view) and not _only_ours(packets)):
+        return _passed(view, packets, good)
+    if not packets:
+        return _none(view)
+    if view.running:
+        return not_reached("login", "waiting for the server")
+    return _unfinished(view, packets)
+
+
+def _why(view: View) -> str:
+    if view.scope is not None and not view.scope.user:
+        return "no user name given"
+    return "no PPP session"
+
+
+def _only_ours(packets: list[PppMessage]) -> bool:
+    """We are still asking to be let in: network packets then are from another round."""
+    return bool(packets) and packets[-1].direction == "out" and packets[-1].protocol == "PAP"
+
+
+def _failures(packets: list[PppMessage]) -> list[PppMessage]:
+    return [
+        m
+        for m in packets
+        if m.direction == "in" and m.code in ("Failure", "Authenticate-Nak")
+    ]  # fmt: skip
+
+
+def _method(view: View, packets: list[PppMessage]) -> str:
+    for m in reversed(packets):
+        if m.protocol == "PAP":
+            return "PAP"
+        if m.method and m.method not in ("Identity", "Nak", "Notification"):
+            return f"{m.protocol} {m.method}" if m.protocol == "EAP" else m.method
+    return packets[-1].protocol if packets else ""
+
+
+def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ruling:
+    findings: list[Finding] = []
+    if not packets:
+        return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
+    method = _method(view, packets)
+    name = next((m.name for m in packets if m.direction == "out" and m.name), "")
+    summary = method + (f" as {name}" if name else "")
+    if any(p.outcome == "verified" for p in view.proofs):
+        summary += "; the server proved itself"
+    if view.plain and method == "PAP" and (view.live or view.l2tp):
+        findings.append(
+            finding(
+                "login.cleartext-password",
+                evidence("PAP outside IPsec", *[m for m in packets if m.direction == "out"][:1]),
+                detail="The password crosses the network unencrypted.",
+                severity="warning",
+                confidence="certain",
+            )
+        )
+    return rule("login", "passed", *findings, summary=summary, seen=[*packets, *good],
+                facts={"method": method})  # fmt: skip
+
+
+def _refused(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
+    last = failures[-1]
+    codes = [m.error_code for m in failures if m.error_code is not None]
+    code, detail = "login.wrong-password", "The user name or the password is wrong."
+    if codes:
+        code, detail = _E_CODES.get(
+            codes[0], ("login.refused", f"The server refuses the login with E={codes[0]}.")
+        )
+    elif last.protocol == "EAP" and not any(
+        m.method not in ("", "Identity", "Notification", "Nak") for m in packets
+    ):
+        code, detail = "login.eap-method", "The server refuses before any EAP method was agreed."
+    text = f"{last.protocol} {last.code}"
+    if last.error_code is not None:
+        text += f" E={last.error_code}"
+    if last.message:
+        text += f', "{last.message}"'
+    return rule(
+        "login",
+        "failed",
+        finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
+                confidence="certain" if codes or last.protocol != "EAP" else "high"),
+        summary=detail.rstrip("."),
+        seen=packets,
+    )  # fmt: skip
+
+
+def _unproven(view: View, good: list[PppMessage], outcome: str) -> Ruling:
+    what = "is wrong" if outcome == "wrong" else "is missing"
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.server-unproven",
+            evidence(f"the authenticator response in the Success message {what}", good[0]),
+            detail="The server accepts the password but does not prove that it knows it.",
+            confidence="certain",
+        ),
+        summary="the server does not prove itself",
+        seen=good,
+    )
+
+
+def _none(view: View) -> Ruling:
+    if not ppp.lcp_up(view):
+        return not_reached("login", "LCP did not open")
+    if view.scope is not None and not view.scope.user:
+        return not_reached("login", "no user name given")
+    start = ppp.opened(view, "LCP") or view.ppp[0].t
+    end = ppp.hang_up(view, start)
+    if ppp.network(view):
+        return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
+    if view.running:
+        return not_reached("login", "waiting")
+    if end is not None:
+        return rule(
+            "login",
+            "failed",
+            finding("login.hung-up", evidence(f"the gateway ends with {ppp.how(end)}", end),
+                    detail=f"The gateway ended the link before the login: {ppp.how(end)}."),
+            summary=ppp.how(end),
+            seen=[end],
+        )  # fmt: skip
+    wanted = any(
+        ppp.option(m, "Authentication-Protocol")
+        for m in view.ppp_of("LCP", "out", "Configure-Ack")
+    )
+    if wanted and view.ended is not None and view.ended.why == "stopped":
+        acks = view.ppp_of("LCP", "out", "Configure-Ack")
+        return rule(
+            "login",
+            "failed",
+            finding("login.no-answer", evidence("the agreed login was never begun", *acks[-1:]),
+                    detail="The gateway does not begin the login it asked for."),
+            summary="no challenge came",
+            seen=acks,
+        )  # fmt: skip
+    if not wanted and ppp.opened(view, "LCP") is not None:
+        return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
+    return not_reached("login", "no login in this material")
+
+
+def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
+    """Our response went out, and neither acceptance nor refusal came."""
+    ours = [m for m in packets if m.direction == "out"]
+    end = ppp.hang_up(view, packets[0].t)
+    method = _method(view, packets)
+    naks = [m for m in ours if m.protocol == "EAP" and m.method == "Nak"]
+    if end is not None:
+        if naks:
+            return rule(
+                "login",
+                "failed",
+                finding("login.eap-method",
+                        evidence("EAP methods were refused", *naks[:2]),
+                        evidence(f"the gateway ends with {ppp.how(end)}", end),
+                        detail="No EAP method in common."),
+                summary="no EAP method in common",
+                seen=[*packets, end],
+            )  # fmt: skip
+        code = "login.refused" if ours else "login.hung-up"
+        return rule(
+            "login",
+            "failed",
+            finding(
+                code,
+                evidence(f"{method} sent", *ours[:2]),
+                evidence(f"the gateway ends with {ppp.how(end)}", end),
+                detail="The gateway ends the link in answer to the login, without a reason.",
+                confidence="high",
+            ),
+            summary=f"refused without a reason ({ppp.how(end)})",
+            seen=[*packets, end],
+        )
+    silence = view.unanswered(ours)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("login", "inconclusive", summary=why, seen=packets)
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.no-answer",
+            evidence(f"{method} response sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+                     "neither accepted nor refused", silence.first, silence.last),
+            detail="The gateway does not answer the login: its authentication server is silent.",
+        ),
+        summary="no answer to the login",
+        seen=packets,
+    )  # fmt: skip

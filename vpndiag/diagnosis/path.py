@@ -1,0 +1,267 @@
+"""Rung ``path``: do UDP 500 and 4500 of the gateway answer a real IKE packet, and 1701 not?"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import Unanswered, View
+from vpndiag.observations import IcmpError, Observation
+from vpndiag.report.model import Evidence, Finding
+
+_ICMP_CODES = {
+    "port-unreachable": "path.port-unreachable",
+    "protocol-unreachable": "path.port-unreachable",
+    "prohibited": "path.prohibited",
+    "host-unreachable": "path.host-unreachable",
+    "net-unreachable": "path.net-unreachable",
+}
+_ICMP_RANK = (
+    "port-unreachable",
+    "prohibited",
+    "host-unreachable",
+    "net-unreachable",
+    "protocol-unreachable",
+)
+_NO_ROUTE = {"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "ENONET"}
+
+
+def judge(view: View) -> Ruling:
+    """Looks at IKE messages by port, ICMP errors and local send errors."""
+    extra = _warnings(view)
+    if view.plain:
+        return _plain(view, extra)
+    seen: list[Observation] = [*view.asked(500), *view.asked(4500)]
+    if not seen and not view.send_errors:
+        if any(m.direction == "in" for m in view.ike) or view.esp:
+            return rule("path", "passed", *extra, summary="packets arrive", seen=view.all[:1])
+        return not_reached("path", "no IKE packet was sent")
+    in500, in4500 = view.answered(500), view.answered(4500)
+    if in500 or in4500 or _esp_came(view):
+        return _something_answers(view, extra, bool(in500), bool(in4500))
+    if view.running:
+        return not_reached("path", "waiting for an answer")
+    return _nothing_answers(view, extra)
+
+
+def _esp_came(view: View) -> bool:
+    return any(f.direction == "in" and f.packets for f in view.esp)
+
+
+def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
+    silence = view.unanswered(view.asked(port))
+    if silence is None:
+        return None
+    text = f"IKE sent to UDP {port} {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+    return silence, evidence(text, silence.first, silence.last)
+
+
+def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
+    seen: list[Observation] = [*view.asked(500), *view.asked(4500), *view.icmp]
+    silences = [s for s in (_silence(view, 500), _silence(view, 4500)) if s]
+    said = [s[1] for s in silences]
+    local = [e for e in view.send_errors if e.port in (500, 4500)]
+    if local and not view.icmp:
+        code = "path.no-route" if local[0].error in _NO_ROUTE else "path.local-blocked"
+        detail = f"This computer could not send to the gateway: {local[0].error}."
+        return rule(
+            "path",
+            "failed",
+            finding(
+                code, evidence(f"sending failed: {local[0].error} {local[0].detail}", *local[:3]),
+                detail=detail, confidence="certain",
+            ),
+            *extra,
+            summary=detail.rstrip("."),
+            seen=[*seen, *local],
+        )  # fmt: skip
+    errors = [e for e in view.icmp if e.direction == "in" and e.what in _ICMP_CODES]
+    if errors:
+        worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
+        same = [e for e in errors if e.what == worst.what]
+        who = _reporter(worst)
+        detail = f"{who} answered with ICMP {worst.what.replace('-', ' ')}."
+        return rule(
+            "path",
+            "failed",
+            finding(
+                _ICMP_CODES[worst.what],
+                evidence(f"ICMP {worst.what} from {worst.reporter or 'unknown'} for UDP "
+                         f"{worst.port}, {times(len(same))}", *same),
+                *said,
+                detail=detail,
+                confidence="certain" if worst.from_gateway else "high",
+            ),
+            *extra,
+            summary=detail.rstrip("."),
+            seen=seen,
+        )  # fmt: skip
+    if not silences or not any(view.conclusive(s[0]) for s in silences):
+        why = "interrupted before an answer" if view.interrupted else "too short to tell"
+        return rule("path", "inconclusive", *extra, summary=why, seen=seen)
+    sides = " and ".join(str(s[0].first.port) for s in silences)  # type: ignore[attr-defined]
+    return rule(
+        "path",
+        "failed",
+        finding(
+            "path.silent",
+            *said,
+            detail=f"Nothing came back from UDP {sides} of the gateway.",
+            confidence="high" if view.live else "medium",
+        ),
+        *extra,
+        summary=f"UDP {sides}: no answer",
+        seen=seen,
+    )
+
+
+def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bool) -> Ruling:
+    seen: list[Observation] = [*view.ike[:1], *view.answered(500)[:1], *view.answered(4500)[:1]]
+    asked500, asked4500 = view.asked(500), view.asked(4500)
+    if ok500 and asked4500 and not ok4500 and not _esp_came(view):
+        ruling = _only_500(view, extra, seen)
+        if ruling is not None:
+            return ruling
+    if not ok500 and asked500 and ok4500 and not _began_on_4500(view):
+        silence = _silence(view, 500)
+        if silence and view.conclusive(silence[0]):
+            return rule(
+                "path",
+                "failed",
+                finding(
+                    "path.500-silent",
+                    silence[1],
+                    evidence("UDP 4500 answers IKE", *view.answered(4500)[:1]),
+                    detail="The gateway answers on UDP 4500 but not on UDP 500.",
+                ),
+                *extra,
+                summary="500 silent, 4500 answers",
+                seen=seen,
+            )
+    ports = [str(p) for p, ok in ((500, ok500), (4500, ok4500)) if ok]
+    summary = f"{' and '.join(ports)} answer{'s' if len(ports) == 1 else ''}" if ports else "open"
+    return rule("path", "passed", *extra, summary=summary, seen=seen)
+
+
+def _began_on_4500(view: View) -> bool:
+    primary = view.primary
+    return primary is not None and primary.reached >= 3
+
+
+def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruling | None:
+    """500 answered, 4500 was asked and did not: the float, or the port itself."""
+    floated = [m for m in view.asked(4500) if m.step == "MM5"]
+    fresh = [m for m in view.asked(4500) if m.step in ("MM1", "AM1")]
+    silence = _silence(view, 4500)
+    if silence is None or view.running or not view.conclusive(silence[0]):
+        return None
+    if floated and not fresh:
+        # Not told apart from a wrong key here: the auth rung ranks both.
+        return None
+    errors = [e for e in view.icmp if e.port == 4500 and e.direction == "in"]
+    code = "path.float-blocked" if floated else "path.4500-silent"
+    after = " after the change of port" if floated else ""
+    said = [silence[1], evidence("UDP 500 answers IKE", *view.answered(500)[:1])]
+    if fresh and floated:
+        said.insert(
+            1, evidence(f"a fresh IKE message to UDP 4500, sent {times(len(fresh))}, is not "
+                        "answered either", *fresh))  # fmt: skip
+    said += [evidence(f"ICMP {e.what} from {e.reporter or 'unknown'}", e) for e in errors[:2]]
+    return rule(
+        "path",
+        "failed",
+        finding(
+            code,
+            *said,
+            detail=f"UDP 500 works, but nothing comes back from UDP 4500{after}.",
+        ),
+        *extra,
+        summary="500 answers, 4500 silent",
+        seen=seen,
+    )
+
+
+def _plain(view: View, extra: list[Finding]) -> Ruling:
+    sent = [m for m in view.l2tp if m.direction == "out"]
+    got = [m for m in view.l2tp if m.direction == "in"]
+    if got or any(m.direction == "in" for m in view.ppp):
+        return rule("path", "passed", *extra, summary="1701 answers", seen=[*sent[:1], *got[:1]])
+    errors = [e for e in view.icmp if e.what in _ICMP_CODES and e.direction == "in"]
+    if errors and not view.running:
+        worst = errors[0]
+        detail = f"{_reporter(worst)} answered with ICMP {worst.what.replace('-', ' ')}."
+        return rule(
+            "path",
+            "failed",
+            finding(
+                _ICMP_CODES[worst.what],
+                evidence(f"ICMP {worst.what} for UDP {worst.port}", *errors[:3]),
+                detail=detail,
+                confidence="certain",
+            ),
+            *extra,
+            summary=detail.rstrip("."),
+            seen=[*sent, *errors],
+        )
+    if view.send_errors and not sent:
+        return _nothing_answers(view, extra)
+    # One port only: silence of 1701 is judged on the rung that speaks there.
+    return rule("path", "passed" if sent else "not_reached", *extra, summary="", seen=sent[:1])
+
+
+def _reporter(error: IcmpError) -> str:
+    if error.from_gateway:
+        return "The gateway"
+    return f"A router on the way ({error.reporter})" if error.reporter else "The network"
+
+
+def _warnings(view: View) -> list[Finding]:
+    found: list[Finding] = []
+    clear = [m for m in view.clear_probe if m.direction == "in" and m.message == "SCCRP"]
+    if clear:
+        found.append(
+            finding(
+                "path.l2tp-in-clear",
+                evidence("an L2TP request outside IPsec (UDP 1701) is answered", *clear[:1]),
+                detail="The gateway talks L2TP on UDP 1701 without IPsec.",
+                severity="warning",
+                confidence="certain",
+            )
+        )
+    elsewhere = [m for m in (*view.ike, *view.l2tp_all) if m.direction == "in" and m.other_source]
+    if elsewhere:
+        sources = ", ".join(sorted({m.other_source for m in elsewhere})[:3])
+        found.append(
+            finding(
+                "path.answer-from-elsewhere",
+                evidence(f"answers came from {sources}", *elsewhere[:3]),
+                detail=f"Answers came from {sources} and not from the address asked.",
+                severity="warning",
+            )
+        )
+    again, total = view.retransmissions
+    if not view.running and total >= 4 and _answered_repeats(view) >= 2 and again / total >= 0.2:
+        found.append(
+            finding(
+                "path.lossy",
+                evidence(f"{_answered_repeats(view)} messages had to be sent more than once"),
+                detail="Packets are being lost on the way.",
+                severity="warning",
+                confidence="medium",
+            )
+        )
+    return found
+
+
+def _answered_repeats(view: View) -> int:
+    """Main mode and quick mode steps that were repeated and answered in the end: loss, not refusal."""
+    count = 0
+    for sa in view.ike_sas:
+        for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
+            tries = [m for m in sa.step(ask) if m.direction == "out"]
+            answers = [m for m in sa.step(answer) if m.direction == "in"]
+            if answers and any(m.repeat and m.t < answers[0].t for m in tries):
+                count += 1
+    for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
+        answered = view.l2tp_of("in", answer)
+        if answered and any(m.repeat and m.t < answered[0].t for m in view.l2tp_of("out", ask)):
+            count += 1
+    return count

@@ -1,0 +1,99 @@
+"""What the PPP rungs share: how far the link got, and how the gateway hung up."""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.l2tp import reason
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import L2tpMessage, PppMessage
+
+AUTHENTICATION = ("PAP", "CHAP", "EAP")
+
+
+def opened(view: View, protocol: str) -> float | None:
+    """When both Configure-Requests of ``protocol`` had been acknowledged; None: never."""
+    acks = {
+        direction: [m.t for m in view.ppp if m.protocol == protocol and m.direction == direction
+                    and m.code == "Configure-Ack"]
+        for direction in ("in", "out")
+    }  # fmt: skip
+    if acks["in"] and acks["out"]:
+        return max(acks["in"][-1], acks["out"][-1])
+    return None
+
+
+def lcp_up(view: View) -> bool:
+    """LCP was open: acknowledged both ways, or a later phase is seen."""
+    return opened(view, "LCP") is not None or any(
+        m.protocol in (*AUTHENTICATION, "IPCP", "IPV6CP", "CCP") for m in view.ppp
+    )
+
+
+def authenticated(view: View) -> bool:
+    """The login succeeded, or the network phase shows that it was over."""
+    return bool(success(view)) or bool(network(view))
+
+
+def success(view: View) -> list[PppMessage]:
+    """The gateway's acceptance of our login."""
+    return [
+        m
+        for m in view.ppp
+        if m.direction == "in"
+        and (
+            (m.protocol in ("CHAP", "EAP") and m.code == "Success")
+            or (m.protocol == "PAP" and m.code == "Authenticate-Ack")
+        )
+    ]
+
+
+def network(view: View) -> list[PppMessage]:
+    """Network control packets of the gateway: it considers the link authenticated. A Protocol-
+    Reject or Terminate of such a protocol does not count."""
+    return [
+        m
+        for m in view.ppp
+        if m.direction == "in"
+        and m.protocol in ("IPCP", "IPV6CP", "CCP")
+        and m.code.startswith("Configure-")
+    ]
+
+
+def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
+    """The gateway's first LCP Terminate-Request, CDN or StopCCN from ``since`` on, unless it
+    answers our own farewell."""
+    left = [
+        m.t
+        for m in view.all
+        if (isinstance(m, PppMessage) and m.direction == "out" and m.protocol == "LCP"
+            and m.code == "Terminate-Request")
+        or (isinstance(m, L2tpMessage) and m.direction == "out" and m.message in ("CDN", "StopCCN"))
+    ]  # fmt: skip
+    until = min((t for t in left if t >= since), default=float("inf"))
+    for m in view.all:
+        if m.t < since or m.t >= until:
+            continue
+        if (
+            isinstance(m, PppMessage)
+            and m.direction == "in"
+            and m.protocol == "LCP"
+            and m.code == "Terminate-Request"
+        ):
+            return m
+        if isinstance(m, L2tpMessage) and m.direction == "in" and m.message in ("CDN", "StopCCN"):
+            return m
+    return None
+
+
+def how(m: PppMessage | L2tpMessage) -> str:
+    """A hang-up in words."""
+    if isinstance(m, L2tpMessage):
+        return reason(m)
+    return "LCP Terminate-Request" + (f', "{m.message}"' if m.message else "")
+
+
+def option(m: PppMessage, name: str) -> str | None:
+    """The value of an option, or None."""
+    for key, value in m.options:
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,88 @@
+"""What a layer file returns: the rung and its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vpndiag.diagnosis.view import frames_of
+from vpndiag.observations import Observation
+from vpndiag.report.model import Cause, Confidence, Evidence, Finding, Layer, Severity, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """One layer's judgement. ``layer.status`` is ``not_reached`` when the material says nothing.
+
+    The layer may be another one than was asked: what stops after message 5 may be the path's fault.
+    ``own`` then is the rung of the layer that was asked.
+    """
+
+    layer: Layer
+    findings: tuple[Finding, ...] = ()
+    own: Layer | None = None
+
+
+def rule(
+    layer: str,
+    status: Status,
+    *findings: Finding,
+    summary: str = "",
+    reason: str = "",
+    seen: Iterable[Observation] = (),
+    facts: dict[str, str] | None = None,
+    own: Layer | None = None,
+) -> Ruling:
+    """A ruling; the rung's times are those of ``seen``. A passed rung with a warning among its
+    findings becomes ``warning``."""
+    times = [o.t for o in seen]
+    if status == "passed" and any(f.severity == "warning" for f in findings):
+        status = "warning"
+    return Ruling(
+        Layer(
+            id=layer,
+            status=status,
+            summary=summary,
+            reason=reason,
+            started=min(times) if times else None,
+            ended=max(times) if times else None,
+            facts=facts or {},
+        ),
+        findings,
+        own,
+    )
+
+
+def not_reached(layer: str, reason: str) -> Ruling:
+    return rule(layer, "not_reached", reason=reason)
+
+
+def finding(
+    code: str,
+    *evidence: Evidence,
+    detail: str = "",
+    confidence: Confidence = "high",
+    severity: Severity = "error",
+    causes: tuple[Cause, ...] = (),
+) -> Finding:
+    """A finding of the layer that its code names. Title, explanation, causes and fix are filled in
+    from the catalogue; ``causes`` given here replace the catalogue's."""
+    return Finding(
+        code=code,
+        layer=code.partition(".")[0],
+        severity=severity,
+        confidence=confidence,
+        detail=detail,
+        evidence=evidence,
+        causes=causes,
+    )
+
+
+def evidence(text: str, *seen: Observation) -> Evidence:
+    """A sentence and the observations that show it."""
+    return Evidence(text=text, t=seen[0].t if seen else None, frames=frames_of(seen))
+
+
+def times(count: int) -> str:
+    """``once``, ``twice``, ``5 times``."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -1,0 +1,327 @@
+"""Questions that rules ask of one session's observations.
+
+A :class:`View` only sorts and counts; every judgement is in the layer files. It never looks at
+anything but the observations, so a report read back from a file is judged like a live run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from vpndiag.observations import (
+    CertificateSeen,
+    Direction,
+    Ended,
+    EspFlow,
+    IcmpError,
+    IkeEstablished,
+    IkeMessage,
+    IkeNotify,
+    IpsecSa,
+    L2tpMessage,
+    LocalEnd,
+    NameAnswer,
+    Observation,
+    OtherTraffic,
+    PppMessage,
+    Scope,
+    SendError,
+    ServerProof,
+)
+
+_T = TypeVar("_T", bound=Observation)
+
+_STEPS = ("MM1", "MM2", "MM3", "MM4", "MM5", "MM6")
+_AGGRESSIVE = ("AM1", "AM2", "AM3")
+
+ERROR_NOTIFY_LIMIT = 16384
+"""Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
+
+
+@dataclass(slots=True)
+class IkeSa:
+    """All messages that carry one initiator cookie."""
+
+    cookie: str
+    messages: list[IkeMessage] = field(default_factory=list)
+
+    @property
+    def first(self) -> IkeMessage:
+        return self.messages[0]
+
+    @property
+    def by_client(self) -> bool:
+        return self.first.direction == "out"
+
+    @property
+    def version(self) -> int:
+        return self.first.version
+
+    @property
+    def aggressive(self) -> bool:
+        return self.first.step.startswith("AM")
+
+    @property
+    def port(self) -> int:
+        """The gateway's port that the first message went to."""
+        return self.first.port
+
+    def step(self, *steps: str) -> list[IkeMessage]:
+        """The messages of these steps, repeats included."""
+        return [m for m in self.messages if m.step in steps]
+
+    @property
+    def reached(self) -> int:
+        """Number of the last main mode step seen (aggressive mode: 2, 4, 6), 7 with quick mode."""
+        top = 0
+        for m in self.messages:
+            if m.step in _STEPS:
+                top = max(top, _STEPS.index(m.step) + 1)
+            elif m.step in _AGGRESSIVE:
+                top = max(top, 2 * (_AGGRESSIVE.index(m.step) + 1))
+            elif m.step.startswith("QM"):
+                top = max(top, 7)
+        return top
+
+    @property
+    def answers(self) -> list[IkeMessage]:
+        return [m for m in self.messages if m.direction == "in"]
+
+    @property
+    def chosen(self) -> IkeMessage | None:
+        """The message with the gateway's choice of transform."""
+        for m in self.messages:
+            if m.direction == "in" and m.step in ("MM2", "AM2") and m.transforms:
+                return m
+        return None
+
+    @property
+    def offered(self) -> IkeMessage:
+        return self.first
+
+    def notifies(self, direction: Direction = "in") -> list[tuple[IkeMessage, IkeNotify]]:
+        """Error notifications, in order."""
+        return [
+            (m, n)
+            for m in self.messages
+            if m.direction == direction
+            for n in m.notifies
+            if n.type < ERROR_NOTIFY_LIMIT
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A message that was sent ``tries`` times over ``seconds`` and not answered."""
+
+    first: Observation
+    last: Observation
+    tries: int
+    seconds: float
+    """From the first try to the end of the material."""
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        return self.first.frames + (self.last.frames if self.last is not self.first else ())
+
+
+class View:
+    """One session's observations, sorted by kind."""
+
+    def __init__(self, observations: Iterable[Observation]) -> None:
+        self.all: Sequence[Observation] = sorted(observations, key=lambda o: o.t)
+
+    def of(self, kind: type[_T]) -> list[_T]:
+        return [o for o in self.all if type(o) is kind]
+
+    @cached_property
+    def scope(self) -> Scope | None:
+        """None: a capture."""
+        found = self.of(Scope)
+        return found[-1] if found else None
+
+    @property
+    def live(self) -> bool:
+        return self.scope is not None
+
+    @cached_property
+    def ended(self) -> Ended | None:
+        found = self.of(Ended)
+        return found[-1] if found else None
+
+    @property
+    def end(self) -> float:
+        """Time of the last observation."""
+        return self.all[-1].t if self.all else 0.0
+
+    @property
+    def interrupted(self) -> bool:
+        return self.ended is not None and self.ended.why == "interrupted"
+
+    @property
+    def running(self) -> bool:
+        """The material is not complete yet: a live run in progress."""
+        return self.live and self.ended is None
+
+    @cached_property
+    def local(self) -> LocalEnd | None:
+        found = self.of(LocalEnd)
+        return found[-1] if found else None
+
+    @cached_property
+    def names(self) -> list[NameAnswer]:
+        return self.of(NameAnswer)
+
+    @cached_property
+    def icmp(self) -> list[IcmpError]:
+        return self.of(IcmpError)
+
+    @cached_property
+    def send_errors(self) -> list[SendError]:
+        return self.of(SendError)
+
+    @cached_property
+    def other(self) -> list[OtherTraffic]:
+        return self.of(OtherTraffic)
+
+    @cached_property
+    def ike(self) -> list[IkeMessage]:
+        return self.of(IkeMessage)
+
+    @cached_property
+    def certificates(self) -> list[CertificateSeen]:
+        return self.of(CertificateSeen)
+
+    @cached_property
+    def established(self) -> list[IkeEstablished]:
+        return self.of(IkeEstablished)
+
+    @cached_property
+    def ipsec_sas(self) -> list[IpsecSa]:
+        return self.of(IpsecSa)
+
+    @cached_property
+    def esp(self) -> list[EspFlow]:
+        return self.of(EspFlow)
+
+    @cached_property
+    def proofs(self) -> list[ServerProof]:
+        return self.of(ServerProof)
+
+    @cached_property
+    def ike_sas(self) -> list[IkeSa]:
+        """By initiator cookie, in order of their first message."""
+        found: dict[str, IkeSa] = {}
+        for m in self.ike:
+            found.setdefault(m.initiator_cookie, IkeSa(m.initiator_cookie)).messages.append(m)
+        return list(found.values())
+
+    @cached_property
+    def primary(self) -> IkeSa | None:
+        """The IKE SA that the session is about: the one that went furthest beyond message 2 (later
+        ones win: a retry that succeeds), else the first that the client began."""
+        sas = [sa for sa in self.ike_sas if sa.version == 1]
+        deep = [sa for sa in sas if sa.reached >= 3]
+        if deep:
+            return max(enumerate(deep), key=lambda e: (min(e[1].reached, 7), e[0]))[1]
+        for sa in sas:
+            if sa.by_client:
+                return sa
+        return sas[0] if sas else None
+
+    @cached_property
+    def others(self) -> list[IkeSa]:
+        """The other attempts and probes."""
+        return [sa for sa in self.ike_sas if sa is not self.primary]
+
+    def answered(self, port: int) -> list[IkeMessage]:
+        """IKE messages that came from this gateway port."""
+        return [m for m in self.ike if m.direction == "in" and m.port == port]
+
+    def asked(self, port: int) -> list[IkeMessage]:
+        """IKE messages sent to this gateway port."""
+        return [m for m in self.ike if m.direction == "out" and m.port == port]
+
+    @cached_property
+    def l2tp_all(self) -> list[L2tpMessage]:
+        return self.of(L2tpMessage)
+
+    @property
+    def plain(self) -> bool:
+        """L2TP without IPsec is what this session is about."""
+        if self.scope is not None:
+            return self.scope.plain_l2tp
+        return not self.ike_sas and not self.esp
+
+    @cached_property
+    def l2tp(self) -> list[L2tpMessage]:
+        """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`."""
+        if self.plain:
+            return self.l2tp_all
+        inside = [m for m in self.l2tp_all if m.inside == "esp"]
+        if inside or self.live:
+            return inside
+        # A capture on the inside of IPsec shows L2TP in the clear beside ESP.
+        return [m for m in self.l2tp_all if m.inside == "clear"]
+
+    @cached_property
+    def clear_probe(self) -> list[L2tpMessage]:
+        """L2TP in the clear beside an IPsec attempt."""
+        if self.plain:
+            return []
+        return [m for m in self.l2tp_all if m.inside == "clear"]
+
+    def l2tp_of(self, direction: Direction, *messages: str) -> list[L2tpMessage]:
+        return [m for m in self.l2tp if m.direction == direction and m.message in messages]
+
+    @cached_property
+    def ppp(self) -> list[PppMessage]:
+        return self.of(PppMessage)
+
+    def ppp_of(
+        self, protocol: str, direction: Direction | None = None, *codes: str
+    ) -> list[PppMessage]:
+        return [
+            m
+            for m in self.ppp
+            if m.protocol == protocol
+            and (direction is None or m.direction == direction)
+            and (not codes or m.code in codes)
+        ]
+
+    def unanswered(self, tries: Sequence[Observation]) -> Unanswered | None:
+        """``tries`` as one unanswered question, or None when there are none."""
+        if not tries:
+            return None
+        return Unanswered(tries[0], tries[-1], len(tries), self.end - tries[0].t)
+
+    def conclusive(self, silence: Unanswered) -> bool:
+        """Whether the wait was long enough to call it silence: the run itself gave up on it, or
+        it was asked again and four seconds passed (a single lost packet proves nothing)."""
+        if self.interrupted or self.running:
+            return False
+        if self.ended is not None and self.ended.why == "stopped":
+            return silence.tries >= 2
+        return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
+
+    @cached_property
+    def retransmissions(self) -> tuple[int, int]:
+        """(messages of ours sent again and answered in the end, all messages of ours)."""
+        again = total = 0
+        for m in self.all:
+            if isinstance(m, IkeMessage | L2tpMessage) and m.direction == "out":
+                total += 1
+                again += m.repeat
+        return again, total
+
+
+def frames_of(observations: Iterable[Observation], most: int = 12) -> tuple[int, ...]:
+    """Frame numbers of these observations in order, without repeats, at most ``most``."""
+    seen: dict[int, None] = {}
+    for o in observations:
+        for f in o.frames:
+            seen[f] = None
+    return tuple(sorted(seen))[:most]
