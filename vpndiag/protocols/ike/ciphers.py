@@ -1,0 +1,124 @@
+"""Block ciphers, hashes and the pseudo-random function of IKEv1 (RFC 2409 section 4, appendix A).
+
+DES and MD5 are here because old gateways still speak nothing else; what is weak is told by
+:mod:`vpndiag.protocols.ike.transforms`, not prevented here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, algorithms, modes
+
+from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.constants import Encryption, Hash, name_of
+
+try:
+    from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+except ImportError:  # cryptography before 43
+    from cryptography.hazmat.primitives.ciphers.algorithms import TripleDES
+
+_HASHES: dict[int, str] = {
+    Hash.MD5: "md5",
+    Hash.SHA1: "sha1",
+    Hash.SHA2_256: "sha256",
+    Hash.SHA2_384: "sha384",
+    Hash.SHA2_512: "sha512",
+}
+
+SUPPORTED_HASHES: frozenset[int] = frozenset(_HASHES)
+SUPPORTED_ENCRYPTION: frozenset[int] = frozenset(
+    (Encryption.DES_CBC, Encryption.TRIPLE_DES_CBC, Encryption.AES_CBC)
+)
+
+
+def _hash_name(hash_id: int) -> str:
+    try:
+        return _HASHES[hash_id]
+    except KeyError:
+        raise LocalProtocolError(f"hash {name_of(Hash, hash_id)} is not supported") from None
+
+
+def digest_size(hash_id: int) -> int:
+    """Bytes of a digest.
+
+    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    """
+    return hashlib.new(_hash_name(hash_id), usedforsecurity=False).digest_size
+
+
+def hash_data(hash_id: int, data: bytes) -> bytes:
+    """The negotiated hash of ``data``.
+
+    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    """
+    return hashlib.new(_hash_name(hash_id), data, usedforsecurity=False).digest()
+
+
+def prf(hash_id: int, key: bytes, data: bytes) -> bytes:
+    """HMAC of the negotiated hash, the default prf (RFC 2409 section 4).
+
+    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    """
+    return hmac.new(key, data, _hash_name(hash_id)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class CipherSpec:
+    """A phase 1 cipher with its key length; sizes in bytes."""
+
+    encryption: int
+    key_size: int
+    block_size: int
+
+    @classmethod
+    def of(cls, encryption: int, key_length: int | None = None) -> CipherSpec:
+        """:param key_length: bits, only for AES; None or 0 means 128 (RFC 3602 section 5.3).
+
+        :raises LocalProtocolError: not supported.
+        """
+        if encryption == Encryption.DES_CBC:
+            return cls(encryption, 8, 8)
+        if encryption == Encryption.TRIPLE_DES_CBC:
+            return cls(encryption, 24, 8)
+        if encryption == Encryption.AES_CBC:
+            bits = key_length or 128
+            if bits not in (128, 192, 256):
+                raise LocalProtocolError(f"AES has no {bits}-bit keys")
+            return cls(encryption, bits // 8, 16)
+        raise LocalProtocolError(f"cipher {name_of(Encryption, encryption)} is not supported")
+
+    def _cipher(self, key: bytes, iv: bytes) -> Cipher[modes.CBC]:
+        if len(key) != self.key_size or len(iv) != self.block_size:
+            raise LocalProtocolError("key or IV has the wrong size")
+        algorithm: CipherAlgorithm
+        if self.encryption == Encryption.AES_CBC:
+            algorithm = algorithms.AES(key)
+        else:
+            # DES is 3DES with three equal keys
+            algorithm = TripleDES(key * (24 // len(key)))
+        return Cipher(algorithm, modes.CBC(iv))
+
+    def encrypt(self, key: bytes, iv: bytes, plaintext: bytes) -> bytes:
+        """CBC; zero-padded to the block size (RFC 2409 section 5, appendix B).
+
+        :raises LocalProtocolError: wrong size of key or IV.
+        """
+        padded = plaintext + bytes(-len(plaintext) % self.block_size)
+        encryptor = self._cipher(key, iv).encryptor()
+        return encryptor.update(padded) + encryptor.finalize()
+
+    def decrypt(self, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
+        """CBC; padding stays.
+
+        :raises RemoteProtocolError: not a whole, positive number of blocks.
+        :raises LocalProtocolError: wrong size of key or IV.
+        """
+        if not ciphertext or len(ciphertext) % self.block_size:
+            raise RemoteProtocolError(
+                f"{len(ciphertext)} encrypted bytes are no multiple of {self.block_size}"
+            )
+        decryptor = self._cipher(key, iv).decryptor()
+        return decryptor.update(ciphertext) + decryptor.finalize()
