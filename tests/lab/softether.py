@@ -1,0 +1,244 @@
+"""SoftEther VPN Server: IKE, ESP, L2TP and PPP all in user space, its own DHCP, NAT and DNS proxy.
+
+It starts from a small configuration file and is then told the rest by ``vpncmd``, which also
+reconfigures it while it runs.  The directories that it writes to are compiled in; it gets private
+ones in its own mount namespace, so that nothing of the machine changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.lab.config import GatewayConfig, require_supported
+from tests.lab.ikeprobe import wait_for_ike
+from tests.lab.netns import GATEWAY_ADDRESS, Network, Site
+from tests.lab.process import Daemon, LabError, Owned, StateDir, run
+
+SERVER = Path("/usr/libexec/softether/vpnserver/vpnserver")
+HUB = "LAB"
+ADMIN = "lab-admin"
+SUPPORTED = frozenset(
+    {"psk", "users", "pool", "inside_address", "dns", "dns_mode", "dns_records", "mtu",
+     "radius_silent", "l2tp", "ipsec", "ppp_auth"}
+)  # fmt: skip
+
+# Read at the start only; what is not here is SoftEther's default
+_BASE = """declare root
+{
+	uint ConfigRevision 1
+	declare DDnsClient
+	{
+		bool Disabled true
+	}
+	declare ListenerList
+	{
+		declare Listener0
+		{
+			bool Enabled true
+			uint Port 5555
+		}
+	}
+	declare ServerConfiguration
+	{
+		bool DisableNatTraversal true
+		bool DisableDeadLockCheck true
+		bool DisableIPv6Listener true
+		bool UseKeepConnect false
+		bool EnableVpnAzure false
+		bool EnableVpnOverDns false
+		bool EnableVpnOverIcmp false
+	}
+}
+"""
+
+# As PID 1 of its namespaces: private directories over the compiled-in ones.  /var/lib and /run are
+# covered whole since the packages ship no softether directory in them to mount on.
+_START = r"""
+set -e
+for place in /var/lib /var/log /run; do
+  mount -t tmpfs -o mode=755 tmpfs $place
+  mkdir $place/softether
+  mount --bind "$1/$(basename $place)" $place/softether
+done
+[ ! -e "$1/resolv.conf" ] || mount --bind "$1/resolv.conf" "$(readlink -f /etc/resolv.conf)"
+exec "$2" execsvc
+"""
+
+
+class SoftEther(Owned):
+    """A running SoftEther.  Address, site and methods are those of every gateway of the lab.
+
+    Settings: psk, users, pool (a /24), inside_address, dns (one or two), dns_mode, dns_records,
+    mtu of its NAT, radius_silent, ipsec, l2tp (False ends both: they are one switch).
+    """
+
+    name = "softether"
+    address = GATEWAY_ADDRESS
+
+    def __init__(self, config: GatewayConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or GatewayConfig()
+        self._daemon: Daemon | None = None
+        self._dns: Daemon | None = None
+        self._check(self.config)
+        if not SERVER.exists():
+            raise LabError(f"{SERVER} is missing (tests/lab/install.sh)")
+        try:
+            self.state = StateDir("softether")
+            self.site = Site("se", own_address=True)
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _check(config: GatewayConfig) -> None:
+        require_supported("SoftEther", config, SUPPORTED)
+        if not set(config.ppp_auth) & {"pap", "mschapv2"}:
+            # both are always on and cannot be switched off
+            require_supported("SoftEther", config, SUPPORTED - {"ppp_auth"})
+
+    def _start(self) -> None:
+        state = self.state.path
+        for name in ("lib", "log", "run"):
+            (state / name).mkdir(exist_ok=True)
+        config = state / "lib" / "vpn_server.config"
+        if not config.exists():
+            config.write_text(_BASE.replace("\n", "\r\n"))
+        (state / "resolv.conf").write_text(f"nameserver {GATEWAY_ADDRESS}\n")
+        self._daemon = self.site.daemon(
+            ["sh", "-c", _START, "softether", state, SERVER], state / "output.log"
+        )
+        self._configure(self.config, fresh=True)
+
+    def _configure(self, config: GatewayConfig, *, fresh: bool) -> None:
+        if self._dns is not None:
+            self._dns.close()
+            self._dns = None
+        if config.dns_mode != "off":
+            self._dns = self.site.daemon(
+                ["python3", "-S", Path(__file__).with_name("dnsd.py"), GATEWAY_ADDRESS,
+                 config.dns_mode, json.dumps({k: list(v) for k, v in config.dns_records.items()})],
+                self.state.path / "dns.log",
+            )  # fmt: skip
+        commands = [] if fresh else [f"HubDelete {HUB}"]
+        first, last = config.pool
+        inside = config.inside_address
+        dns = [*config.dns, "none", "none"]
+        commands += [
+            f"HubCreate {HUB} /PASSWORD:{ADMIN}",
+            f"Hub {HUB}",
+            "ExtOptionSet DisableKernelModeSecureNAT /VALUE:1",
+            "ExtOptionSet DisableIpRawModeSecureNAT /VALUE:1",
+            f"SecureNatHostSet /MAC:5E-00-00-00-00-01 /IP:{inside} /MASK:255.255.255.0",
+            f"DhcpSet /START:{first} /END:{last} /MASK:255.255.255.0 /EXPIRE:7200 /GW:{inside} "
+            f"/DNS:{dns[0]} /DNS2:{dns[1]} /DOMAIN:none /LOG:yes",
+            f"NatSet /MTU:{config.mtu} /TCPTIMEOUT:1800 /UDPTIMEOUT:60 /LOG:yes",
+            "SecureNatEnable",
+        ]
+        if config.radius_silent:
+            # an address at the site that nobody has: nothing answers
+            commands.append("RadiusServerSet 10.91.2.77 /SECRET:radius-secret /RETRY_INTERVAL:1000")
+        for user, password in config.users.items():
+            commands.append(f"UserCreate {user} /GROUP:none /REALNAME:none /NOTE:none")
+            if config.radius_silent:
+                commands.append(f"UserRadiusSet {user} /ALIAS:none")
+            else:
+                commands.append(f"UserPasswordSet {user} /PASSWORD:{password}")
+        up = config.ipsec and config.l2tp
+        plain = config.l2tp
+        commands.append(
+            f"IPsecEnable /L2TP:{_word(up)} /L2TPRAW:{_word(plain)} /ETHERIP:no "
+            f"/PSK:{config.psk} /DEFAULTHUB:{HUB}"
+        )
+        self._vpncmd(commands, fresh=fresh)
+        self.config = config
+        if up:
+            wait_for_ike(self.site, GATEWAY_ADDRESS, 20, self.log())
+
+    def _vpncmd(self, commands: list[str], *, fresh: bool) -> str:
+        script = self.state.path / "commands"
+        if fresh:
+            commands = [*commands, f"ServerPasswordSet {ADMIN}"]
+        script.write_text("\n".join(commands) + "\n")
+        password = [] if fresh else [f"/PASSWORD:{ADMIN}"]
+        end = time.monotonic() + 20
+        while True:
+            pid = self._daemon.pid if self._daemon else None
+            if pid is None or not self._listening():
+                if time.monotonic() > end or (self._daemon and not self._daemon.running):
+                    raise LabError(f"SoftEther did not start\n{self.log()}")
+                time.sleep(0.02)
+                continue
+            # in its mount namespace too: vpncmd writes into /var/lib/softether
+            done = run(
+                ["nsenter", "-t", str(pid), "-n", "-m", "vpncmd", "localhost:5555", "/SERVER",
+                 *password, f"/IN:{script}"],
+                check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return done.stdout
+            raise LabError(f"vpncmd: exit {done.returncode}\n{done.stdout[-3000:]}")
+
+    def _listening(self) -> bool:
+        return bool(self.site.run(["ss", "-Hlnt", "sport = :5555"]).stdout.strip())
+
+    # the methods of every gateway
+
+    def reconfigure(self, config: GatewayConfig) -> None:
+        """Another configuration, without a restart; sessions of before are ended."""
+        self._check(config)
+        if config != self.config:
+            self._configure(config, fresh=False)
+
+    def network(self, **settings: object) -> Network:
+        """A network before this gateway; see Network for the settings."""
+        return Network(self.site, **settings)  # type: ignore[arg-type]
+
+    def log(self) -> str:
+        """The server's and the hub's security log, and the DNS server's."""
+        texts = []
+        for file in sorted((self.state.path / "log").rglob("*.log")):
+            texts.append(file.read_text(errors="replace"))
+        for name in ("output.log", "dns.log"):
+            file = self.state.path / name
+            texts.append(file.read_text(errors="replace") if file.exists() else "")
+        return "\n".join(texts)
+
+    def freeze(self) -> None:
+        """Stop every process where it stands: the machine hangs, without an ICMP error."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        for pid in self._daemon.members() if self._daemon else []:
+            os.kill(pid, number)
+
+    def power_off(self) -> None:
+        """End it at once, without a word to its peers.  ``power_on`` starts it again."""
+        if self._daemon:
+            self._daemon.close()
+            self._daemon = None
+
+    def power_on(self) -> None:
+        config = self.state.path / "lib" / "vpn_server.config"
+        config.unlink(missing_ok=True)
+        self._start()
+
+    def _close(self) -> None:
+        for part in (self._daemon, self._dns):
+            if part is not None:
+                part.close()
+        for name in ("site", "state"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
