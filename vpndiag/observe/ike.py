@@ -1,0 +1,316 @@
+"""IKE messages as observations."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import blake2s
+
+from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
+from vpndiag.observations.ike import Protection
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike.ciphers import hash_data
+from vpndiag.protocols.ike.constants import (
+    ExchangeType,
+    Hash,
+    NotifyType,
+    PayloadType,
+    ProtocolId,
+    name_of,
+)
+from vpndiag.protocols.ike.message import Header, Message, decode
+from vpndiag.protocols.ike.payloads import (
+    DeletePayload,
+    IdPayload,
+    NatDPayload,
+    NotificationPayload,
+    Payload,
+    SaPayload,
+    VendorIdPayload,
+)
+from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
+from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
+
+Address = tuple[str, int]
+
+MAX_SAS = 4096
+"""IKE SAs remembered at a time; the oldest is forgotten beyond that."""
+MAX_SEEN = 1024
+"""Messages remembered for each SA to recognise repeats."""
+_MAX_LISTED = 40
+
+_V2_EXCHANGES = {34: "SA_INIT", 35: "AUTH", 36: "CREATE_CHILD_SA", 37: "INFORMATIONAL"}
+
+
+@dataclass(slots=True)
+class _Sa:
+    hash: int = 0
+    client_began: bool = True
+    seen: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
+    quick: dict[int, Direction] = field(default_factory=dict)
+    """Message ID of each quick mode: who began it."""
+
+
+class IkeObserver:
+    """Observes the IKE messages of one client and gateway, in order."""
+
+    def __init__(self) -> None:
+        self._sas: OrderedDict[str, _Sa] = OrderedDict()
+
+    def observe(
+        self,
+        data: bytes,
+        *,
+        t: float,
+        direction: Direction,
+        source: Address,
+        destination: Address,
+        marker: bool = False,
+        frames: tuple[int, ...] = (),
+        payloads: tuple[Payload, ...] | None = None,
+        protection: Protection | None = None,
+        other_source: str = "",
+    ) -> IkeMessage:
+        """One IKE message (``data`` without the non-ESP marker).
+
+        ``payloads`` are those of an encrypted message that was decrypted, ``protection`` what that
+        proved; without them an encrypted message is ``opaque``. Never raises on any ``data``.
+        """
+        gateway, client = (destination, source) if direction == "out" else (source, destination)
+        try:
+            message = decode(data)
+        except ProtocolError as error:
+            return _malformed(data, str(error), t, frames, direction, gateway, client, marker, other_source)
+        header = message.header
+        cookie = header.initiator_cookie.hex()
+        sa = self._sa(cookie, direction)
+        clear = message.payloads if payloads is None else payloads
+        if protection is None:
+            protection = "opaque" if header.encrypted else "clear"
+        digest = blake2s(bytes((direction == "out",)) + data, digest_size=16).digest()
+        repeat = digest in sa.seen
+        step = sa.seen[digest] if repeat else self._step(sa, header, clear, direction)
+        _remember(sa, digest, step)
+        details = _details(sa, message, clear, step, source, destination)
+        return IkeMessage(
+            t=t,
+            frames=frames,
+            direction=direction,
+            port=gateway[1],
+            client_port=client[1],
+            marker=marker,
+            version=header.major,
+            exchange=header.exchange,
+            step=step,
+            message_id=header.message_id,
+            initiator_cookie=cookie,
+            responder_cookie=header.responder_cookie.hex(),
+            initiated_by_client=sa.client_began
+            if step[:2] != "QM"
+            else sa.quick.get(header.message_id, direction) == "out",
+            size=len(data),
+            protection=protection,
+            repeat=repeat,
+            other_source=other_source,
+            **details,  # type: ignore[arg-type]
+        )
+
+    def _sa(self, cookie: str, direction: Direction) -> _Sa:
+        sa = self._sas.get(cookie)
+        if sa is None:
+            sa = self._sas[cookie] = _Sa(client_began=direction == "out")
+            if len(self._sas) > MAX_SAS:
+                self._sas.popitem(last=False)
+        return sa
+
+    def _step(
+        self, sa: _Sa, header: Header, payloads: tuple[Payload, ...], direction: Direction
+    ) -> str:
+        if header.major >= 2:
+            return f"IKEv2 {_V2_EXCHANGES.get(header.exchange, header.exchange)}"
+        first = header.responder_cookie == bytes(8)
+        if first and not sa.seen:
+            sa.client_began = direction == "out"
+        from_initiator = (direction == "out") == sa.client_began
+        kinds = {p.payload_type for p in payloads}
+        match header.exchange:
+            case ExchangeType.MAIN_MODE:
+                return _main_mode_step(header, kinds, from_initiator)
+            case ExchangeType.AGGRESSIVE_MODE:
+                if first:
+                    return "AM1"
+                return "AM3" if from_initiator else "AM2"
+            case ExchangeType.QUICK_MODE:
+                began = sa.quick.get(header.message_id)
+                if began is None:
+                    if len(sa.quick) < MAX_SEEN:
+                        sa.quick[header.message_id] = direction
+                    return "QM1"
+                if direction != began:
+                    return "QM2"
+                return "QM1" if PayloadType.SA in kinds else "QM3"
+            case ExchangeType.INFORMATIONAL:
+                return "INFO"
+            case ExchangeType.TRANSACTION:
+                return "CONFIG"
+        return "?"
+
+
+def _main_mode_step(header: Header, kinds: set[int], from_initiator: bool) -> str:
+    if header.encrypted:
+        return "MM5" if from_initiator else "MM6"
+    if PayloadType.SA in kinds:
+        return "MM1" if from_initiator else "MM2"
+    if PayloadType.KE in kinds:
+        return "MM3" if from_initiator else "MM4"
+    return "?"
+
+
+def _remember(sa: _Sa, digest: bytes, step: str) -> None:
+    sa.seen[digest] = step
+    if len(sa.seen) > MAX_SEEN:
+        sa.seen.popitem(last=False)
+
+
+def _details(
+    sa: _Sa,
+    message: Message,
+    payloads: tuple[Payload, ...],
+    step: str,
+    source: Address,
+    destination: Address,
+) -> dict[str, object]:
+    found: dict[str, object] = {
+        "payloads": tuple(p.label for p in payloads[:_MAX_LISTED]),
+    }
+    if message.is_ikev2:
+        found["payloads"] = (message.v2_text[:400],)
+        found["notifies"] = tuple(
+            IkeNotify(type=n, name=f"IKEv2 notify {n}") for n in message.v2_notify_types[:8]
+        )
+        return found
+    sas = [p for p in payloads if isinstance(p, SaPayload)]
+    if sas:
+        found |= _offer(sa, sas[0], step)
+    vids = tuple(p.vendor_id for p in payloads if isinstance(p, VendorIdPayload))[:_MAX_LISTED]
+    if vids:
+        found["vendor_ids"] = tuple(v[:64].hex() for v in vids)
+        found["vendors"] = tuple(identify(v) or v[:32].hex() for v in vids)
+        found["product"] = fingerprint(vids) or ""
+    notifies = [p for p in payloads if isinstance(p, NotificationPayload)][:8]
+    if notifies:
+        found["notifies"] = tuple(
+            IkeNotify(
+                type=n.notify_type,
+                name=name_of(NotifyType, n.notify_type),
+                protocol=n.protocol,
+                data=n.data[:64].hex(),
+            )
+            for n in notifies
+        )
+    deletes = [p for p in payloads if isinstance(p, DeletePayload)][:8]
+    if deletes:
+        found["deletes"] = tuple(_deleted(d) for d in deletes)
+    identities = [p for p in payloads if isinstance(p, IdPayload)]
+    if identities:
+        found["identity"] = " -> ".join(i.text for i in identities[:2])
+    nat_d = [p for p in payloads if isinstance(p, NatDPayload)]
+    if len(nat_d) >= 2:
+        found |= _nat(sa, message.header, nat_d, source, destination)
+    return found
+
+
+def _deleted(delete: DeletePayload) -> str:
+    if delete.protocol == ProtocolId.ISAKMP:
+        return "ISAKMP"
+    spis = ", ".join("0x" + spi.hex() for spi in delete.spis[:4])
+    return f"{name_of(ProtocolId, delete.protocol)} {spis}"
+
+
+def _offer(sa: _Sa, offer: SaPayload, step: str) -> dict[str, object]:
+    phase1: list[IkeTransform] = []
+    phase2: list[EspTransform] = []
+    for proposal in offer.proposals:
+        for transform in proposal.transforms:
+            if proposal.protocol == ProtocolId.ISAKMP:
+                phase1.append(IkeTransform.from_transform(transform))
+            elif proposal.protocol == ProtocolId.ESP:
+                phase2.append(EspTransform.from_transform(transform))
+    if phase1:
+        first = phase1[0]
+        chosen = step in ("MM2", "AM2")
+        if chosen:
+            sa.hash = first.hash
+        return {
+            "transforms": tuple(x.text for x in phase1[:_MAX_LISTED]),
+            "weak": first.weak if chosen else (),
+            "auth_methods": tuple(dict.fromkeys(x.auth_method for x in phase1)),
+            "lifetime": Lifetime(seconds=first.life_seconds, kilobytes=first.life_kb),
+        }
+    if phase2:
+        first2 = phase2[0]
+        return {
+            "transforms": tuple(x.text for x in phase2[:_MAX_LISTED]),
+            "weak": first2.weak if step == "QM2" else (),
+            "pfs_group": first2.pfs_group,
+            "encapsulation_modes": tuple(dict.fromkeys(x.encapsulation_mode for x in phase2)),
+            "lifetime": Lifetime(seconds=first2.life_seconds, kilobytes=first2.life_kb),
+        }
+    return {}
+
+
+def _nat(
+    sa: _Sa, header: Header, nat_d: list[NatDPayload], source: Address, destination: Address
+) -> dict[str, object]:
+    """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
+    try:
+        hash_id = Hash(sa.hash)
+    except (ValueError, ProtocolError):
+        return {}
+
+    def digest(value: bytes) -> bytes:
+        return hash_data(hash_id, value)
+
+    cookies = (header.initiator_cookie, header.responder_cookie)
+    try:
+        to_hash = natt.nat_d_hash(digest, *cookies, destination)
+        from_hash = natt.nat_d_hash(digest, *cookies, source)
+    except ProtocolError:
+        return {}
+    return {
+        "destination_translated": nat_d[0].hash != to_hash,
+        "source_translated": all(p.hash != from_hash for p in nat_d[1:]),
+    }
+
+
+def _malformed(
+    data: bytes,
+    why: str,
+    t: float,
+    frames: tuple[int, ...],
+    direction: Direction,
+    gateway: Address,
+    client: Address,
+    marker: bool,
+    other_source: str,
+) -> IkeMessage:
+    head = data[:28].ljust(28, b"\0")
+    return IkeMessage(
+        t=t,
+        frames=frames,
+        direction=direction,
+        port=gateway[1],
+        client_port=client[1],
+        marker=marker,
+        version=head[17] >> 4,
+        exchange=head[18],
+        step="?",
+        message_id=int.from_bytes(head[20:24], "big"),
+        initiator_cookie=head[:8].hex(),
+        responder_cookie=head[8:16].hex(),
+        size=len(data),
+        protection="clear",
+        payloads=(f"malformed: {why}",),
+        other_source=other_source,
+    )

@@ -1,0 +1,140 @@
+"""L2TP control messages, and the PPP inside the data messages, as observations."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from vpndiag.observations import Direction, L2tpMessage, Observation, OtherTraffic
+from vpndiag.observe.ppp import PppObserver
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.l2tp.constants import AvpType
+from vpndiag.protocols.l2tp.message import ControlMessage, DataMessage, OtherVersion, decode
+from vpndiag.report.text import visible
+
+Address = tuple[str, int]
+
+_QUIET = ("ZLB", "HELLO")
+MAX_SEEN = 4096
+MAX_IDS = 1024
+
+
+class L2tpObserver:
+    """Observes the L2TP between one client and gateway, in order.
+
+    Messages for a tunnel or session that the client did not open (xl2tpd and pppd go on sending
+    for an old one) are left out as soon as it is known which ones it opened.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
+        self._tunnels: OrderedDict[int, None] = OrderedDict()
+        self._sessions: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._ppp: OrderedDict[int, PppObserver] = OrderedDict()
+        self._current = 0
+        self._gateway_session: dict[int, int] = {}
+
+    def observe(
+        self,
+        datagram: bytes,
+        *,
+        t: float,
+        direction: Direction,
+        inside: Literal["esp", "clear"],
+        source: Address,
+        destination: Address,
+        frames: tuple[int, ...] = (),
+        other_source: str = "",
+        response_valid: bool | None = None,
+    ) -> Observation | None:
+        """One UDP payload. None for what carries no news: ZLBs, HELLOs, data, stale messages.
+
+        ``response_valid`` is what our own check of a Challenge Response said. Never raises.
+        """
+        try:
+            message = decode(datagram)
+        except ProtocolError:
+            return None
+        if isinstance(message, OtherVersion):
+            return OtherTraffic(t=t, frames=frames, what=message.name, packets=1)
+        if self._stale(message, direction):
+            return None
+        if isinstance(message, DataMessage):
+            return self._ppp_of(message, direction).observe(
+                message.payload, t=t, direction=direction, frames=frames
+            )
+        self._learn(message, direction)
+        if message.name in _QUIET:
+            return None
+        gateway, client = (destination, source) if direction == "out" else (source, destination)
+        assigned = message.number(AvpType.ASSIGNED_TUNNEL_ID)
+        # A retransmission has the same Ns; its Nr may have moved (RFC 2661 section 5.8).
+        key = (direction, inside, message.tunnel_id, message.session_id, message.ns, message.name,
+               assigned)  # fmt: skip
+        repeat = key in self._seen
+        self._seen[key] = None
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        result = message.result
+        return L2tpMessage(
+            t=t,
+            frames=frames,
+            direction=direction,
+            inside=inside,
+            message=message.name,
+            tunnel_id=message.tunnel_id,
+            session_id=message.session_id,
+            ns=message.ns,
+            nr=message.nr,
+            repeat=repeat,
+            assigned_tunnel_id=assigned,
+            assigned_session_id=message.number(AvpType.ASSIGNED_SESSION_ID),
+            host_name=visible(message.data(AvpType.HOST_NAME) or b"", 64),
+            vendor_name=visible(message.data(AvpType.VENDOR_NAME) or b"", 64),
+            firmware=message.number(AvpType.FIRMWARE_REVISION),
+            receive_window=message.number(AvpType.RECEIVE_WINDOW_SIZE),
+            challenge=message.find(AvpType.CHALLENGE) is not None,
+            challenge_response=message.find(AvpType.CHALLENGE_RESPONSE) is not None,
+            response_valid=response_valid,
+            result_code=result.result if result else None,
+            error_code=result.error if result else None,
+            error_message=visible(result.message) if result else "",
+            client_port=client[1],
+            gateway_port=gateway[1],
+            other_source=other_source,
+        )
+
+    def _learn(self, message: ControlMessage, direction: Direction) -> None:
+        tunnel = message.number(AvpType.ASSIGNED_TUNNEL_ID)
+        session = message.number(AvpType.ASSIGNED_SESSION_ID)
+        if direction == "out" and message.name == "SCCRQ" and tunnel is not None:
+            self._tunnels[tunnel] = None
+            if len(self._tunnels) > MAX_IDS:
+                self._tunnels.popitem(last=False)
+        if message.name == "ICRQ" and direction == "out" and session is not None:
+            self._current = session
+        if message.name == "ICRP" and direction == "in" and session is not None:
+            if len(self._gateway_session) < MAX_IDS:
+                self._gateway_session[session] = message.session_id
+
+    def _stale(self, message: ControlMessage | DataMessage, direction: Direction) -> bool:
+        return (
+            direction == "in"
+            and bool(self._tunnels)
+            and message.tunnel_id != 0
+            and message.tunnel_id not in self._tunnels
+        )
+
+    def _ppp_of(self, message: DataMessage, direction: Direction) -> PppObserver:
+        """The observer of the client's session that this message belongs to."""
+        session = message.session_id
+        if direction == "out":
+            session = self._gateway_session.get(session, self._current)
+        elif not self._current:
+            session = 0
+        found = self._ppp.get(session)
+        if found is None:
+            found = self._ppp[session] = PppObserver(str(session) if session else "")
+            if len(self._ppp) > MAX_IDS:
+                self._ppp.popitem(last=False)
+        return found

@@ -1,0 +1,196 @@
+"""PPP control packets as observations."""
+
+from __future__ import annotations
+
+from vpndiag.observations import Direction, PppMessage
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.ppp import chap, eap, lcp_options, mschapv2, pap, protocols
+from vpndiag.protocols.ppp.frame import decode_frame
+from vpndiag.protocols.ppp.packet import (
+    Code,
+    Configure,
+    MagicPacket,
+    ProtocolReject,
+    Terminate,
+    code_name,
+    decode_packet,
+    option_text,
+)
+from vpndiag.report.text import visible
+
+_CONTROL = {
+    protocols.LCP: "LCP",
+    protocols.IPCP: "IPCP",
+    protocols.IPV6CP: "IPV6CP",
+    protocols.CCP: "CCP",
+}
+_STANDARD_NAMES = {
+    "Auth": "Authentication-Protocol",
+    "Magic": "Magic-Number",
+}
+_DATA = {protocols.IP, protocols.IPV6, protocols.COMPRESSED, 0x002D, 0x002F}
+_CHAP_CODES = {1: "Challenge", 2: "Response", 3: "Success", 4: "Failure"}
+_EAP_CODES = {1: "Request", 2: "Response", 3: "Success", 4: "Failure"}
+_PAP_CODES = {1: "Authenticate-Request", 2: "Authenticate-Ack", 3: "Authenticate-Nak"}
+_EAP_MSCHAPV2_FAILURE = 4
+_ECHO = (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST)
+MAX_OPTIONS = 32
+
+
+class PppObserver:
+    """Observes the control packets of one PPP session, in order."""
+
+    def __init__(self, session: str = "") -> None:
+        self._session = session
+        self._algorithm = ""
+        self._last: dict[tuple[Direction, int], bytes] = {}
+
+    def observe(
+        self, frame: bytes, *, t: float, direction: Direction, frames: tuple[int, ...] = ()
+    ) -> PppMessage | None:
+        """One PPP frame as L2TP carries it. None for network data, echoes and what is not PPP.
+
+        Never raises on any ``frame``. The password of a PAP request is not kept.
+        """
+        try:
+            outer = decode_frame(frame)
+        except ProtocolError:
+            return None
+        if outer.protocol in _DATA:
+            return None
+        key = (direction, outer.protocol)
+        repeat = self._last.get(key) == outer.payload
+        self._last[key] = outer.payload
+        try:
+            found = self._read(outer.protocol, outer.payload, direction)
+        except ProtocolError as error:
+            name = _CONTROL.get(outer.protocol) or protocols.protocol_name(outer.protocol)
+            found = {"protocol": name, "code": "malformed", "identifier": 0, "message": str(error)}
+        if found is None:
+            return None
+        return PppMessage(
+            t=t,
+            frames=frames,
+            direction=direction,
+            repeat=repeat,
+            session=self._session,
+            **found,  # type: ignore[arg-type]
+        )
+
+    def _read(
+        self, protocol: int, data: bytes, direction: Direction
+    ) -> dict[str, object] | None:
+        if protocol in _CONTROL:
+            return self._control(protocol, data, direction)
+        if protocol == protocols.PAP:
+            return _pap(data)
+        if protocol == protocols.CHAP:
+            return self._chap(data)
+        if protocol == protocols.EAP:
+            return _eap(data)
+        return {
+            "protocol": protocols.protocol_name(protocol),
+            "code": code_name(data[0]) if data else "empty",
+            "identifier": data[1] if len(data) > 1 else 0,
+        }
+
+    def _control(
+        self, protocol: int, data: bytes, direction: Direction
+    ) -> dict[str, object] | None:
+        packet = decode_packet(protocol, data)
+        if packet.code in _ECHO:
+            return None
+        found: dict[str, object] = {
+            "protocol": _CONTROL[protocol],
+            "code": code_name(packet.code),
+            "identifier": packet.identifier,
+        }
+        match packet:
+            case Configure():
+                found["options"] = tuple(
+                    _split(option_text(protocol, o)) for o in packet.options[:MAX_OPTIONS]
+                )
+                if protocol == protocols.LCP:
+                    self._note_lcp(packet, found)
+            case Terminate():
+                found["message"] = visible(packet.message)
+            case ProtocolReject():
+                rejected = packet.protocol
+                found["method"] = _CONTROL.get(rejected) or protocols.protocol_name(rejected)
+            case MagicPacket():
+                found["message"] = visible(packet.data)
+        return found
+
+    def _note_lcp(self, packet: Configure, found: dict[str, object]) -> None:
+        for option in packet.options:
+            if option.type == lcp_options.MAGIC:
+                found["magic"] = option.number(4)
+            demand = lcp_options.read_auth(option)
+            if demand is not None and packet.code == Code.CONFIGURE_ACK:
+                if demand.algorithm is not None:
+                    self._algorithm = lcp_options.CHAP_ALGORITHMS.get(
+                        demand.algorithm, f"0x{demand.algorithm:02x}"
+                    )
+
+    def _chap(self, data: bytes) -> dict[str, object]:
+        packet = chap.decode_chap(data)
+        found: dict[str, object] = {
+            "protocol": "CHAP",
+            "code": _CHAP_CODES.get(packet.code, f"code {packet.code}"),
+            "identifier": packet.identifier,
+            "method": self._algorithm,
+        }
+        if isinstance(packet, chap.ChapValue):
+            found["name"] = visible(packet.name)
+            if packet.code == 2 and not self._algorithm:
+                # Lengths of RFC 1994 (MD5) and RFC 2759 section 4 responses.
+                found["method"] = {16: "MD5", 49: "MS-CHAPv2"}.get(len(packet.value), "")
+        else:
+            found |= _result(packet.message, packet.code == 4)
+        return found
+
+
+def _result(message: bytes, failure: bool) -> dict[str, object]:
+    found: dict[str, object] = {"message": visible(message)}
+    if failure and message.lstrip()[:2] == b"E=":
+        parsed = mschapv2.parse_failure(message)
+        found |= {"error_code": parsed.code, "retry": parsed.retry}
+    return found
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(" ")
+    return _STANDARD_NAMES.get(name, name), value[:80]
+
+
+def _pap(data: bytes) -> dict[str, object]:
+    packet = pap.decode_pap(data)
+    found: dict[str, object] = {
+        "protocol": "PAP",
+        "code": _PAP_CODES.get(packet.code, f"code {packet.code}"),
+        "identifier": packet.identifier,
+    }
+    if isinstance(packet, pap.PapRequest):
+        found["name"] = visible(packet.peer_id)
+    else:
+        found["message"] = visible(packet.message)
+    return found
+
+
+def _eap(data: bytes) -> dict[str, object]:
+    packet = eap.decode_eap(data)
+    code = _EAP_CODES.get(packet.code, f"code {packet.code}")
+    found: dict[str, object] = {
+        "protocol": "EAP",
+        "code": code,
+        "identifier": packet.identifier,
+        "method": "" if packet.type is None else eap.type_name(packet.type),
+    }
+    if packet.type == 1 and packet.code == 2:
+        found["name"] = visible(packet.data)
+    if packet.type == 26 and packet.code == 1:
+        inner = eap.decode_mschapv2(packet.data)
+        if inner.op == _EAP_MSCHAPV2_FAILURE:
+            found |= _result(inner.message, True)
+            found["code"] = "Failure"
+    return found
