@@ -1,8 +1,9 @@
 """HMAC-SHA2-256 cut to 96 instead of 128 bits.
 
 Linux before 2.6.33 and Android devices built on such kernels follow
-draft-ietf-ipsec-ciph-sha-256-00 (96 bits) where RFC 4868 says 128. IKE cannot tell the two apart: the SAs come up, and every packet
-fails its integrity check on both sides. One failed packet is enough to tell.
+draft-ietf-ipsec-ciph-sha-256-00 (96 bits) where RFC 4868 says 128. IKE cannot tell the two apart:
+the SAs come up, and every packet fails its integrity check on both sides. One failed packet is
+enough to tell.
 """
 
 from __future__ import annotations
