@@ -148,12 +148,13 @@ class EspFlow:
         times: Sequence[int],
         sizes: Sequence[int],
         sequences: array[int],
+        headers: int = 0,
     ) -> None:
-        """Count packets in capture order, all columns of one length: the same as as many
-        :meth:`add`, at a fraction of the time."""
+        """Count packets in capture order, all columns of one length and not empty: the same as as
+        many :meth:`add`, at a fraction of the time. ``headers`` is taken off each size."""
         count = len(frames)
-        counted = Counter(sizes)
-        for size, packets in counted.items():
+        for size, packets in Counter(sizes).items():
+            size -= headers
             self.bytes += size * packets
             self._sized(size, packets)
         self.packets += count
@@ -161,9 +162,13 @@ class EspFlow:
         ends = range(count)
         known = len(self.first)
         for index in ends[: FIRST - known]:
-            self.first.append(Sample(frames[index], times[index], sizes[index], sequences[index]))
+            self.first.append(
+                Sample(frames[index], times[index], sizes[index] - headers, sequences[index])
+            )
         for index in ends[-LAST:]:
-            self.last.append(Sample(frames[index], times[index], sizes[index], sequences[index]))
+            self.last.append(
+                Sample(frames[index], times[index], sizes[index] - headers, sequences[index])
+            )
         start = sequences[0]
         in_order = self.highest and start == self.highest + 1 and start + count <= 1 << 32
         if in_order and sequences == array("I", range(start, start + count)):

@@ -30,6 +30,8 @@ class _Pending:
     pieces: list[tuple[int, int, bytes]] = field(default_factory=list)
     total: int | None = None
     size: int = 0
+    # The first fragment's; in IPv6 the others may not tell the right one.
+    protocol: int = 0
 
     def gaps(self) -> list[tuple[int, int | None]]:
         gaps: list[tuple[int, int | None]] = []
@@ -63,6 +65,7 @@ class Whole:
     """A reassembled IP payload; ``missing`` bytes at its end were not captured."""
 
     frames: tuple[int, ...]
+    protocol: int
     payload: bytes
     missing: int
 
@@ -89,6 +92,8 @@ class Reassembler:
         pending = self._pending.get(key)
         if pending is None:
             pending = self._pending[key] = _Pending(time_ns)
+        if not packet.offset or not pending.protocol:
+            pending.protocol = packet.protocol
         length = packet.end - packet.start + packet.missing
         start, end = packet.offset, packet.offset + length
         pending.last_ns = time_ns
@@ -111,7 +116,7 @@ class Reassembler:
             del self._pending[key]
             self._bytes -= pending.size
             payload, missing = pending.join()
-            return Whole(tuple(pending.frames), payload, missing)
+            return Whole(tuple(pending.frames), pending.protocol, payload, missing)
         return None
 
     def expired(self, now_ns: int) -> list[Incomplete]:
@@ -133,10 +138,9 @@ class Reassembler:
     def _give_up(self, key: Key, why: str) -> Incomplete:
         pending = self._pending.pop(key)
         self._bytes -= pending.size
-        src, dst, ident, protocol = key
+        src, dst, ident, _ = key
+        protocol = pending.protocol
         head = next((piece for start, _, piece in pending.pieces if start == 0), b"")
-        if protocol < 0:
-            protocol = UDP
         sport = dport = None
         if protocol == UDP and len(head) >= 4:
             sport, dport = head[0] << 8 | head[1], head[2] << 8 | head[3]

@@ -1,0 +1,200 @@
+"""Bulk capture: how long ``vpndiag.capture`` takes for millions of ESP-in-UDP packets.
+
+    python benchmarks/bulk_capture.py [--packets 2000000] [--format pcap|pcapng] [--no-peers]
+
+Generates the capture (always the same bytes) in a temporary directory, then runs, each in a
+process of its own and with the file in the page cache: this project's prefilter, cypcap's bare
+loop where it is installed, tcpdump with a BPF filter (the floor), and the peer, tshark with a
+display filter. Prints seconds, peak memory and the ratio to tshark."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CLIENT, GATEWAY = bytes((192, 168, 1, 10)), bytes((203, 0, 113, 5))
+TSHARK_FILTER = "isakmp or l2tp"
+BPF = "udp port 500 or udp port 1701 or (udp port 4500 and udp[8:4] = 0)"
+
+SCAN = """
+import sys, time
+from vpndiag.capture.files import open_capture
+from vpndiag.capture.prefilter import Prefilter
+start = time.perf_counter()
+with open_capture(sys.argv[1]) as capture:
+    scan = Prefilter(capture)
+    kept = sum(1 for _ in scan)
+seconds = time.perf_counter() - start
+esp = sum(flow.packets for flow in scan.flows)
+print(f"{scan.frames} frames, {esp} ESP in {len(scan.flows)} flows, {kept} kept", file=sys.stderr)
+print(seconds)
+"""
+
+CYPCAP = """
+import sys, time, cypcap
+start = time.perf_counter()
+count = 0
+with cypcap.open_offline(sys.argv[1]) as pcap:
+    for header, data in pcap:
+        count += 1
+print(time.perf_counter() - start)
+"""
+
+
+def _datagram(src: bytes, dst: bytes, sport: int, dport: int, payload: bytes, ident: int) -> bytes:
+    udp = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), ident & 0xFFFF, 0x4000, 64, 17, 0)
+    ethernet = bytes.fromhex("020000000001 020000000002 0800")
+    return ethernet + ip + src + dst + udp + payload
+
+
+def _isakmp(rng: random.Random, size: int) -> bytes:
+    head = rng.randbytes(16) + bytes((5, 0x10, 5, 1)) + rng.randbytes(4)
+    return head + struct.pack("!I", size) + rng.randbytes(size - 28)
+
+
+def generate(path: Path, packets: int, pcapng: bool) -> None:
+    """Two ESP-in-UDP flows of office traffic (small acknowledgements, full-size data), a few lost
+    and swapped packets, and an informational exchange with a NAT keepalive every 10,000
+    packets."""
+    rng = random.Random(4)
+    noise = rng.randbytes(4096)
+    spis = (0xC1234567, 0x0A0B0C0D)
+    sequence = [0, 0]
+    now = 1_700_000_000_000_000
+    with path.open("wb", buffering=1 << 20) as out:
+        if pcapng:
+            out.write(struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28))
+            out.write(struct.pack("<IIHHII", 1, 20, 1, 0, 262144, 20))
+        else:
+            out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        for number in range(packets):
+            now += rng.randrange(20, 400)
+            way = rng.random() < 0.55
+            ends = (GATEWAY, CLIENT) if way else (CLIENT, GATEWAY)
+            step = number % 10_000
+            if step == 5000:
+                data = _datagram(*ends, 4500, 4500, bytes(4) + _isakmp(rng, 92), number)
+            elif step == 5001:
+                data = _datagram(CLIENT, GATEWAY, 4500, 4500, b"\xff", number)
+            else:
+                sequence[way] += 1 if rng.random() > 0.0005 else 3
+                size = (
+                    16 * rng.choice((5, 5, 6, 8, 40, 85, 86))
+                    if way
+                    else 16 * rng.choice((5, 5, 5, 7, 20))
+                )
+                head = struct.pack("!II", spis[way], sequence[way])
+                at = number % 2048
+                data = _datagram(*ends, 4500, 4500, head + noise[at : at + size + 12], number)
+            if pcapng:
+                pad = -len(data) % 4
+                total = 32 + len(data) + pad
+                out.write(
+                    struct.pack(
+                        "<IIIIIII", 6, total, 0, now >> 32, now & 0xFFFFFFFF, len(data), len(data)
+                    )
+                )
+                out.write(data + bytes(pad) + struct.pack("<I", total))
+            else:
+                out.write(
+                    struct.pack("<IIII", now // 1_000_000, now % 1_000_000, len(data), len(data))
+                )
+                out.write(data)
+
+
+def _run(command: list[str]) -> tuple[float, float, str]:
+    """(wall seconds, peak MiB, standard output) of a child process."""
+    # A small process waits for the command, so that the peak is that of the command alone.
+    waiter = (
+        "import resource, subprocess, sys, time\n"
+        "start = time.perf_counter()\n"
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "seconds = time.perf_counter() - start\n"
+        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024\n"
+        "sys.stderr.buffer.write(done.stderr[-400:] if done.returncode else b'')\n"
+        "print(seconds, peak, done.stdout.decode('utf-8', 'replace')[:200].replace(chr(10), ' '))\n"
+        "sys.exit(done.returncode)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", waiter, *command], capture_output=True, text=True, timeout=900
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
+    seconds, peak, rest = done.stdout.split(" ", 2)
+    return float(seconds), float(peak), rest.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--packets", type=int, default=2_000_000)
+    parser.add_argument("--format", choices=("pcap", "pcapng"), default="pcap")
+    parser.add_argument("--no-peers", action="store_true", help="skip tshark, tcpdump and cypcap")
+    parser.add_argument("--repeat", type=int, default=3, help="best of so many (tshark runs once)")
+    parser.add_argument("--directory", type=Path, help="keep and reuse the capture there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.directory or Path(temporary)
+        path = folder / f"bulk-{options.packets}.{options.format}"
+        if not path.exists():
+            start = time.perf_counter()
+            generate(path, options.packets, options.format == "pcapng")
+            print(f"generated in {time.perf_counter() - start:.0f} s")
+        print(f"{path.name}: {options.packets} packets, {path.stat().st_size / 1e6:.0f} MB")
+        # Bring it into the page cache.
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+        commands = {"vpndiag prefilter": [sys.executable, "-c", SCAN, str(path)]}
+        if not options.no_peers:
+            commands["cypcap, bare loop"] = [sys.executable, "-c", CYPCAP, str(path)]
+            if tcpdump := shutil.which("tcpdump"):
+                commands["tcpdump BPF (floor)"] = [
+                    tcpdump,
+                    "-n",
+                    "-r",
+                    str(path),
+                    "-w",
+                    "/dev/null",
+                    BPF,
+                ]
+            if tshark := shutil.which("tshark"):
+                commands["tshark -Y"] = [tshark, "-q", "-n", "-Y", TSHARK_FILTER, "-r", str(path)]
+        results: dict[str, tuple[float, float]] = {}
+        for name, command in commands.items():
+            try:
+                runs = [_run(command) for _ in range(1 if "tshark" in name else options.repeat)]
+            except RuntimeError as error:
+                print(f"{name:22} not run: {str(error).splitlines()[-1]}")
+                continue
+            seconds, peak, _ = min(runs)
+            results[name] = seconds, peak
+            inside = (
+                f" (without start-up {min(float(r[2]) for r in runs):.2f} s)"
+                if "vpndiag" in name
+                else ""
+            )
+            print(
+                f"{name:22} {seconds:7.2f} s  {options.packets / seconds / 1e6:5.2f} M packets/s "
+                f" peak {peak:5.0f} MiB{inside}"
+            )
+    peer = results.get("tshark -Y")
+    ours = results["vpndiag prefilter"]
+    if peer:
+        print(f"vpndiag is {peer[0] / ours[0]:.1f} times faster than tshark")
+        if "tcpdump BPF (floor)" in results:
+            print(f"tcpdump's floor is {peer[0] / results['tcpdump BPF (floor)'][0]:.1f} times")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,533 @@
+"""One pass over a capture that keeps what tells the story and counts the rest.
+
+Kept (see :mod:`vpndiag.capture.packets`): UDP 500, 4500, 1701 and 53, IKE on any other port, ICMP
+errors about our kinds of packet, PPP control packets, datagrams that lack fragments. ESP is
+counted per SPI in :class:`EspFlows`. All else goes into tallies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vpndiag.capture import ip
+from vpndiag.capture.bulk import BulkCounter, Layout, interfaces_alike
+from vpndiag.capture.errors import Note, Unsupported
+from vpndiag.capture.files import CaptureFile
+from vpndiag.capture.flows import EspFlow, EspFlows, FlowKey, Sample
+from vpndiag.capture.frame import Frame
+from vpndiag.capture.link import ETH_IP4, ETH_IP6, ETH_PPP, network, supported
+from vpndiag.capture.packets import (
+    Datagram,
+    EspPacket,
+    IcmpError,
+    Incomplete,
+    Kept,
+    PppPacket,
+    Quote,
+)
+from vpndiag.capture.reassembly import Reassembler
+
+_MAX_DEPTH = 3
+_MAX_PAIRS = 4096
+_MAX_ENDS = 8
+_MARKER = b"\0\0\0\0"
+_REASSEMBLED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.ICMP, ip.ICMP6, ip.L2TP3))
+_QUOTED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.L2TP3))
+#: RFC 2408 section 3.1, RFC 2409 appendix A, IKEv2's from RFC 7296 section 3.1 on.
+_EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
+
+
+def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
+    """Whether a datagram of ``length`` bytes (default: of the payload) has the shape of an ISAKMP
+    message: a cookie, version 1.0 or 2.0, a known exchange, and its own length (RFC 2408 section
+    3.1)."""
+    return (
+        len(payload) >= 28
+        and payload[17] in (0x10, 0x20)
+        and payload[18] in _EXCHANGES
+        and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
+        and payload[:8] != bytes(8)
+    )
+
+
+@dataclass(slots=True)
+class Tally:
+    """Packets of one kind: how many, how many bytes of frame, from when to when, and between whom
+    (the first few, as (source, port, destination, port))."""
+
+    packets: int = 0
+    bytes: int = 0
+    first_frame: int = 0
+    last_frame: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    ends: list[tuple[str, int, str, int]] = field(default_factory=list)
+
+
+class Prefilter:
+    """Iterate once to get the kept packets in capture order; then the counters are complete.
+
+    ``flows``     ESP by SPI and direction
+    ``tallies``   by name: ``natt-keepalive``, ``ah``, ``gre``, ``pptp-gre``, ``pptp-control``,
+                  ``l2tpv3``, ``wireguard``, ``ike-tcp``, ``pppoe-discovery``, ``ppp-data``,
+                  ``tcp``, ``udp``, ``icmp``, ``ip-other``, ``not-ip``, ``fragment``
+    ``frames``, ``first_ns``, ``last_ns``, ``notes``   of the whole file
+
+    ``keep_esp`` hands every ESP packet on as well, which is many times slower. ``fast`` False
+    goes the slow way for all packets (to test the fast one against)."""
+
+    def __init__(self, capture: CaptureFile, *, keep_esp: bool = False, fast: bool = True) -> None:
+        self.capture = capture
+        self.keep_esp = keep_esp
+        self.flows = EspFlows()
+        self.tallies: dict[str, Tally] = {}
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self._fast = fast and not keep_esp
+        self._bulk: BulkCounter | None = None
+        self._votes: dict[Layout, int] = {}
+        self._fragments = Reassembler()
+        self._pairs: set[bytes] = set()
+        self._unsupported: dict[int, int] = {}
+        self._out: list[Kept] = []
+        self._interface = 0
+        self._size = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames read so far."""
+        return self.capture.reader.number
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was wrong with the file, and link types that could not be read."""
+        extra = [Unsupported(frame, link) for link, frame in self._unsupported.items()]
+        return [*self.capture.notes, *extra]
+
+    def __iter__(self) -> Iterator[Kept]:
+        """:raises CaptureError: when the operating system fails to read the file on."""
+        out = self._out
+        frames = iter(self.capture)
+        window = self.capture.reader.window
+        handle = self._frame
+        base = -1
+        for frame in frames:
+            handle(frame)
+            if out:
+                yield from out
+                out.clear()
+            if self._bulk is not None:
+                self._bulk.run()
+            if window.base != base:
+                base = window.base
+                self._refilled()
+        self._flush()
+        out.extend(self._fragments.finish())
+        yield from out
+        out.clear()
+
+    def _flush(self) -> None:
+        if self._bulk is not None:
+            self._bulk.flush()
+            for flow in self.flows:
+                if flow.last and flow.last_ns > (self.last_ns or 0):
+                    self.last_ns = flow.last_ns
+
+    def _refilled(self) -> None:
+        """Once a window: count what was gathered, and take the layout that most ESP has."""
+        self._flush()
+        if not self._fast:
+            return
+        reader = self.capture.reader
+        if self._bulk is not None and (self._bulk.stale or not interfaces_alike(reader)):
+            self._bulk = None
+        if self._votes:
+            best = max(self._votes, key=lambda layout: self._votes[layout])
+            current = self._bulk
+            if (
+                current is None or (best != current.layout and self._votes[best] > 500)
+            ) and interfaces_alike(reader):
+                self._bulk = BulkCounter(reader, best)
+            self._votes.clear()
+
+    # One frame, the slow way.
+
+    def _frame(self, frame: Frame) -> None:
+        number, time_ns, interface, linktype, data, length = frame
+        if self.first_ns is None:
+            self.first_ns = self.last_ns = time_ns
+        elif time_ns > (self.last_ns or 0):
+            self.last_ns = time_ns
+        self._interface, self._size = interface, length
+        inner = network(linktype, data)
+        if inner is None:
+            if not supported(linktype) and len(self._unsupported) < 16:
+                self._unsupported.setdefault(linktype, number)
+            self._tally("not-ip", number, time_ns)
+        elif inner[0] in (ETH_IP4, ETH_IP6):
+            self._ip(number, time_ns, data, inner[1], 0, "")
+        elif inner[0] == ETH_PPP:
+            self._ppp(frame, inner[1])
+        else:
+            name = "pppoe-discovery" if inner[0] == 0x8863 else "not-ip"
+            self._tally(name, number, time_ns)
+
+    def _tally(
+        self, name: str, number: int, time_ns: int, ends: tuple[str, int, str, int] | None = None
+    ) -> None:
+        tally = self.tallies.get(name)
+        if tally is None:
+            tally = self.tallies[name] = Tally(0, 0, number, number, time_ns)
+        tally.packets += 1
+        tally.bytes += self._size
+        tally.last_frame, tally.last_ns = number, time_ns
+        if ends is not None and len(tally.ends) < _MAX_ENDS and ends not in tally.ends:
+            tally.ends.append(ends)
+
+    def _ip(self, number: int, time_ns: int, data: bytes, at: int, depth: int, tunnel: str) -> None:
+        packet = ip.parse_ip(data, at)
+        if packet is None:
+            self._tally("not-ip", number, time_ns)
+            return
+        frames: tuple[int, ...] = (number,)
+        if packet.offset or packet.more:
+            if packet.protocol not in _REASSEMBLED and len(packet.src) == 4:
+                self._tally("ip-other", number, time_ns)
+                return
+            self._tally("fragment", number, time_ns)
+            self._out.extend(self._fragments.expired(time_ns))
+            whole = self._fragments.add(number, time_ns, packet, data)
+            if whole is None:
+                return
+            frames, data = whole.frames, whole.payload
+            packet = packet._replace(
+                protocol=whole.protocol,
+                start=0,
+                end=len(data),
+                missing=whole.missing,
+                offset=0,
+                more=False,
+            )
+            at = -1
+        self._transport(frames, time_ns, data, at, packet, depth, tunnel)
+
+    def _transport(
+        self,
+        frames: tuple[int, ...],
+        time_ns: int,
+        data: bytes,
+        at: int,
+        packet: ip.Packet,
+        depth: int,
+        tunnel: str,
+    ) -> None:
+        number, protocol = frames[-1], packet.protocol
+        if packet.ah:
+            self._tally("ah", number, time_ns, self._ends(packet))
+        if protocol == ip.UDP:
+            self._udp(frames, time_ns, data, at, packet, tunnel)
+        elif protocol == ip.ESP:
+            ends = packet.src + packet.dst
+            self._esp(frames, time_ns, data, packet.start, packet, ends, 0, 0, at)
+        elif protocol == ip.TCP:
+            self._tcp(number, time_ns, data, packet)
+        elif protocol in (ip.ICMP, ip.ICMP6):
+            self._icmp(number, time_ns, data, packet)
+        elif protocol in (ip.IPIP, ip.IP6IN) and depth < _MAX_DEPTH:
+            self._ip(number, time_ns, data[: packet.end], packet.start, depth + 1, tunnel + "ip/")
+        elif protocol == ip.GRE:
+            self._gre(number, time_ns, data, packet, depth, tunnel)
+        elif protocol == ip.L2TP3:
+            self._tally("l2tpv3", number, time_ns, self._ends(packet))
+        elif protocol != ip.AH:
+            self._tally("ip-other", number, time_ns)
+        elif not packet.ah:
+            self._tally("ah", number, time_ns, self._ends(packet))
+
+    @staticmethod
+    def _ends(packet: ip.Packet, sport: int = 0, dport: int = 0) -> tuple[str, int, str, int]:
+        return ip.address(packet.src), sport, ip.address(packet.dst), dport
+
+    def _udp(
+        self,
+        frames: tuple[int, ...],
+        time_ns: int,
+        data: bytes,
+        at: int,
+        packet: ip.Packet,
+        tunnel: str,
+    ) -> None:
+        number, start = frames[-1], packet.start
+        if packet.end < start + 8:
+            self._tally("udp", number, time_ns)
+            return
+        sport = data[start] << 8 | data[start + 1]
+        dport = data[start + 2] << 8 | data[start + 3]
+        length = data[start + 4] << 8 | data[start + 5]
+        room = packet.end - start + packet.missing
+        # Zero or too long: left to the network card, or wrong; the IP header knows better.
+        length = (length if 8 <= length <= room else room) - 8
+        payload = data[start + 8 : min(packet.end, start + 8 + length)]
+        kind = self._kind(packet, sport, dport, payload, length)
+        if kind == "esp":
+            ends = packet.src + packet.dst + data[start : start + 4]
+            shorter = room - 8 - length
+            self._esp(
+                frames,
+                time_ns,
+                data,
+                start + 8,
+                packet._replace(
+                    end=start + 8 + len(payload), missing=max(0, packet.missing - shorter)
+                ),
+                ends,
+                sport,
+                dport,
+                at,
+            )
+        elif kind in ("udp", "wireguard", "natt-keepalive"):
+            ends4 = self._ends(packet, sport, dport) if kind != "udp" else None
+            self._tally(kind, number, time_ns, ends4)
+        else:
+            self._out.append(
+                Datagram(
+                    frames,
+                    time_ns,
+                    ip.address(packet.src),
+                    sport,
+                    ip.address(packet.dst),
+                    dport,
+                    payload,
+                    length - len(payload),
+                    kind,
+                    packet.ttl,
+                    self._interface,
+                    tunnel.rstrip("/"),
+                )
+            )
+
+    def _kind(self, packet: ip.Packet, sport: int, dport: int, payload: bytes, length: int) -> str:
+        natt = sport == 4500 or dport == 4500
+        marked = payload[:4] == _MARKER
+        if not natt and self._pairs:
+            natt = (
+                packet.src + packet.dst + bytes((sport >> 8, sport & 255, dport >> 8, dport & 255))
+                in self._pairs
+            )
+        if natt:
+            if length == 1 and payload in (b"\xff", b""):
+                return "natt-keepalive"
+            if marked:
+                return "ike-natt"
+            if looks_like_ike(payload, length):
+                return "ike"
+            return "esp" if length >= 8 and len(payload) >= 4 else "other"
+        shaped = len(payload) >= 28 and looks_like_ike(payload, length)
+        if not shaped and marked and looks_like_ike(payload[4:], length - 4):
+            self._pair(packet, sport, dport)
+            return "ike-natt"
+        if sport == 500 or dport == 500:
+            if length == 1 and payload == b"\xff":
+                return "natt-keepalive"
+            return "ike" if shaped else "other"
+        if shaped:
+            return "ike"
+        if sport == 1701 or dport == 1701:
+            return "l2tp"
+        if sport == 53 or dport == 53:
+            return "dns"
+        if payload[1:4] == b"\0\0\0" and (payload[0], length) in ((1, 148), (2, 92)):
+            return "wireguard"
+        if 51820 in (sport, dport) and payload[1:4] == b"\0\0\0" and payload[0] in (3, 4):
+            return "wireguard"
+        return "udp"
+
+    def _pair(self, packet: ip.Packet, sport: int, dport: int) -> None:
+        """IKE behind a marker between two odd ports: ESP between them is ours too."""
+        if len(self._pairs) < _MAX_PAIRS:
+            one, two = sport.to_bytes(2, "big"), dport.to_bytes(2, "big")
+            self._pairs.add(packet.src + packet.dst + one + two)
+            self._pairs.add(packet.dst + packet.src + two + one)
+
+    def _esp(
+        self,
+        frames: tuple[int, ...],
+        time_ns: int,
+        data: bytes,
+        start: int,
+        packet: ip.Packet,
+        ends: bytes,
+        sport: int,
+        dport: int,
+        at: int,
+    ) -> None:
+        end = packet.end
+        number, size = frames[-1], end - start + packet.missing
+        if end < start + 4:
+            self._tally("ip-other", number, time_ns)
+            return
+        spi = int.from_bytes(data[start : start + 4], "big")
+        flow = self.flows.get(ends, spi)
+        if flow is None:
+            src, dst = ip.address(packet.src), ip.address(packet.dst)
+            flow = self.flows.create(ends, spi, FlowKey(src, sport, dst, dport, spi))
+            if flow is None:
+                return
+        whole = end >= start + 8
+        sequence = int.from_bytes(data[start + 4 : start + 8], "big") if whole else 0
+        bulk = self._bulk
+        if bulk is not None:
+            bulk.flush_flow(flow)
+        flow.add(Sample(number, time_ns, size, sequence), whole=whole)
+        if len(frames) > 1:
+            flow.fragmented += 1
+        if self.keep_esp:
+            key = flow.key
+            self._out.append(
+                EspPacket(
+                    number,
+                    time_ns,
+                    key.src,
+                    sport,
+                    key.dst,
+                    dport,
+                    data[start:end],
+                    packet.missing,
+                )
+            )
+        if self._fast and at >= 0 and whole:
+            self._vote(flow, ends, at, packet, start, bool(sport or dport))
+
+    def _vote(
+        self, flow: EspFlow, ends: bytes, at: int, packet: ip.Packet, start: int, udp: bool
+    ) -> None:
+        """A frame in a plain layout: a candidate for the fast way."""
+        version = 4 if len(packet.src) == 4 else 6
+        header = (20 if version == 4 else 40) + (8 if udp else 0)
+        if start - at != header:
+            return
+        layout = Layout(at, version, udp)
+        bulk = self._bulk
+        if bulk is not None and bulk.layout == layout:
+            bulk.learn(ends, flow.key.spi, flow)
+        if layout in self._votes or len(self._votes) < 64:
+            self._votes[layout] = self._votes.get(layout, 0) + 1
+        if (
+            bulk is None
+            and self._votes.get(layout, 0) >= 16
+            and interfaces_alike(self.capture.reader)
+        ):
+            self._bulk = BulkCounter(self.capture.reader, layout)
+
+    def _tcp(self, number: int, time_ns: int, data: bytes, packet: ip.Packet) -> None:
+        start = packet.start
+        if packet.end >= start + 4:
+            sport = data[start] << 8 | data[start + 1]
+            dport = data[start + 2] << 8 | data[start + 3]
+            if 1723 in (sport, dport):
+                self._tally("pptp-control", number, time_ns, self._ends(packet, sport, dport))
+                return
+            if 4500 in (sport, dport):
+                self._tally("ike-tcp", number, time_ns, self._ends(packet, sport, dport))
+                return
+        self._tally("tcp", number, time_ns)
+
+    def _gre(
+        self, number: int, time_ns: int, data: bytes, packet: ip.Packet, depth: int, tunnel: str
+    ) -> None:
+        """RFC 2784 and 2890 for version 0; version 1 is PPTP's (RFC 2637 section 4.1)."""
+        start, end = packet.start, packet.end
+        if end < start + 4:
+            self._tally("gre", number, time_ns, self._ends(packet))
+            return
+        flags, kind = data[start] << 8 | data[start + 1], data[start + 2] << 8 | data[start + 3]
+        if flags & 7 == 1:
+            self._tally("pptp-gre", number, time_ns, self._ends(packet))
+            return
+        self._tally("gre", number, time_ns, self._ends(packet))
+        start += 4 + 4 * (bool(flags & 0xC000) + bool(flags & 0x2000) + bool(flags & 0x1000))
+        if flags & 7 == 0 and kind in (ETH_IP4, ETH_IP6) and depth < _MAX_DEPTH:
+            self._ip(number, time_ns, data[:end], start, depth + 1, tunnel + "gre/")
+
+    def _icmp(self, number: int, time_ns: int, data: bytes, packet: ip.Packet) -> None:
+        start, end = packet.start, packet.end
+        six = packet.protocol == ip.ICMP6
+        kind = data[start] if end >= start + 8 else 255
+        if kind not in ((1, 2, 3, 4) if six else (3, 4, 5, 11, 12)):
+            self._tally("icmp", number, time_ns)
+            return
+        quote = _quote(data[:end], start + 8)
+        if quote is None or quote.protocol not in _QUOTED:
+            self._tally("icmp", number, time_ns)
+            return
+        code, mtu = data[start + 1], 0
+        if six and kind == 2:
+            mtu = int.from_bytes(data[start + 4 : start + 8], "big")
+        elif not six and (kind, code) == (3, 4):
+            mtu = data[start + 6] << 8 | data[start + 7]
+        src, dst = ip.address(packet.src), ip.address(packet.dst)
+        version = 6 if six else 4
+        self._out.append(IcmpError(number, time_ns, src, dst, version, kind, code, mtu, quote))
+
+    def _ppp(self, frame: Frame, at: int) -> None:
+        data = frame.data
+        short = data[at] & 1
+        protocol = data[at] if short else data[at] << 8 | data[at + 1]
+        if protocol < 0x8000:
+            self._tally("ppp-data", frame.number, frame.time_ns)
+            return
+        src = dst = ""
+        session, end, outgoing = 0, len(data), None
+        if frame.linktype in (204, 166):
+            outgoing = data[0] != 0
+        else:
+            head = at - 2 if data[at - 2 : at] == b"\xff\x03" else at
+            if head >= 6 and data[head - 6 : head - 4] == b"\x11\x00":
+                session = data[head - 4] << 8 | data[head - 3]
+                end = min(end, head + (data[head - 2] << 8 | data[head - 1]))
+                if frame.linktype == 1:
+                    dst, src = data[:6].hex(":"), data[6:12].hex(":")
+        payload = data[at + (1 if short else 2) : end]
+        self._out.append(
+            PppPacket(frame.number, frame.time_ns, protocol, payload, src, dst, session, outgoing)
+        )
+
+
+def _quote(data: bytes, at: int) -> Quote | None:
+    inner = ip.parse_ip(data, at)
+    if inner is None:
+        return None
+    start, end = inner.start, inner.end
+    sport = dport = 0
+    spi: int | None = None
+    if not inner.offset:
+        if inner.protocol == ip.UDP and end >= start + 8:
+            sport = data[start] << 8 | data[start + 1]
+            dport = data[start + 2] << 8 | data[start + 3]
+            start += 8
+            if 4500 in (sport, dport) and end >= start + 4:
+                spi = int.from_bytes(data[start : start + 4], "big") or None
+        elif inner.protocol == ip.ESP and end >= start + 4:
+            spi = int.from_bytes(data[start : start + 4], "big")
+    return Quote(
+        ip.address(inner.src),
+        ip.address(inner.dst),
+        inner.protocol,
+        sport,
+        dport,
+        spi,
+        inner.ident,
+        data[start:end],
+    )
+
+
+def prefilter(
+    capture: CaptureFile, *, keep_esp: bool = False, fast: bool = True
+) -> tuple[list[Kept], Prefilter]:
+    """All kept packets at once and the finished :class:`Prefilter`: for captures known to be
+    small."""
+    scan = Prefilter(capture, keep_esp=keep_esp, fast=fast)
+    return list(scan), scan
+
+
+__all__ = ["Incomplete", "Prefilter", "Tally", "looks_like_ike", "prefilter"]
