@@ -1,7 +1,7 @@
 """Vendor ids (RFC 2408 section 3.16), their names and what a server's set of them gives away.
 
-Values are published in RFC 3947, RFC 3706 and their drafts (MD5 of a text), by ike-scan, strongSwan,
-Libreswan and Microsoft.
+Values are published in RFC 3947, RFC 3706 and their drafts (MD5 of a text) and by ike-scan,
+strongSwan, Libreswan and Microsoft.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ _NAMES: dict[str, str] = {
     "bdb41038a7ec5e5534dd004d0f91f927": "Cisco IOS (probably)",
     "e23ae9f51a46876ff93d89ba725d649d": "Cisco (unknown product)",
     "800100018002000180030002": "Cisco Unity firewall type",
+    "485541574549": "Huawei",
     "1d6e178f6c2c0be284985465450fe9d4": "FortiGate",
     "b4f01ca951e9da8d0bafbbd34ad3044e": "Fortinet Endpoint Control",
     "4c53427b6d465d1b337bb755a37a7fef": "FortiClient connect license",
@@ -159,25 +160,47 @@ def identify(vid: bytes) -> str | None:
     return None
 
 
+NATT_VENDOR_IDS: frozenset[bytes] = frozenset(
+    (
+        RFC3947,
+        NATT_DRAFT_00,
+        NATT_DRAFT_01,
+        NATT_DRAFT_02,
+        NATT_DRAFT_02_NEWLINE,
+        NATT_DRAFT_03,
+        NATT_DRAFT_04,
+        NATT_DRAFT_05,
+        NATT_DRAFT_06,
+        NATT_DRAFT_07,
+        NATT_DRAFT_08,
+        NATT_DRAFT_UNNUMBERED,
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A server by the vendor ids of its MM2.
+    """A server by the vendor ids of its MM2; the first of these that is not empty decides.
 
-    ``marks``: any of these prefixes is enough. Without marks, ``exact`` is the whole list: in
-    this order, or in any order if ``ordered`` is False.
+    ``marks``: any of these prefixes. ``order``: exactly these, in this order. ``together``: all
+    of these. ``only``: exactly these in any order, NAT-T ids not counted, because many
+    responders send back the one NAT-T id that they chose among the initiator's.
     """
 
     product: str
     marks: tuple[bytes, ...] = ()
-    exact: tuple[bytes, ...] = ()
-    ordered: bool = False
+    order: tuple[bytes, ...] = ()
+    together: tuple[bytes, ...] = ()
+    only: tuple[bytes, ...] = ()
 
     def matches(self, vids: tuple[bytes, ...]) -> bool:
         if self.marks:
             return any(vid.startswith(mark) for vid in vids for mark in self.marks)
-        if self.ordered:
-            return vids == self.exact
-        return set(vids) == set(self.exact)
+        if self.order:
+            return vids == self.order
+        if self.together:
+            return set(self.together) <= set(vids)
+        return set(vids) - NATT_VENDOR_IDS == set(self.only)
 
 
 def _hex(*values: str) -> tuple[bytes, ...]:
@@ -208,9 +231,10 @@ FINGERPRINTS: tuple[Fingerprint, ...] = (
     Fingerprint("Libreswan", marks=_hex("4f452d4c696272657377616e2d", "4f454e")),
     Fingerprint("Openswan", marks=_hex("4f5357", "4f45")),
     Fingerprint("racoon", marks=_hex("7003cbc1097dbe9c2600ba6983bc8b35")),
+    Fingerprint("Huawei", marks=_hex("485541574549")),
     Fingerprint(
         "SoftEther",
-        exact=(
+        order=(
             RFC3947,
             NATT_DRAFT_03,
             NATT_DRAFT_02_NEWLINE,
@@ -218,15 +242,11 @@ FINGERPRINTS: tuple[Fingerprint, ...] = (
             NATT_DRAFT_00,
             DPD,
         ),
-        ordered=True,
     ),
-    Fingerprint("strongSwan", exact=(XAUTH, DPD, FRAGMENTATION, RFC3947)),
-    Fingerprint("strongSwan", exact=(XAUTH, DPD, FRAGMENTATION)),
-    Fingerprint("strongSwan", exact=(XAUTH, DPD, RFC3947)),
-    Fingerprint("strongSwan", exact=(XAUTH, DPD)),
-    Fingerprint("Libreswan", exact=(DPD, FRAGMENTATION_BARE, RFC3947)),
-    Fingerprint("Libreswan", exact=(DPD, FRAGMENTATION_BARE)),
-    Fingerprint("MikroTik RouterOS", exact=(DPD, RFC3947)),
+    Fingerprint("Cisco IOS", together=(CISCO_UNITY, DPD, XAUTH)),
+    Fingerprint("strongSwan", only=(XAUTH, DPD, FRAGMENTATION)),
+    Fingerprint("strongSwan", only=(XAUTH, DPD)),
+    Fingerprint("Libreswan", only=(DPD, FRAGMENTATION_BARE)),
 )
 
 
