@@ -1,0 +1,1 @@
+"""Facts about the local machine; nothing here changes it."""

@@ -1,0 +1,1 @@
+"""The live steps of the ladder, one file a layer."""

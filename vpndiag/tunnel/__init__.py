@@ -1,0 +1,1 @@
+"""The client: protocol engines stacked over ordinary UDP sockets."""

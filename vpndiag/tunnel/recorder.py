@@ -1,0 +1,148 @@
+"""Everything that passes, numbered, and turned into observations.
+
+Frame numbers count all packets sent and received, so they are the frame numbers of the capture
+that a run writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vpndiag.observations import Direction, EspFlow, Observation
+from vpndiag.observe.ike import IkeObserver
+from vpndiag.observe.l2tp import L2tpObserver
+from vpndiag.tunnel.options import Flow
+
+Address = tuple[str, int]
+
+Sink = Callable[[float, Flow, Direction, Address, Address, bytes], None]
+"""``sink(t, flow, direction, source, destination, data)`` for each packet."""
+
+MAX_OBSERVATIONS = 20_000
+"""A flooding peer must not fill the memory; what comes beyond is counted and not kept."""
+_SAMPLES = 16
+
+
+@dataclass(slots=True)
+class _Count:
+    first: float
+    last: float
+    udp: bool
+    packets: int = 0
+    bytes: int = 0
+    verified: int = 0
+    bad: int = 0
+    truncated: int = 0
+    replayed: int = 0
+    longest: float = 0.0
+    longest_from: float = 0.0
+    sizes: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+
+
+class Recorder:
+    """``start`` is subtracted from all times."""
+
+    def __init__(self, start: float = 0.0) -> None:
+        self.start = start
+        self.frames = 0
+        self.ike = IkeObserver()
+        self.l2tp = L2tpObserver()
+        self.clear_l2tp = L2tpObserver()
+        self.packet_sink: Sink | None = None
+        self.on_observation: Callable[[Observation], None] | None = None
+        self.not_kept = 0
+        self.closed = False
+        self._observations: list[Observation] = []
+        self._esp: dict[tuple[Direction, int], _Count] = {}
+
+    def t(self, now: float) -> float:
+        return now - self.start
+
+    def packet(
+        self,
+        now: float,
+        flow: Flow,
+        direction: Direction,
+        source: Address,
+        destination: Address,
+        data: bytes,
+    ) -> int:
+        """Number a packet; it goes to the sink as it was on the wire."""
+        self.frames += 1
+        if self.packet_sink is not None:
+            self.packet_sink(now, flow, direction, source, destination, data)
+        return self.frames
+
+    def add(self, observation: Observation | None) -> None:
+        """Keep an observation (None is ignored). Nothing is kept once ``closed``."""
+        if observation is None or self.closed:
+            return
+        if len(self._observations) >= MAX_OBSERVATIONS:
+            self.not_kept += 1
+            return
+        self._observations.append(observation)
+        if self.on_observation is not None:
+            self.on_observation(observation)
+
+    def esp(
+        self,
+        now: float,
+        direction: Direction,
+        spi: int,
+        size: int,
+        frame: int,
+        *,
+        udp: bool,
+        verified: bool | None = None,
+        truncated: bool = False,
+        replayed: bool = False,
+    ) -> None:
+        """Count an ESP packet."""
+        if self.closed:
+            return
+        t = self.t(now)
+        count = self._esp.get((direction, spi))
+        if count is None:
+            if len(self._esp) >= 256:
+                return
+            count = self._esp[direction, spi] = _Count(t, t, udp)
+        if t - count.last > count.longest:
+            count.longest, count.longest_from = t - count.last, count.last
+        count.last = t
+        count.packets += 1
+        count.bytes += size
+        count.verified += verified is True
+        count.bad += verified is False
+        count.truncated += truncated
+        count.replayed += replayed
+        if len(count.sizes) < _SAMPLES:
+            count.sizes.append(size)
+            count.times.append(t)
+            count.frames.append(frame)
+
+    def observations(self) -> list[Observation]:
+        """All so far, ESP flows included."""
+        return self._observations + [
+            EspFlow(
+                t=c.first,
+                frames=tuple(c.frames[:4]),
+                direction=direction,
+                spi=f"0x{spi:08x}",
+                udp_encapsulated=c.udp,
+                packets=c.packets,
+                bytes=c.bytes,
+                last_t=c.last,
+                verified=c.verified if direction == "in" else None,
+                bad_integrity=c.bad if direction == "in" else None,
+                truncated_to_96=c.truncated if direction == "in" else None,
+                replayed=c.replayed,
+                longest_silence=c.longest,
+                silence_from=c.longest_from,
+                sizes=tuple(c.sizes),
+                times=tuple(c.times),
+            )
+            for (direction, spi), c in self._esp.items()
+        ]
