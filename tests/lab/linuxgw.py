@@ -1,0 +1,173 @@
+"""Linux gateways: strongSwan or Libreswan, xl2tpd and pppd on a real kernel (User-Mode Linux)."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.lab import linuxconf
+from tests.lab.config import GatewayConfig, require_supported
+from tests.lab.ikeprobe import ask_l2tp, wait_for_ike
+from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, SITE_ADDRESS, Network, Site
+from tests.lab.process import LabError, Owned
+from tests.lab.uml import CACHE, Machine
+
+_EVERYTHING = frozenset(GatewayConfig.__dataclass_fields__)
+SUPPORTED = {
+    "strongswan": _EVERYTHING,
+    "libreswan": _EVERYTHING - {"aggressive"},
+}
+
+_STOP = """
+killall -q -9 pppd xl2tpd charon pluto dnsd-python 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10; do pidof charon pluto xl2tpd pppd >/dev/null || break; sleep 0.05; done
+ip -batch - <<E
+xfrm state flush
+xfrm policy flush
+E
+umount -q /usr/sbin/pppd
+rm -f /run/charon.* /run/pluto/* /run/xl2tpd.pid /run/xl2tpd/* /run/log/*
+rm -rf /run/lab/swanctl /run/lab/nss
+"""
+
+
+class LinuxGateway(Owned):
+    """A running gateway; ``reconfigure`` gives it another configuration, or IKE daemon, in place."""
+
+    address = GATEWAY_ADDRESS
+
+    def __init__(self, config: GatewayConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or GatewayConfig()
+        self._check(self.config)
+        try:
+            self.site = Site("gw", own_address=False)
+            self.site.add_tap("tap0")
+            self.machine = Machine(self.site, "tap0", "vpn-gateway")
+            self._network_up()
+            self._apply(self.config)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        return self.config.ike_daemon
+
+    @staticmethod
+    def _check(config: GatewayConfig) -> None:
+        require_supported(config.ike_daemon, config, SUPPORTED[config.ike_daemon])
+
+    def _network_up(self) -> None:
+        self.machine.sh(
+            "ip -batch - <<E\n"
+            f"addr add {GATEWAY_ADDRESS}/24 dev vec0\nlink set vec0 up\n"
+            f"route add default via {ROUTER_ADDRESS}\nlink add dummy0 type dummy\nE\n"
+            "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6\ntrue"
+        )
+
+    def _apply(self, config: GatewayConfig) -> None:
+        files: dict[str, str | bytes] = dict(linuxconf.common_files(config))
+        script = ""
+        if config.ipsec:
+            if config.ike_daemon == "strongswan":
+                files |= linuxconf.strongswan_files(config, GATEWAY_ADDRESS)
+                script += linuxconf.STRONGSWAN_START
+            else:
+                files |= linuxconf.libreswan_files(config, GATEWAY_ADDRESS)
+                script += linuxconf.libreswan_start(CACHE / "libreswan")
+            # L2TP in the clear is dropped, as on every gateway that is set up with care
+            script += (
+                f"ip xfrm policy add dir in dst {GATEWAY_ADDRESS}/32 proto udp dport 1701 "
+                "action block priority 4000000\n"
+            )
+        if config.pppd != "normal":
+            body = "exit 1" if config.pppd == "crash" else "exec sleep 86400"
+            files["fake-pppd"] = f"#!/bin/sh\n{body}\n"
+            script += (
+                "chmod 755 /run/lab/fake-pppd; mount --bind /run/lab/fake-pppd /usr/sbin/pppd\n"
+            )
+        if config.l2tp:
+            script += linuxconf.XL2TPD_START
+        self.machine.sh(script, files=files, before=_STOP, timeout=120)
+        self._start_dns(config)
+        self.config = config
+        if config.ipsec and config.ikev1:
+            wait_for_ike(self.site, GATEWAY_ADDRESS, 60)
+        elif (
+            config.l2tp
+            and not config.ipsec
+            and not ask_l2tp(self.site, GATEWAY_ADDRESS, timeout=30)
+        ):
+            raise LabError(f"L2TP did not answer\n{self.log()}")
+
+    def _start_dns(self, config: GatewayConfig) -> None:
+        inside = [config.inside_address, *config.dns]
+        addresses = "\n".join(f"addr replace {a}/32 dev dummy0" for a in dict.fromkeys(inside))
+        script = f"ip -batch - <<E\naddr flush dev dummy0\nlink set dummy0 up\n{addresses}\nE\n"
+        script += "[ -e /run/dnsd.pid ] && kill -9 $(cat /run/dnsd.pid)\nrm -f /run/dnsd.pid\n"
+        if config.dns_mode != "off":
+            records = json.dumps({k: list(v) for k, v in config.dns_records.items()})
+            script += (
+                f"python3 -S -E {Path(__file__).resolve().with_name('dnsd.py')} 0.0.0.0 "
+                f"{config.dns_mode} '{records}' >/run/log/dns.log 2>&1 &\n"
+                "echo $! >/run/dnsd.pid\n"
+            )
+        self.machine.sh(script, check=False)
+
+    # the methods of every gateway
+
+    def reconfigure(self, config: GatewayConfig) -> None:
+        """Another configuration; the daemons start anew, all sessions are forgotten."""
+        self._check(config)
+        self._apply(config)
+
+    def network(self, **settings: object) -> Network:
+        """A network before this gateway; see Network for the settings."""
+        return Network(self.site, **settings)  # type: ignore[arg-type]
+
+    def log(self) -> str:
+        """The logs of the IKE daemon, xl2tpd, pppd and the DNS server."""
+        try:
+            return self.machine.sh("tail -n +1 /run/log/*", check=False, timeout=10).output
+        except LabError:
+            return self.machine.console()
+
+    def security_associations(self) -> str:
+        """``ip xfrm state``: ESP keys, for decrypting a capture."""
+        return self.machine.sh("ip xfrm state").output
+
+    def stop_l2tp(self) -> None:
+        """End xl2tpd and pppd while IPsec stays up."""
+        self.machine.sh("killall -q -9 xl2tpd pppd; true")
+
+    def kill_ike(self) -> None:
+        """End the IKE daemon without a word; established SAs stay in the kernel."""
+        self.machine.sh("killall -q -9 charon pluto; true")
+
+    def kill_pppd(self) -> None:
+        self.machine.sh("killall -q -9 pppd; true")
+
+    def freeze(self) -> None:
+        self.machine.freeze()
+
+    def thaw(self) -> None:
+        self.machine.thaw()
+
+    def power_off(self) -> None:
+        """Cut its power."""
+        self.machine.power_off()
+
+    def power_on(self) -> None:
+        """Boot it again, with the same configuration."""
+        begun = time.monotonic()
+        self.machine.boot()
+        self._network_up()
+        self._apply(self.config)
+        self.boot_seconds = time.monotonic() - begun
+
+    def _close(self) -> None:
+        for name in ("machine", "site"):
+            if hasattr(self, name):
+                getattr(self, name).close()
