@@ -73,7 +73,7 @@ class FailureCode(StrEnum):
     NO_KEY = "no-key"
     """Responder: there is no pre-shared key for this peer."""
     PFS_REQUIRED = "pfs-required"
-    PFS_MISSING = "pfs-missing"
+    PFS_REFUSED = "pfs-refused"
     DELETED_BY_PEER = "deleted-by-peer"
 
 
@@ -267,6 +267,17 @@ class Failed(IkeEvent):
     detail: str
     message_id: int = 0
     notify_type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected(IkeEvent):
+    """A message with our cookies that cannot be right. It had no effect, since anyone on the path
+    could have made it: the exchange goes on, and ends in :class:`TimedOut` if it was the peer."""
+
+    stage: str
+    code: FailureCode
+    detail: str
+    message_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.payloads import NatDPayload
+from vpndiag.protocols.ike.payloads.identity import IPAddress
 
 Address = tuple[str, int]
 """IP address as text and UDP port."""
@@ -72,34 +74,22 @@ class NatState:
         return self.local_behind_nat or self.remote_behind_nat or self.forced
 
 
-def pack_address(address: Address) -> bytes:
-    """Address and port as NAT-D hashes them.
-
-    :raises LocalProtocolError: not an IP address.
-    """
-    host, port = address
+def ip_address(host: str) -> IPAddress:
+    """:raises LocalProtocolError: not an IP address."""
     try:
         # A scope id ("fe80::1%eth0") is local knowledge and not part of the address.
-        packed = ipaddress.ip_address(host.partition("%")[0]).packed
-    except ValueError as error:
-        raise LocalProtocolError(f"not an IP address: {host}") from error
-    return packed + port.to_bytes(2, "big")
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        raise LocalProtocolError(f"not an IP address: {host}") from None
 
 
-def nat_d_hash(
-    digest: Callable[[bytes], bytes],
-    initiator_cookie: bytes,
-    responder_cookie: bytes,
-    address: Address,
-) -> bytes:
-    """HASH(CKY-I | CKY-R | IP | Port) with the negotiated hash (RFC 3947 section 3.2)."""
-    return digest(initiator_cookie + responder_cookie + pack_address(address))
+def _hash(hash_id: int, cookies: tuple[bytes, bytes], address: Address) -> bytes:
+    return nat_d_hash(hash_id, *cookies, ip_address(address[0]), address[1])
 
 
 def make_nat_d(
-    digest: Callable[[bytes], bytes],
-    initiator_cookie: bytes,
-    responder_cookie: bytes,
+    hash_id: int,
+    cookies: tuple[bytes, bytes],
     *,
     local: Address,
     remote: Address,
@@ -109,15 +99,14 @@ def make_nat_d(
     """Destination first, then source. ``force`` hashes a source that no packet can have."""
     source = ("0.0.0.0", 0) if force else local
     return (
-        NatDPayload(nat_d_hash(digest, initiator_cookie, responder_cookie, remote), dialect.draft),
-        NatDPayload(nat_d_hash(digest, initiator_cookie, responder_cookie, source), dialect.draft),
+        NatDPayload(_hash(hash_id, cookies, remote), dialect.draft),
+        NatDPayload(_hash(hash_id, cookies, source), dialect.draft),
     )
 
 
 def judge_nat_d(
-    digest: Callable[[bytes], bytes],
-    initiator_cookie: bytes,
-    responder_cookie: bytes,
+    hash_id: int,
+    cookies: tuple[bytes, bytes],
     received: Sequence[NatDPayload],
     *,
     local: Address,
@@ -132,8 +121,8 @@ def judge_nat_d(
     """
     if len(received) < 2:
         return None
-    ours = nat_d_hash(digest, initiator_cookie, responder_cookie, local)
-    theirs = nat_d_hash(digest, initiator_cookie, responder_cookie, remote)
+    ours = _hash(hash_id, cookies, local)
+    theirs = _hash(hash_id, cookies, remote)
     return NatState(
         dialect,
         local_behind_nat=received[0].hash != ours,

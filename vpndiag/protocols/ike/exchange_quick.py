@@ -1,0 +1,563 @@
+"""Quick mode: ESP SA pairs under an IKE SA, in both directions (RFC 2409 section 5.5).
+
+Both roles can start one and answer one, several at a time; each has its message id.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from vpndiag.protocols.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.attributes import decode_attributes
+from vpndiag.protocols.ike.config import UDP, IkeConfig, InitiatorConfig
+from vpndiag.protocols.ike.constants import (
+    EncapsulationMode,
+    ExchangeType,
+    LifeType,
+    NotifyType,
+    Phase2Attribute,
+    ProtocolId,
+)
+from vpndiag.protocols.ike.dh import SUPPORTED_GROUPS, KeyPair
+from vpndiag.protocols.ike.engine import Flight, IkeEngine, IkeState, Inbound, RandomBytes
+from vpndiag.protocols.ike.events import (
+    ChildSa,
+    DropReason,
+    Failed,
+    FailureCode,
+    NotifyReceived,
+    Protection,
+    QuickModeEstablished,
+    TimedOut,
+    Trust,
+)
+from vpndiag.protocols.ike.exchange_main import MAX_NONCE, MIN_NONCE
+from vpndiag.protocols.ike.message import PayloadChain, encode_payloads
+from vpndiag.protocols.ike.natt import ip_address
+from vpndiag.protocols.ike.payloads import (
+    HashPayload,
+    IdPayload,
+    KePayload,
+    NatOaPayload,
+    NoncePayload,
+    NotificationPayload,
+    Payload,
+    Proposal,
+    SaPayload,
+)
+from vpndiag.protocols.ike.retransmit import Due, Retransmitter
+from vpndiag.protocols.ike.transforms import EspTransform, esp_sa
+from vpndiag.protocols.wire import Reader
+
+MAX_CHILDREN = 64
+"""ESP SA pairs remembered for their deletion."""
+
+
+class QuickState(StrEnum):
+    QM1_SENT = "qm1-sent"
+    QM2_SENT = "qm2-sent"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class QuickMode:
+    """One quick mode. ``ni`` and ``nr`` are the bodies of the nonces."""
+
+    message_id: int
+    initiated: bool
+    state: QuickState
+    timer: Retransmitter
+    spi_in: bytes
+    ni: bytes = field(default=b"", repr=False)
+    nr: bytes = field(default=b"", repr=False)
+    offered: tuple[EspTransform, ...] = ()
+    pair: KeyPair | None = None
+    local_id: IdPayload | None = None
+    remote_id: IdPayload | None = None
+    nat_oa: tuple[NatOaPayload, ...] = ()
+    flight: Flight | None = None
+    child: ChildSa | None = None
+
+
+class QuickModes(IkeEngine):
+    """The engine's quick modes, and the child SAs that came of them."""
+
+    def __init__(self, config: IkeConfig, random_bytes: RandomBytes) -> None:
+        super().__init__(config, random_bytes)
+        self._quick: OrderedDict[int, QuickMode] = OrderedDict()
+        self._children: OrderedDict[bytes, ChildSa] = OrderedDict()
+
+    @property
+    def children(self) -> tuple[ChildSa, ...]:
+        """ESP SA pairs that were established and not deleted, oldest first."""
+        return tuple(self._children.values())
+
+    # --- the table --------------------------------------------------------------------------
+
+    def _quick_table(
+        self,
+    ) -> dict[QuickState, Callable[[QuickMode, Inbound, PayloadChain], bool]]:
+        return {
+            QuickState.QM1_SENT: self._on_qm2,
+            QuickState.QM2_SENT: self._on_qm3,
+            QuickState.DONE: self._on_connected,
+        }
+
+    def _quick_mode(self, inbound: Inbound) -> None:
+        message_id = inbound.message.header.message_id
+        quick = self._quick.get(message_id)
+        chain = self._open(inbound)
+        if chain is None:
+            self._report(inbound, "QM", (), Protection.UNDECRYPTABLE)
+            self._drop(inbound, DropReason.UNDECRYPTABLE, "quick mode message")
+            return
+        if quick is None:
+            self._on_qm1(inbound, chain)
+            return
+        handler = self._quick_table().get(quick.state)
+        if handler is None:
+            self._drop(inbound, DropReason.UNEXPECTED, f"quick mode is {quick.state}")
+        else:
+            handler(quick, inbound, chain)
+
+    def _hash_fits(self, inbound: Inbound, name: str, chain: PayloadChain, expected: bytes) -> bool:
+        """Whether the message begins with the expected HASH; reports it either way."""
+        first = chain.payloads[0]
+        good = isinstance(first, HashPayload) and first.data == expected
+        self._report(
+            inbound, name, chain.payloads, Protection.DECRYPTED if good else Protection.BAD_HASH
+        )
+        if not good:
+            self._drop(inbound, DropReason.BAD_HASH, name)
+        return good
+
+    # --- initiating -------------------------------------------------------------------------
+
+    def start_quick_mode(self, now: float) -> int:
+        """Send QM1; returns the message id.
+
+        :raises LocalProtocolError: there is no IKE SA, or too many quick modes are under way.
+        """
+        if self.state is not IkeState.ESTABLISHED:
+            raise LocalProtocolError("quick mode needs an established IKE SA")
+        config = self._config
+        if self._pending() >= config.max_quick_modes:
+            raise LocalProtocolError("too many quick modes at a time")
+        assert self._local is not None and self._remote is not None
+        message_id = self._new_message_id()
+        quick = QuickMode(
+            message_id,
+            True,
+            QuickState.QM1_SENT,
+            Retransmitter(config.schedule, config.patience),
+            self._new_spi(),
+            ni=self._random(config.nonce_size),
+        )
+        dialled = self._remote[0]
+        if isinstance(config, InitiatorConfig) and config.dialled is not None:
+            dialled = config.dialled
+        local, remote = ip_address(self._local[0]), ip_address(dialled)
+        quick.local_id = IdPayload.of_address(local, UDP, config.local_port)
+        quick.remote_id = IdPayload.of_address(remote, UDP, config.remote_port)
+        mode = self._encapsulation_mode()
+        quick.offered = tuple(
+            replace(
+                transform,
+                encapsulation_mode=mode,
+                pfs_group=config.pfs_group,
+                life_seconds=config.life_seconds,
+                life_kb=config.life_kilobytes,
+            )
+            for transform in config.esp_transforms
+        )
+        payloads: list[Payload] = [esp_sa(quick.offered, quick.spi_in), NoncePayload(quick.ni)]
+        if config.pfs_group is not None:
+            quick.pair = KeyPair.generate(config.pfs_group, self._random)
+            payloads.append(KePayload(quick.pair.public))
+        payloads += (quick.local_id, quick.remote_id)
+        if mode.is_udp and self._main.dialect is not None:
+            draft = self._main.dialect.draft
+            payloads.append(NatOaPayload.of_address(local, draft))
+            if not draft:
+                # RFC 3947 section 5.2: both original addresses, the initiator's first
+                payloads.append(NatOaPayload.of_address(remote, draft))
+        digest = self._keys.quick_hash_1(message_id, encode_payloads(payloads))
+        self._add(quick)
+        self._send_quick(quick, "QM1", (HashPayload(digest), *payloads))
+        quick.timer.start("QM2", now)
+        return message_id
+
+    def rekey_quick(self, now: float) -> int:
+        """A new ESP SA pair beside the present ones, which stay until they are deleted."""
+        return self.start_quick_mode(now)
+
+    def _encapsulation_mode(self) -> EncapsulationMode:
+        config = self._config
+        if isinstance(config, InitiatorConfig) and config.encapsulation is not None:
+            return config.encapsulation
+        if self._main.encapsulate and self._main.dialect is not None:
+            return self._main.dialect.transport_mode
+        return EncapsulationMode.TRANSPORT
+
+    def _on_qm2(self, quick: QuickMode, inbound: Inbound, chain: PayloadChain) -> bool:
+        expected = self._keys.quick_hash_2(quick.message_id, quick.ni, chain.after_first)
+        if not self._hash_fits(inbound, "QM2", chain, expected):
+            return False
+        self._accept(inbound)
+        # From here on the message is proven: what is wrong with it ends the quick mode.
+        try:
+            transform, spi_out = self._read_choice(quick, chain)
+            quick.nr = _nonce(chain)
+            shared = self._pfs_secret(quick, chain)
+        except RemoteProtocolError as error:
+            self._remember(inbound, None)
+            self._quick_failed(quick, "QM2", FailureCode.BAD_CHOICE, str(error))
+            return False
+        quick.nat_oa = chain.all(NatOaPayload)
+        ids = chain.all(IdPayload)
+        if len(ids) >= 2:
+            quick.local_id, quick.remote_id = ids[0], ids[1]
+        digest = self._keys.quick_hash_3(quick.message_id, quick.ni, quick.nr)
+        flight = self._send_quick(quick, "QM3", (HashPayload(digest),))
+        self._remember(inbound, flight)
+        quick.timer.stop()
+        self._established(quick, transform, spi_out, shared, chain)
+        return True
+
+    def _read_choice(self, quick: QuickMode, chain: PayloadChain) -> tuple[EspTransform, bytes]:
+        answer = chain.first(SaPayload)
+        if answer is None or len(answer.proposals) != 1:
+            raise DecodeError("the answer is not one proposal")
+        proposal = answer.proposals[0]
+        if len(proposal.transforms) != 1 or proposal.protocol != ProtocolId.ESP:
+            raise DecodeError("the answer is not one ESP transform")
+        if len(proposal.spi) != 4 or proposal.spi == bytes(4):
+            raise DecodeError("the responder's SPI is not usable")
+        transform = EspTransform.from_transform(proposal.transforms[0])
+        if not any(transform.same_algorithms(candidate) for candidate in quick.offered):
+            raise DecodeError("the transform was not offered")
+        return transform, proposal.spi
+
+    def _pfs_secret(self, quick: QuickMode, chain: PayloadChain) -> bytes:
+        if quick.pair is None:
+            return b""
+        public = chain.first(KePayload)
+        if public is None:
+            raise DecodeError("KE payload missing although PFS was agreed")
+        return quick.pair.shared_secret(public.data)
+
+    # --- responding -------------------------------------------------------------------------
+
+    def _on_qm1(self, inbound: Inbound, chain: PayloadChain) -> None:
+        message_id = inbound.message.header.message_id
+        expected = self._keys.quick_hash_1(message_id, chain.after_first)
+        first = chain.payloads[0]
+        if not isinstance(first, HashPayload) or first.data != expected:
+            self._report(inbound, "QM", chain.payloads, Protection.BAD_HASH)
+            self._drop(
+                inbound, DropReason.WRONG_MESSAGE_ID, "no such quick mode, and not a new one"
+            )
+            return
+        self._report(inbound, "QM1", chain.payloads, Protection.DECRYPTED)
+        if message_id in self._message_ids:
+            self._drop(inbound, DropReason.WRONG_MESSAGE_ID, "message id was used before")
+            return
+        if self._pending() >= self._config.max_quick_modes:
+            self._drop(inbound, DropReason.LIMIT, "too many quick modes at a time")
+            return
+        self._note_message_id(message_id)
+        self._accept(inbound)
+        self._remember(inbound, None)
+        quick = QuickMode(
+            message_id,
+            False,
+            QuickState.QM2_SENT,
+            Retransmitter(self._config.schedule, self._config.patience),
+            self._new_spi(),
+        )
+        try:
+            refusal = self._answer(quick, inbound, chain)
+        except RemoteProtocolError as error:
+            refusal = (NotifyType.PAYLOAD_MALFORMED, FailureCode.MALFORMED, str(error))
+        if refusal is not None:
+            notify_type, code, detail = refusal
+            sa = chain.first(SaPayload)
+            spi = sa.proposals[0].spi if sa is not None and sa.proposals else b""
+            self._refuse_quick_mode(notify_type, spi, inbound.now)
+            self._emit(Failed("QM1", code, detail, message_id, notify_type))
+
+    def _answer(
+        self, quick: QuickMode, inbound: Inbound, chain: PayloadChain
+    ) -> tuple[NotifyType, FailureCode, str] | None:
+        """Send QM2, or say why not."""
+        offer = chain.first(SaPayload)
+        if offer is None:
+            raise DecodeError("SA payload missing")
+        quick.ni = _nonce(chain)
+        ids = chain.all(IdPayload)
+        if len(ids) >= 2:
+            quick.remote_id, quick.local_id = ids[0], ids[1]
+        public = chain.first(KePayload)
+        forced = self._quick_policy(quick, public is not None)
+        if forced is not None:
+            return forced
+        chosen = self._choose_esp(offer)
+        if chosen is None:
+            return NotifyType.NO_PROPOSAL_CHOSEN, FailureCode.NO_PROPOSAL, "no acceptable proposal"
+        proposal, transform = chosen
+        shared = b""
+        if transform.pfs_group is not None:
+            if public is None:
+                raise DecodeError("KE payload missing although a group was offered")
+            quick.pair = KeyPair.generate(transform.pfs_group, self._random)
+            shared = quick.pair.shared_secret(public.data)
+        quick.nr = self._random(self._config.nonce_size)
+        answer = SaPayload((replace(proposal, spi=quick.spi_in),))
+        payloads: list[Payload] = [answer, NoncePayload(quick.nr)]
+        if quick.pair is not None:
+            payloads.append(KePayload(quick.pair.public))
+        payloads += ids[:2]
+        quick.nat_oa = chain.all(NatOaPayload)
+        dialect = self._main.dialect
+        if EncapsulationMode(transform.encapsulation_mode).is_udp and dialect is not None:
+            theirs, ours = ip_address(inbound.remote[0]), ip_address(inbound.local[0])
+            if not dialect.draft:
+                payloads.append(NatOaPayload.of_address(theirs))
+            payloads.append(NatOaPayload.of_address(ours, dialect.draft))
+        digest = self._keys.quick_hash_2(quick.message_id, quick.ni, encode_payloads(payloads))
+        self._add(quick)
+        flight = self._send_quick(quick, "QM2", (HashPayload(digest), *payloads))
+        self._remember(inbound, flight)
+        quick.timer.start("QM3", inbound.now)
+        # The SA pair is complete but not used until QM3 proves that QM2 arrived.
+        quick.child = self._make_child(quick, transform, proposal.spi, shared, chain)
+        return None
+
+    def _quick_policy(
+        self, quick: QuickMode, has_key_exchange: bool
+    ) -> tuple[NotifyType, FailureCode, str] | None:
+        """A reason to refuse that does not depend on the proposals."""
+        return None
+
+    def _acceptable_mode(self, mode: int) -> bool:
+        """Encapsulation modes that fit what NAT detection found."""
+        try:
+            known = EncapsulationMode(mode)
+        except ValueError:
+            return False
+        return known.is_transport and known.is_udp == self._main.encapsulate
+
+    def _choose_esp(self, offer: SaPayload) -> tuple[Proposal, EspTransform] | None:
+        """The initiator's first acceptable transform, in a proposal of its own."""
+        numbers = [proposal.number for proposal in offer.proposals]
+        for proposal in offer.proposals:
+            # Equal numbers mean AH and ESP together, which L2TP does not use.
+            if proposal.protocol != ProtocolId.ESP or numbers.count(proposal.number) != 1:
+                continue
+            if len(proposal.spi) != 4 or proposal.spi == bytes(4):
+                continue
+            for raw in proposal.transforms:
+                transform = EspTransform.from_transform(raw)
+                if (
+                    self._acceptable_mode(transform.encapsulation_mode)
+                    and (transform.pfs_group is None or transform.pfs_group in SUPPORTED_GROUPS)
+                    and any(
+                        _same_algorithms(transform, ours) for ours in self._config.esp_transforms
+                    )
+                ):
+                    return replace(proposal, transforms=(raw,)), transform
+        return None
+
+    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> None:
+        raise NotImplementedError
+
+    def _on_qm3(self, quick: QuickMode, inbound: Inbound, chain: PayloadChain) -> bool:
+        expected = self._keys.quick_hash_3(quick.message_id, quick.ni, quick.nr)
+        if not self._hash_fits(inbound, "QM3", chain, expected):
+            return False
+        self._accept(inbound)
+        self._remember(inbound, None)
+        quick.timer.stop()
+        quick.state = QuickState.DONE
+        assert quick.child is not None
+        self._register(quick.child)
+        return True
+
+    # --- both -------------------------------------------------------------------------------
+
+    def _on_connected(self, quick: QuickMode, inbound: Inbound, chain: PayloadChain) -> bool:
+        """A fourth message: CONNECTED of a responder that had set the commit bit."""
+        expected = self._keys.informational_hash(quick.message_id, chain.after_first)
+        if not self._hash_fits(inbound, "QM4", chain, expected):
+            return False
+        self._accept(inbound)
+        self._remember(inbound, None)
+        for notification in chain.all(NotificationPayload):
+            self._emit(NotifyReceived(notification, Trust.AUTHENTICATED, 2, quick.message_id))
+        return True
+
+    def _send_quick(self, quick: QuickMode, name: str, payloads: Sequence[Payload]) -> Flight:
+        quick.flight = self._send(
+            name, ExchangeType.QUICK_MODE, payloads, message_id=quick.message_id
+        )
+        return quick.flight
+
+    def _established(
+        self,
+        quick: QuickMode,
+        transform: EspTransform,
+        spi_out: bytes,
+        shared: bytes,
+        chain: PayloadChain,
+    ) -> None:
+        quick.state = QuickState.DONE
+        quick.child = self._make_child(quick, transform, spi_out, shared, chain)
+        self._register(quick.child)
+
+    def _register(self, child: ChildSa) -> None:
+        self._children[child.spi_in] = child
+        while len(self._children) > MAX_CHILDREN:
+            self._children.popitem(last=False)
+        self._emit(QuickModeEstablished(child))
+
+    def _make_child(
+        self,
+        quick: QuickMode,
+        transform: EspTransform,
+        spi_out: bytes,
+        shared: bytes,
+        chain: PayloadChain,
+    ) -> ChildSa:
+        enc, auth = transform.enc_key_size, transform.auth_key_size
+
+        def keymat(spi: bytes) -> bytes:
+            return self._keys.keymat(ProtocolId.ESP, spi, quick.ni, quick.nr, enc + auth, shared)
+
+        key_in, key_out = keymat(quick.spi_in), keymat(spi_out)
+        oa = [payload.address for payload in quick.nat_oa]
+        seconds, kilobytes = _responder_lifetime(chain)
+        return ChildSa(
+            message_id=quick.message_id,
+            initiated=quick.initiated,
+            spi_in=quick.spi_in,
+            spi_out=spi_out,
+            transform=transform,
+            mode=EncapsulationMode(transform.encapsulation_mode),
+            enc_key_in=key_in[:enc],
+            auth_key_in=key_in[enc:],
+            enc_key_out=key_out[:enc],
+            auth_key_out=key_out[enc:],
+            local_id=quick.local_id,
+            remote_id=quick.remote_id,
+            nat_oa_initiator=oa[0] if oa else None,
+            nat_oa_responder=oa[1] if len(oa) > 1 else None,
+            life_seconds=transform.life_seconds,
+            life_kilobytes=transform.life_kb,
+            peer_life_seconds=seconds,
+            peer_life_kilobytes=kilobytes,
+            pfs_group=transform.pfs_group,
+        )
+
+    def _quick_failed(
+        self,
+        quick: QuickMode,
+        stage: str,
+        code: FailureCode,
+        detail: str,
+        notify_type: int | None = None,
+    ) -> None:
+        quick.state = QuickState.FAILED
+        quick.timer.stop()
+        self._emit(Failed(stage, code, detail, quick.message_id, notify_type))
+
+    def _add(self, quick: QuickMode) -> None:
+        self._quick[quick.message_id] = quick
+        if len(self._quick) > 2 * self._config.max_quick_modes:
+            finished = next((q for q in self._quick.values() if not q.timer.running), None)
+            if finished is not None and finished is not quick:
+                del self._quick[finished.message_id]
+
+    def _pending(self) -> int:
+        return sum(quick.timer.running for quick in self._quick.values())
+
+    def _new_spi(self) -> bytes:
+        """Random, above the reserved 0 to 255 (RFC 4303 section 2.1)."""
+        for _ in range(64):
+            spi = self._random(4)
+            if spi[:3] != bytes(3) and spi not in self._children:
+                return spi
+        raise LocalProtocolError("the source of randomness repeats itself")
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def _deadlines(self) -> list[float | None]:
+        return [
+            *super()._deadlines(),
+            *(quick.timer.deadline for quick in self._quick.values()),
+        ]
+
+    def _is_current(self, flight: Flight) -> bool:
+        return super()._is_current(flight) or any(
+            flight is quick.flight for quick in self._quick.values()
+        )
+
+    def handle_timer(self, now: float) -> None:
+        super().handle_timer(now)
+        for quick in list(self._quick.values()):
+            due = quick.timer.poll(now)
+            if due is Due.RESEND and quick.flight is not None and self._repeats(quick):
+                self._transmit(quick.flight, True)
+            elif due is Due.GIVE_UP:
+                quick.state = QuickState.FAILED
+                self._emit(TimedOut(quick.timer.waiting_for, quick.timer.tries, quick.message_id))
+
+    def _repeats(self, quick: QuickMode) -> bool:
+        """An unanswered QM1 is repeated; whether QM2 is, is the responder's choice."""
+        return quick.initiated
+
+    def _end(self, state: IkeState) -> None:
+        super()._end(state)
+        for quick in self._quick.values():
+            quick.timer.stop()
+
+
+def _same_algorithms(offered: EspTransform, ours: EspTransform) -> bool:
+    """Equal but for mode, PFS and lifetimes. AES without a key length has 128 bits."""
+    return (
+        offered.cipher == ours.cipher
+        and offered.auth == ours.auth
+        and (offered.key_length or 128) == (ours.key_length or 128)
+    )
+
+
+def _nonce(chain: PayloadChain) -> bytes:
+    nonce = chain.first(NoncePayload)
+    if nonce is None or not MIN_NONCE <= len(nonce.data) <= MAX_NONCE:
+        raise DecodeError("nonce missing or of a forbidden size")
+    return nonce.data
+
+
+def _responder_lifetime(chain: PayloadChain) -> tuple[int | None, int | None]:
+    """Seconds and kilobytes of a RESPONDER-LIFETIME notification (RFC 2407 section 4.6.3.1)."""
+    seconds = kilobytes = None
+    for notification in chain.all(NotificationPayload):
+        if notification.notify_type != NotifyType.RESPONDER_LIFETIME:
+            continue
+        try:
+            attributes = decode_attributes(Reader(notification.data))
+        except RemoteProtocolError:
+            continue
+        kind = 0
+        for attribute in attributes:
+            if attribute.type == Phase2Attribute.LIFE_TYPE:
+                kind = attribute.int_value
+            elif attribute.type == Phase2Attribute.LIFE_DURATION and attribute.int_value < 1 << 32:
+                if kind == LifeType.SECONDS:
+                    seconds = attribute.int_value
+                elif kind == LifeType.KILOBYTES:
+                    kilobytes = attribute.int_value
+    return seconds, kilobytes

@@ -1,0 +1,256 @@
+"""The responder of an IKE SA, with the habits (good and bad) of real gateways as configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vpndiag.protocols.errors import RemoteProtocolError
+from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike.authentication import (
+    ProofError,
+    certificate_requests,
+    check_proof,
+    make_proof,
+)
+from vpndiag.protocols.ike.config import PfsPolicy, Refusal, ResponderConfig, WrongPsk
+from vpndiag.protocols.ike.constants import (
+    AuthMethod,
+    EncapsulationMode,
+    ExchangeType,
+    NotifyType,
+    ProtocolId,
+)
+from vpndiag.protocols.ike.dh import KeyPair
+from vpndiag.protocols.ike.engine import IkeState, Inbound, Kind, RandomBytes
+from vpndiag.protocols.ike.events import (
+    DropReason,
+    FailureCode,
+    NotifyReceived,
+    PeerCertificate,
+    PeerVendorIds,
+    ProposalChosen,
+    Protection,
+    SecretMismatch,
+    Trust,
+)
+from vpndiag.protocols.ike.exchange_info import Informational
+from vpndiag.protocols.ike.exchange_main import choose, read_key_exchange
+from vpndiag.protocols.ike.exchange_quick import QuickMode
+from vpndiag.protocols.ike.message import Message
+from vpndiag.protocols.ike.natt import Address, choose_dialect
+from vpndiag.protocols.ike.payloads import (
+    CertRequestPayload,
+    KePayload,
+    NoncePayload,
+    NotificationPayload,
+    Payload,
+    SaPayload,
+    VendorIdPayload,
+)
+from vpndiag.protocols.ike.retransmit import Retransmitter, Schedule
+
+_DIALECT_VIDS = frozenset(dialect.vendor_id for dialect in natt.DIALECTS)
+
+
+class IkeResponder(Informational):
+    """One IKE SA that a peer starts.
+
+    ``config.transforms`` is what is acceptable; the initiator's first acceptable one is chosen.
+    An MM1 that is refused leaves the engine idle.
+    """
+
+    _is_initiator = False
+
+    def __init__(self, config: ResponderConfig, random_bytes: RandomBytes) -> None:
+        super().__init__(config, random_bytes)
+        self._responder_config = config
+        self._psk: bytes | None = None
+        self._repeating = False
+
+    def _main_table(self) -> dict[tuple[IkeState, Kind], Callable[[Inbound], None]]:
+        return {
+            (IkeState.IDLE, Kind.SA): self._on_mm1,
+            (IkeState.MM2_SENT, Kind.KE): self._on_mm3,
+            (IkeState.MM4_SENT, Kind.ENCRYPTED): self._on_mm5,
+        }
+
+    def _cookies_fit(self, message: Message) -> bool:
+        header = message.header
+        if self.state is IkeState.IDLE:
+            return header.initiator_cookie != bytes(8) == header.responder_cookie
+        return super()._cookies_fit(message)
+
+    def _on_mm1(self, inbound: Inbound) -> None:
+        message, main, config = inbound.message, self._main, self._responder_config
+        self._report(inbound, "MM1", message.payloads, Protection.CLEAR)
+        offered = message.first(SaPayload)
+        if offered is None:
+            self._reject("MM1", FailureCode.MALFORMED, "no SA payload")
+            return
+        theirs = {p.vendor_id for p in message.all(VendorIdPayload)}
+        dialect = choose_dialect(config.vendor_ids, theirs)
+        if config.require_natt_vid and dialect is None:
+            self._drop(inbound, DropReason.NO_NAT_TRAVERSAL, "no NAT traversal vendor id")
+            return
+        choice = choose(offered, config.transforms)
+        if choice is None:
+            self._refuse(inbound, FailureCode.NO_PROPOSAL, "no acceptable proposal")
+            return
+        answer, transform, number = choice
+        if transform.auth_method == AuthMethod.PSK:
+            self._psk = self._look_up(inbound.remote)
+            if self._psk is None:
+                self._refuse(inbound, FailureCode.NO_KEY, "no pre-shared key for this peer")
+                return
+        main.initiator_cookie = message.header.initiator_cookie
+        main.responder_cookie = self._new_cookie()
+        main.sai_b = offered.body
+        main.transform, main.dialect = transform, dialect
+        vendor_ids = main.learn_vendor_ids(message)
+        self._accept(inbound)
+        self._natt = inbound.natt
+        self._emit(PeerVendorIds(vendor_ids))
+        self._emit(ProposalChosen(transform, number))
+        # NAT traversal is answered, not announced (RFC 3947 section 3.1).
+        ours = [vid for vid in config.vendor_ids if vid not in _DIALECT_VIDS or vid in theirs]
+        flight = self._send_main("MM2", (answer, *(VendorIdPayload(vid) for vid in ours)))
+        self._remember(inbound, flight)
+        self.state = IkeState.MM2_SENT
+        self._wait_for("MM3", inbound.now)
+
+    def _look_up(self, remote: Address) -> bytes | None:
+        lookup = self._responder_config.psk_lookup
+        found = lookup(remote) if lookup is not None else None
+        return found if found is not None else self._config.psk
+
+    def _refuse(self, inbound: Inbound, code: FailureCode, detail: str) -> None:
+        self._reject("MM1", code, detail)
+        if self._responder_config.refusal is Refusal.SILENT:
+            return
+        self._remote = inbound.remote
+        self._natt = inbound.natt
+        self._main.initiator_cookie = inbound.message.header.initiator_cookie
+        self._main.responder_cookie = self._new_cookie()
+        self._send(
+            "NOTIFY",
+            ExchangeType.INFORMATIONAL,
+            (NotificationPayload(NotifyType.NO_PROPOSAL_CHOSEN, ProtocolId.ISAKMP),),
+            message_id=self._new_message_id(),
+            protect=False,
+        )
+        self._main.initiator_cookie = self._main.responder_cookie = bytes(8)
+
+    def _on_mm3(self, inbound: Inbound) -> None:
+        message, main, config = inbound.message, self._main, self._responder_config
+        self._report(inbound, "MM3", message.payloads, Protection.CLEAR)
+        pair = KeyPair.generate(main.chosen.group, self._random)
+        main.pair, main.our_nonce = pair, self._random(config.nonce_size)
+        try:
+            main.their_public, main.their_nonce = read_key_exchange(message)
+            main.derive(self._psk)
+        except RemoteProtocolError as error:
+            self._reject("MM3", FailureCode.BAD_KEY_EXCHANGE, str(error))
+            return
+        main.certificate_requested = message.first(CertRequestPayload) is not None
+        main.learn_nat_d(message, inbound.local, inbound.remote, config.force_encapsulation)
+        self._accept(inbound)
+        self._report_nat()
+        payloads: list[Payload] = [KePayload(pair.public), NoncePayload(main.our_nonce)]
+        if main.chosen.auth_method != AuthMethod.PSK:
+            payloads += certificate_requests(config)
+        if main.nat is not None:
+            payloads += main.nat_d(inbound.local, inbound.remote, config.force_encapsulation)
+        self._remember(inbound, self._send_main("MM4", payloads))
+        self.state = IkeState.MM4_SENT
+        self._wait_for("MM5", inbound.now)
+
+    def _on_mm5(self, inbound: Inbound) -> None:
+        main, config = self._main, self._responder_config
+        chain = self._open(inbound)
+        if chain is None:
+            self._report(inbound, "MM5", (), Protection.UNDECRYPTABLE)
+            self._wrong_psk(inbound)
+            return
+        try:
+            peer, report = check_proof(main, config, chain)
+        except ProofError as error:
+            self._report(inbound, "MM5", chain.payloads, Protection.BAD_HASH)
+            self._reject("MM5", error.code, str(error))
+            return
+        self._report(inbound, "MM5", chain.payloads, Protection.DECRYPTED)
+        self._accept(inbound)
+        self._natt = inbound.natt
+        self._peer_named(peer)
+        if report is not None:
+            self._emit(PeerCertificate(report))
+            if config.require_trusted and not report.ok:
+                self._send_notify(NotifyType.AUTHENTICATION_FAILED, ProtocolId.ISAKMP)
+                self._fail("MM5", FailureCode.BAD_CERTIFICATE, f"certificate: {report.status}")
+                return
+        for notification in chain.all(NotificationPayload):
+            self._emit(NotifyReceived(notification, Trust.AUTHENTICATED, 1, 0))
+        identity = config.reported_identity or self._our_identity(inbound)
+        flight = self._send_main(
+            "MM6", (identity, *make_proof(main, config, identity)), protect=True
+        )
+        self._remember(inbound, flight)
+        self._phase_one_established(peer)
+
+    def _wrong_psk(self, inbound: Inbound) -> None:
+        """MM5 does not decrypt: nearly always another pre-shared key, and never a reason to
+        change the state, since anyone can send garbage."""
+        self._emit(SecretMismatch("MM5 does not decrypt with our keys"))
+        behaviour = self._responder_config.wrong_psk
+        if behaviour is WrongPsk.ENCRYPTED_NOTIFY:
+            self._send_notify(NotifyType.PAYLOAD_MALFORMED, ProtocolId.ISAKMP)
+        elif behaviour is WrongPsk.CLEAR_NOTIFY:
+            self._send_clear_notify(NotifyType.PAYLOAD_MALFORMED)
+        elif not self._repeating:
+            self._timer = Retransmitter(self._config.schedule, self._config.patience)
+            self._timer.start("MM5", inbound.now)
+            self._repeating = True
+
+    # --- quick mode -------------------------------------------------------------------------
+
+    def _quick_policy(
+        self, quick: QuickMode, has_key_exchange: bool
+    ) -> tuple[NotifyType, FailureCode, str] | None:
+        config = self._responder_config
+        if config.refuse_quick_mode is not None:
+            return config.refuse_quick_mode, FailureCode.NO_PROPOSAL, "quick modes are refused"
+        if config.check_ids is not None and (
+            quick.remote_id is None
+            or quick.local_id is None
+            or not config.check_ids(quick.remote_id, quick.local_id)
+        ):
+            return (
+                NotifyType.INVALID_ID_INFORMATION,
+                FailureCode.BAD_IDENTITY,
+                "quick mode identities are not acceptable",
+            )
+        if config.pfs is PfsPolicy.REQUIRE and not has_key_exchange:
+            return NotifyType.NO_PROPOSAL_CHOSEN, FailureCode.PFS_REQUIRED, "PFS is required"
+        if config.pfs is PfsPolicy.REFUSE and has_key_exchange:
+            return NotifyType.NO_PROPOSAL_CHOSEN, FailureCode.PFS_REFUSED, "PFS is not wanted"
+        return None
+
+    def _acceptable_mode(self, mode: int) -> bool:
+        if mode == EncapsulationMode.TRANSPORT and not self._responder_config.allow_plain_transport:
+            return False
+        return super()._acceptable_mode(mode)
+
+    def _repeats(self, quick: QuickMode) -> bool:
+        return quick.initiated or self._responder_config.repeat_responses
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def _wait_for(self, name: str, now: float) -> None:
+        """Wait for the initiator, repeating our message meanwhile only if so configured."""
+        config = self._responder_config
+        self._repeating = config.repeat_responses
+        if self._repeating:
+            self._timer = Retransmitter(config.schedule, config.patience)
+        else:
+            wait = config.half_open_timeout
+            self._timer = Retransmitter(Schedule(initial=wait, cap=wait, tries=1))
+        self._timer.start(name, now)
