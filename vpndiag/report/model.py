@@ -79,6 +79,8 @@ class Finding:
     owner: Owner = "gateway-admin"
     clients_show: dict[str, str] = field(default_factory=dict)
     """What built-in clients show for this: ``{"windows": "789", "macos": "..."}``."""
+    references: tuple[str, ...] = ()
+    """Where the protocol is laid down: ``RFC 2409 section 5.4``."""
 
 
 @dataclass(frozen=True, slots=True)

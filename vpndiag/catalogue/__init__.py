@@ -1,0 +1,168 @@
+"""The catalogue: every finding's words, causes, remedies and owners, as data.
+
+One TOML file a layer stands beside this module; ``clients.toml`` holds the texts that built-in
+clients show. Nothing is read before the first question. Rules decide *which* finding it is; what
+the finding means, why it happens and who does what stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from vpndiag.report.model import LADDER, Cause, Finding, Owner, Severity
+
+OWNER_NAMES: dict[Owner, str] = {
+    "user": "User",
+    "helpdesk": "Helpdesk",
+    "gateway-admin": "Gateway administrator",
+    "network": "Network",
+}
+"""How an owner is called in text for people; ``network`` is the local network, firewall or ISP."""
+
+CLIENT_NAMES = {
+    "windows": "Windows",
+    "macos": "macOS, iOS",
+    "android": "Android",
+    "linux": "Linux",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do now, and who does it."""
+
+    who: Owner
+    do: str
+
+    def __str__(self) -> str:
+        return f"{OWNER_NAMES[self.who]}: {self.do}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finding of the catalogue.
+
+    ``meaning`` is for everybody, ``technical`` is one sentence for the engineer; ``explanation`` is
+    both. ``windows`` holds the error numbers that the built-in client shows, most usual first.
+    """
+
+    code: str
+    layer: str
+    severity: Severity
+    title: str
+    meaning: str
+    technical: str
+    owner: Owner
+    causes: tuple[Cause, ...]
+    now: tuple[Step, ...]
+    clients_show: dict[str, str]
+    windows: tuple[str, ...]
+    references: tuple[str, ...]
+
+    @property
+    def explanation(self) -> str:
+        return f"{self.meaning} {self.technical}"
+
+
+class UnknownFinding(LookupError):
+    """No finding of this code stands in the catalogue."""
+
+
+def entry(code: str) -> Entry:
+    """The entry of ``code``. Raises :class:`UnknownFinding`."""
+    try:
+        return _entries()[code]
+    except KeyError:
+        raise UnknownFinding(code) from None
+
+
+def all_entries() -> tuple[Entry, ...]:
+    """Every entry, in ladder order and within a layer in the order of its file."""
+    return tuple(_entries().values())
+
+
+def complete(finding: Finding) -> Finding:
+    """Fill in from the catalogue what the rule has left open; what it has set stays.
+
+    A code that does not stand in the catalogue (a report of a later version) comes back as it is.
+    """
+    try:
+        known = entry(finding.code)
+    except UnknownFinding:
+        return finding
+    return replace(
+        finding,
+        title=finding.title or known.title,
+        explanation=finding.explanation or known.explanation,
+        causes=finding.causes or known.causes,
+        fix=finding.fix or tuple(str(step) for step in known.now),
+        # "gateway-admin" is the field's default: a rule that means it says so in its causes.
+        owner=known.owner if finding.owner == "gateway-admin" else finding.owner,
+        clients_show=finding.clients_show or dict(known.clients_show),
+        references=finding.references or known.references,
+    )
+
+
+def windows_error(number: str) -> str:
+    """Microsoft's text for a Windows remote access error, or an empty string."""
+    return cast(str, _clients()["windows"].get(number, ""))
+
+
+@cache
+def _entries() -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for layer in LADDER:
+        source = files(__name__).joinpath(f"{layer}.toml")
+        if source.is_file():
+            for raw in tomllib.loads(source.read_text("utf-8"))["finding"]:
+                found[raw["code"]] = _entry(raw, layer)
+    return found
+
+
+@cache
+def _clients() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files(__name__).joinpath("clients.toml").read_text("utf-8"))
+
+
+def _entry(raw: dict[str, Any], layer: str) -> Entry:
+    return Entry(
+        code=raw["code"],
+        layer=layer,
+        severity=raw["severity"],
+        title=raw["title"],
+        meaning=raw["meaning"],
+        technical=raw["technical"],
+        owner=raw["owner"],
+        causes=tuple(
+            Cause(text=c["text"], owner=c["who"], fix=c["fix"], likelihood=c["p"])
+            for c in raw["causes"]
+        ),
+        now=tuple(Step(who=s["who"], do=s["do"]) for s in raw["now"]),
+        clients_show=_shown(raw.get("clients", {})),
+        windows=tuple(raw.get("clients", {}).get("windows", ())),
+        references=tuple(raw["references"]),
+    )
+
+
+def _shown(clients: dict[str, Any]) -> dict[str, str]:
+    """Texts for people from error numbers (a list) or from free text (a string)."""
+    shown: dict[str, str] = {}
+    for client, value in clients.items():
+        if isinstance(value, str):
+            shown[client] = value
+            continue
+        texts = _clients().get(client, {})
+        first, *others = value
+        text = f"{_numbered(client, first)}: {texts[first]}" if first in texts else first
+        if others:
+            text += f" Or {', '.join(others)}."
+        shown[client] = text
+    return shown
+
+
+def _numbered(client: str, key: str) -> str:
+    return f"error {key}" if client == "windows" else key
