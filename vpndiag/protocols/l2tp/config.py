@@ -77,9 +77,10 @@ class L2tpConfig:
     StopCCN 4 when the peer sends a challenge and there is no secret, instead of going on without a
     response, which some gateways accept. ``tolerate_unknown_mandatory``: go on despite unknown
     AVPs with the M bit; None means as LAC, not as LNS. ``hide``: attribute types to send hidden.
-    ``hello_interval``: send HELLO after this long a silence, None for never. ``reply_timeout``: wait for
-    SCCRP, SCCCN, ICRP, ICCN after our message was acknowledged. ``sequencing``: as LAC, ask for
-    sequence numbers in data messages. ``vendor_name`` and ``firmware`` are left out when None.
+    ``hello_interval``: send HELLO after this long a silence, None for never. ``reply_timeout``:
+    wait for SCCRP, SCCCN, ICRP, ICCN after our message was acknowledged. ``sequencing``: as LAC,
+    ask for sequence numbers in data messages. ``vendor_name`` and ``firmware`` are left out when
+    None.
     """
 
     host_name: bytes = b"vpndiag"
@@ -94,7 +95,7 @@ class L2tpConfig:
     stop_without_secret: bool = False
     tolerate_unknown_mandatory: bool | None = None
     hide: frozenset[int] = frozenset()
-    retransmit: RetransmitConfig = RetransmitConfig()
+    retransmit: RetransmitConfig = field(default_factory=RetransmitConfig)
     hello_interval: float | None = 60.0
     reply_timeout: float = 30.0
     sequencing: bool = False

@@ -85,7 +85,7 @@ class TunnelEstablished:
 
 @dataclass(frozen=True, slots=True)
 class TunnelClosed:
-    """``result`` is None when no StopCCN said why (nothing was answered)."""
+    """``result`` is None when no StopCCN was sent (nothing was ever answered), or it gave none."""
 
     by: Side
     result: int | None
@@ -128,8 +128,10 @@ class PppFrame:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """``waiting_for`` is the name of a message, or ``acknowledgement of`` one. ``acknowledged``: the
-    peer acknowledged ours and then said nothing more."""
+    """``waiting_for`` is the name of a message, or ``acknowledgement of`` one.
+
+    ``tries``: transmissions of ours. ``acknowledged``: the peer acknowledged it and then said
+    nothing more. ``session_id``: ours, when a call timed out and not the tunnel."""
 
     waiting_for: str
     tries: int

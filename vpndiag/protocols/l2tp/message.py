@@ -186,3 +186,17 @@ def _fields(*numbers: int) -> bytes:
     if any(not 0 <= number <= 0xFFFF for number in numbers):
         raise LocalProtocolError("L2TP message too long or field out of range")
     return b"".join(u16(number) for number in numbers)
+
+
+def peek_tunnel_id(datagram: bytes) -> int | None:
+    """The tunnel ID of a version 2 datagram, to hand it to the right engine; None if there is none.
+
+    0 is a new SCCRQ (or a StopCCN of a peer that knows no ID yet).
+    """
+    if len(datagram) < 6:
+        return None
+    flags = int.from_bytes(datagram[:2], "big")
+    start = 4 if flags & _L else 2
+    if flags & _VERSION != 2:
+        return None
+    return int.from_bytes(datagram[start : start + 2], "big")

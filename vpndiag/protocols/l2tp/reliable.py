@@ -17,9 +17,9 @@ _HALF = 0x8000
 
 @dataclass(frozen=True, slots=True)
 class RetransmitConfig:
-    """``first`` and ``cap`` in seconds: the wait doubles from one to the other. ``tries`` counts all
-    transmissions of a message, the first included. ``reorder`` bounds the messages kept while an
-    earlier one is missing."""
+    """``first`` and ``cap`` in seconds: the wait doubles from one to the other. ``tries`` counts
+    all transmissions of a message, the first included. ``reorder`` bounds the messages kept while
+    an earlier one is missing."""
 
     first: float = 1.0
     cap: float = 8.0
@@ -58,6 +58,11 @@ class Outgoing:
     ns: int = 0
     tries: int = 0
     sent_at: float = 0.0
+
+    @property
+    def kind(self) -> int | None:
+        """The message type."""
+        return self.at(0).message_type
 
     def at(self, nr: int) -> ControlMessage:
         return ControlMessage(self.tunnel_id, self.session_id, self.ns, nr, self.avps)
