@@ -46,7 +46,11 @@ class ExchangeType(Registry):
 
 
 class PayloadType(Registry):
-    """RFC 2408 section 3.1, RFC 3947, the drafts' private numbers; 33 to 53: IKEv2 (RFC 7296)."""
+    """RFC 2408 section 3.1, RFC 3947, the drafts' private numbers; 33 to 53: IKEv2 (RFC 7296).
+
+    15 and 16 (GDOI's SAK and SAT) were NAT-D and NAT-OA in NAT-T drafts 04 to 08, before IANA
+    gave out 20 and 21. 130 and 131 are those of drafts 00 to 03.
+    """
 
     NONE = 0
     SA = 1
