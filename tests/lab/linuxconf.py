@@ -49,6 +49,9 @@ def charon_conf(log: str = "/run/log/charon.log", *, ike_level: int = 1) -> str:
     }}
   }}
 }}
+swanctl {{
+  load = pem pkcs1 pkcs8 x509 pubkey openssl random
+}}
 """
 
 
