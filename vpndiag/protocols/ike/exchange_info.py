@@ -47,13 +47,14 @@ class Informational(QuickModes):
     # --- sending ----------------------------------------------------------------------------
 
     def delete(self, now: float) -> None:
-        """Delete the ESP SAs, then the IKE SA, and tell the peer if there are keys to do so.
+        """Delete the ESP SAs, then the IKE SA, and tell the peer if phase 1 got as far as MM6.
 
-        Messages are sent once: nobody answers them. Calling it again does nothing.
+        Before that the two sides have no IV in common for it. Messages are sent once: nobody
+        answers them. Calling it again does nothing.
         """
         if self.state is IkeState.DELETED:
             return
-        if self._main.cipher is not None:
+        if self._main.peer_identity is not None:
             spis = tuple(child.spi_in for child in self._children.values())
             if spis:
                 self._send_info("DELETE", (DeletePayload(ProtocolId.ESP, spis),))
@@ -226,9 +227,10 @@ class Informational(QuickModes):
     def _deleted(self, payload: DeletePayload) -> None:
         self._emit(DeleteReceived(payload.protocol, payload.spis, Trust.AUTHENTICATED))
         if payload.protocol == ProtocolId.ESP:
-            # The peer names its own inbound SPIs, our outbound ones.
+            # The peer names its own inbound SPIs, our outbound ones; strongSwan that failed to
+            # install an SA names ours.
             for spi_in, child in list(self._children.items()):
-                if child.spi_out in payload.spis:
+                if child.spi_out in payload.spis or spi_in in payload.spis:
                     del self._children[spi_in]
         elif payload.protocol == ProtocolId.ISAKMP:
             cookies = self.initiator_cookie + self.responder_cookie
