@@ -1,0 +1,150 @@
+"""What a link is to do: configuration of a client, and of a server with its policy object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address
+
+from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
+from vpndiag.protocols.ppp.auth_server import CheckPassword, LoginAnswer, Refuse
+from vpndiag.protocols.ppp.control import ControlTimers
+from vpndiag.protocols.ppp.negotiation import AddressRefusal, Assignment, NoAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """All timing of a link. ``echo_interval`` None sends no LCP Echo-Requests of its own accord;
+    after ``echo_failures`` unanswered ones the link is given up."""
+
+    control: ControlTimers = field(default_factory=ControlTimers)
+    auth: AuthTimers = field(default_factory=AuthTimers)
+    echo_interval: float | None = None
+    echo_failures: int = 4
+    retry_grace: float = 5.0
+    """How long a server leaves a client that may try its password again (R=1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """A client. ``auth`` are the methods it accepts, best first: a demand for any of them is
+    acknowledged, any other is answered with a Nak that proposes them in turn. ``mru`` None asks
+    for none. ``credentials`` None accepts no login at all."""
+
+    credentials: Credentials | None = None
+    auth: tuple[AuthMethod, ...] = (
+        AuthMethod.MSCHAPV2,
+        AuthMethod.EAP,
+        AuthMethod.CHAP_MD5,
+        AuthMethod.PAP,
+    )
+    mru: int | None = 1400
+    use_magic: bool = True
+    address: IPv4Address | None = None
+    want_dns: bool = True
+    want_nbns: bool = False
+    want_ipv6: bool = False
+    timers: Timers = field(default_factory=Timers)
+
+
+class Point(Enum):
+    """Where a server may stop going along."""
+
+    START = "start"
+    LCP_REQUEST = "lcp-request"
+    LCP_UP = "lcp-up"
+    LOGIN_OK = "login-ok"
+    IPCP_REQUEST = "ipcp-request"
+    IPCP_UP = "ipcp-up"
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Send LCP Terminate-Request with ``message``."""
+
+    message: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FallSilent:
+    """Neither send nor take anything more."""
+
+
+Conduct = HangUp | FallSilent | None
+
+
+class ServerPolicy:
+    """How a server treats its clients. Subclass and override what is to be otherwise.
+
+    As it stands: no account exists, there is no address, and nothing is broken on purpose.
+    """
+
+    def login(self, name: bytes, method: AuthMethod) -> LoginAnswer:
+        """What to do with a login of ``name``, raw bytes of the peer."""
+        return Refuse()
+
+    def assign(self, user: bytes) -> Assignment | NoAddress:
+        """The addresses for ``user`` (empty without a login)."""
+        return NoAddress()
+
+    def at(self, point: Point) -> Conduct:
+        """Called when the link gets to ``point``; None goes on."""
+        return None
+
+
+class FixedPolicy(ServerPolicy):
+    """Accounts, one assignment and points of failure from tables."""
+
+    def __init__(
+        self,
+        accounts: Mapping[bytes, str | LoginAnswer],
+        assignment: Assignment | NoAddress,
+        conduct: Mapping[Point, Conduct] | None = None,
+    ) -> None:
+        self._accounts = dict(accounts)
+        self._assignment = assignment
+        self._conduct = dict(conduct or {})
+
+    def login(self, name: bytes, method: AuthMethod) -> LoginAnswer:
+        account = self._accounts.get(name)
+        if account is None:
+            return Refuse()
+        return CheckPassword(account) if isinstance(account, str) else account
+
+    def assign(self, user: bytes) -> Assignment | NoAddress:
+        return self._assignment
+
+    def at(self, point: Point) -> Conduct:
+        return self._conduct.get(point)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """A server. ``auth`` are the login methods it demands, best first; empty demands none."""
+
+    policy: ServerPolicy
+    auth: tuple[AuthMethod, ...] = (AuthMethod.MSCHAPV2,)
+    eap_methods: tuple[int, ...] = (26, 4)
+    name: bytes = b"vpndiag"
+    mru: int | None = 1400
+    use_magic: bool = True
+    require_mppe: bool = False
+    want_ipv6: bool = False
+    timers: Timers = field(default_factory=Timers)
+
+
+__all__ = [
+    "AddressRefusal",
+    "Assignment",
+    "ClientConfig",
+    "Conduct",
+    "FallSilent",
+    "FixedPolicy",
+    "HangUp",
+    "NoAddress",
+    "Point",
+    "ServerConfig",
+    "ServerPolicy",
+    "Timers",
+]

@@ -1,0 +1,53 @@
+"""PPP frames as L2TP carries them: no flags, no FCS (RFC 1661 section 2, RFC 1662, RFC 2661)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vpndiag.protocols.errors import DecodeError
+from vpndiag.protocols.wire import u16
+
+ADDRESS_CONTROL = b"\xff\x03"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One PPP frame: ``protocol`` number and the information field, padding included."""
+
+    protocol: int
+    payload: bytes
+    address_control: bool = True
+    """FF 03 was present (false: left out, as ACFC allows)."""
+    short_protocol: bool = False
+    """The protocol field had one byte, as PFC allows."""
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Read a frame, with or without FF 03 and with one- or two-byte protocol field.
+
+    Both compressed forms are accepted whether negotiated or not (RFC 1661 section 6.5 asks for
+    that of the protocol field; FF 03 cannot be mistaken, since 0x00FF is reserved).
+
+    :raises DecodeError: the frame ends before the protocol field, or the field is not a valid
+        number (even last byte).
+    """
+    position = 0
+    address_control = data[:2] == ADDRESS_CONTROL
+    if address_control:
+        position = 2
+    if position >= len(data):
+        raise DecodeError("PPP protocol field missing", position)
+    first = data[position]
+    if first & 1:
+        return Frame(first, data[position + 1 :], address_control, True)
+    if position + 1 >= len(data):
+        raise DecodeError("PPP protocol field cut short", position)
+    second = data[position + 1]
+    if not second & 1:
+        raise DecodeError(f"PPP protocol field 0x{first:02x}{second:02x} is not odd", position)
+    return Frame(first << 8 | second, data[position + 2 :], address_control)
+
+
+def encode_frame(protocol: int, payload: bytes) -> bytes:
+    """FF 03, a two-byte protocol field and ``payload``: the form that every peer must accept."""
+    return ADDRESS_CONTROL + u16(protocol) + payload

@@ -1,0 +1,398 @@
+"""Option policies: what each side asks for in LCP, IPCP, IPV6CP and CCP, and how it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address
+
+from vpndiag.protocols.ppp import ccp_options, ipcp_options, ipv6cp_options, lcp_options
+from vpndiag.protocols.ppp.auth import AuthMethod, RandomBytes, method_of
+from vpndiag.protocols.ppp.lcp_options import AuthDemand
+from vpndiag.protocols.ppp.options import Option, Options, find
+from vpndiag.protocols.ppp.packet import Code
+
+DEFAULT_MRU = 1500
+MIN_MRU = 128
+
+Answer = tuple[Code, Options]
+
+
+def answer(options: Options, naks: list[Option], rejects: list[Option]) -> Answer:
+    """Rejects go first: what may be Nak'ed is only worth saying about what is left."""
+    if rejects:
+        return Code.CONFIGURE_REJECT, tuple(rejects)
+    if naks:
+        return Code.CONFIGURE_NAK, tuple(naks)
+    return Code.CONFIGURE_ACK, options
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswer:
+    """One authentication demand and its fate. ``counter`` is what was proposed instead."""
+
+    demand: AuthDemand
+    accepted: bool
+    counter: AuthDemand | None = None
+
+
+class LcpPolicy:
+    """LCP for both roles.
+
+    ``accept`` are the methods we let ourselves be authenticated with, best first; ``demand`` those
+    we demand, best first (empty: none).
+    """
+
+    def __init__(
+        self,
+        random_bytes: RandomBytes,
+        mru: int | None,
+        accept: tuple[AuthMethod, ...],
+        demand: tuple[AuthMethod, ...],
+        use_magic: bool = True,
+    ) -> None:
+        self._random = random_bytes
+        self._want_mru = mru
+        self._accept = accept
+        self._demand = demand
+        self._use_magic = use_magic
+        self.answers: list[AuthAnswer] = []
+        """Every authentication demand of the peer in this negotiation, and our answer."""
+        self.refusals: list[AuthAnswer] = []
+        """Every demand of ours that the peer turned down, with its counter-proposal."""
+        self.no_common_auth = False
+        self.loops = 0
+        self.magic = 0
+        self._dropped: set[int] = set()
+        self._offers: list[AuthMethod] = []
+        self._mru: int | None = None
+
+    def reset(self) -> None:
+        self.answers.clear()
+        self.refusals.clear()
+        self.no_common_auth = False
+        self.loops = 0
+        self._dropped.clear()
+        self._offers = list(self._demand)
+        self._mru = self._want_mru
+        self.magic = self._new_magic() if self._use_magic else 0
+
+    def _new_magic(self) -> int:
+        return int.from_bytes(self._random(4), "big") or 1
+
+    @property
+    def demanded(self) -> AuthMethod | None:
+        """The method that our request demands at present."""
+        return self._offers[0] if self._offers else None
+
+    def request(self) -> Options:
+        options: list[Option] = []
+        if self._mru is not None and lcp_options.MRU not in self._dropped:
+            options.append(lcp_options.mru(self._mru))
+        if self.demanded is not None:
+            options.append(self.demanded.demand.option())
+        if self.magic:
+            options.append(lcp_options.magic(self.magic))
+        return tuple(options)
+
+    def naked(self, options: Options) -> None:
+        for option in options:
+            if option.type == lcp_options.MRU and self._mru is not None:
+                value = option.number(2)
+                if value is not None and MIN_MRU <= value <= DEFAULT_MRU:
+                    self._mru = value
+                else:
+                    self._dropped.add(option.type)
+            elif option.type == lcp_options.MAGIC and self.magic:
+                self.magic = self._new_magic()
+            elif option.type == lcp_options.AUTH:
+                self._auth_refused(lcp_options.read_auth(option))
+
+    def rejected(self, options: Options) -> None:
+        for option in options:
+            if option.type == lcp_options.AUTH:
+                self._offers.clear()
+                self._refuse(None)
+                self.no_common_auth = True
+            elif option.type == lcp_options.MAGIC:
+                self.magic = 0
+            else:
+                self._dropped.add(option.type)
+
+    def _refuse(self, counter: AuthDemand | None) -> None:
+        refused = self.demanded or (self._demand[0] if self._demand else None)
+        if refused is not None:
+            self.refusals.append(AuthAnswer(refused.demand, False, counter))
+
+    def _auth_refused(self, counter: AuthDemand | None) -> None:
+        if self.demanded is None:
+            return
+        self._refuse(counter)
+        left = self._offers[1:]
+        wanted = method_of(counter) if counter is not None else None
+        if wanted in left:
+            left.remove(wanted)
+            left.insert(0, wanted)
+        self._offers = left
+        self.no_common_auth = not left
+
+    def judge(self, options: Options, exhausted: bool) -> Answer:
+        naks: list[Option] = []
+        rejects: list[Option] = []
+        seen: set[int] = set()
+        for option in options:
+            if option.type in seen:
+                rejects.append(option)
+                continue
+            seen.add(option.type)
+            better = self._judge_one(option, exhausted)
+            if better is None:
+                rejects.append(option)
+            elif better != option:
+                naks.append(better)
+        return answer(options, naks, rejects)
+
+    def _judge_one(self, option: Option, exhausted: bool) -> Option | None:
+        """The option itself when it is fine, another value to Nak it with, None to reject it."""
+        match option.type:
+            case lcp_options.MRU:
+                value = option.number(2)
+                if value is not None and value >= MIN_MRU:
+                    return option
+                return None if exhausted else lcp_options.mru(DEFAULT_MRU)
+            case lcp_options.ACCM:
+                return option if len(option.data) == 4 else None
+            case lcp_options.AUTH:
+                return self._judge_auth(option, exhausted)
+            case lcp_options.MAGIC:
+                return self._judge_magic(option)
+            case _:
+                # PFC and ACFC too: we never send in those forms, so their use is not agreed to.
+                return None
+
+    def _judge_magic(self, option: Option) -> Option | None:
+        value = option.number(4)
+        if value is None:
+            return None
+        if value and value == self.magic:
+            self.loops += 1
+            return lcp_options.magic(self._new_magic())
+        return option if value else lcp_options.magic(self._new_magic())
+
+    def _judge_auth(self, option: Option, exhausted: bool) -> Option | None:
+        demand = lcp_options.read_auth(option)
+        if demand is None:
+            return self._accept[0].demand.option() if self._accept else None
+        method = method_of(demand)
+        if method in self._accept:
+            self.answers.append(AuthAnswer(demand, True))
+            return option
+        if not self._accept:
+            self.answers.append(AuthAnswer(demand, False))
+            return None
+        self.answers.append(AuthAnswer(demand, False, self._accept[0].demand))
+        if exhausted:
+            self.no_common_auth = True
+        # What the peer has not asked for yet is proposed in turn, best first.
+        refusals = sum(not known.accepted for known in self.answers)
+        counter = self._accept[(refusals - 1) % len(self._accept)].demand
+        self.answers[-1] = AuthAnswer(demand, False, counter)
+        return counter.option()
+
+
+class AddressRefusal(Enum):
+    """How a server says that there is no address."""
+
+    REJECT_OPTION = "reject-option"
+    PROTOCOL_REJECT = "protocol-reject"
+    TERMINATE = "terminate"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class NoAddress:
+    how: AddressRefusal = AddressRefusal.REJECT_OPTION
+    message: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a server gives a client. A None in ``dns`` or ``nbns``: that option is rejected."""
+
+    address: IPv4Address
+    server_address: IPv4Address
+    dns: tuple[IPv4Address | None, IPv4Address | None] = (None, None)
+    nbns: tuple[IPv4Address | None, IPv4Address | None] = (None, None)
+
+
+class IpcpClientPolicy:
+    """Asks for an address and name servers; takes what it is given."""
+
+    def __init__(self, address: IPv4Address | None, want_dns: bool, want_nbns: bool) -> None:
+        self._start = {ipcp_options.IP_ADDRESS: address or ipcp_options.UNSPECIFIED}
+        if want_dns:
+            self._start[ipcp_options.PRIMARY_DNS] = ipcp_options.UNSPECIFIED
+            self._start[ipcp_options.SECONDARY_DNS] = ipcp_options.UNSPECIFIED
+        if want_nbns:
+            self._start[ipcp_options.PRIMARY_NBNS] = ipcp_options.UNSPECIFIED
+            self._start[ipcp_options.SECONDARY_NBNS] = ipcp_options.UNSPECIFIED
+        self._wanted = dict(self._start)
+        self.address_rejected = False
+
+    def reset(self) -> None:
+        self._wanted = dict(self._start)
+        self.address_rejected = False
+
+    def request(self) -> Options:
+        return tuple(ipcp_options.address(kind, value) for kind, value in self._wanted.items())
+
+    def naked(self, options: Options) -> None:
+        for option in options:
+            value = ipcp_options.read_address(option)
+            if option.type in self._wanted and value is not None:
+                self._wanted[option.type] = value
+
+    def rejected(self, options: Options) -> None:
+        for option in options:
+            self._wanted.pop(option.type, None)
+            if option.type == ipcp_options.IP_ADDRESS:
+                self.address_rejected = True
+
+    def judge(self, options: Options, exhausted: bool) -> Answer:
+        rejects = [
+            option
+            for option in options
+            if option.type != ipcp_options.IP_ADDRESS
+            or ipcp_options.read_address(option) in (None, ipcp_options.UNSPECIFIED)
+        ]
+        return answer(options, [], rejects)
+
+
+class IpcpServerPolicy:
+    """Gives out one :class:`Assignment`, or none."""
+
+    def __init__(self, assignment: Assignment | NoAddress) -> None:
+        self._give = assignment
+        self._own_address = True
+        self._asked_for_address = False
+
+    def reset(self) -> None:
+        self._own_address = True
+        self._asked_for_address = False
+
+    def request(self) -> Options:
+        if isinstance(self._give, NoAddress) or not self._own_address:
+            return ()
+        return (ipcp_options.address(ipcp_options.IP_ADDRESS, self._give.server_address),)
+
+    def naked(self, options: Options) -> None:
+        """Our address is not the client's to choose."""
+
+    def rejected(self, options: Options) -> None:
+        self._own_address = False
+
+    def _values(self) -> dict[int, IPv4Address | None]:
+        if isinstance(self._give, NoAddress):
+            return {}
+        return {
+            ipcp_options.IP_ADDRESS: self._give.address,
+            ipcp_options.PRIMARY_DNS: self._give.dns[0],
+            ipcp_options.SECONDARY_DNS: self._give.dns[1],
+            ipcp_options.PRIMARY_NBNS: self._give.nbns[0],
+            ipcp_options.SECONDARY_NBNS: self._give.nbns[1],
+        }
+
+    def judge(self, options: Options, exhausted: bool) -> Answer:
+        values = self._values()
+        naks: list[Option] = []
+        rejects: list[Option] = []
+        for option in options:
+            value = values.get(option.type)
+            if value is None or len(option.data) != 4:
+                rejects.append(option)
+            elif ipcp_options.address(option.type, value) != option:
+                (rejects if exhausted else naks).append(ipcp_options.address(option.type, value))
+        if exhausted and rejects:
+            rejects = [option for option in options if option.type in {r.type for r in rejects}]
+        given = values.get(ipcp_options.IP_ADDRESS)
+        absent = find(options, ipcp_options.IP_ADDRESS) is None
+        if given is not None and absent and not self._asked_for_address:
+            self._asked_for_address = True
+            naks.append(ipcp_options.address(ipcp_options.IP_ADDRESS, given))
+        return answer(options, naks, rejects)
+
+
+class Ipv6cpPolicy:
+    """An interface identifier for each side (RFC 5072 section 4.1)."""
+
+    def __init__(self, random_bytes: RandomBytes) -> None:
+        self._random = random_bytes
+        self.identifier = bytes(8)
+        self._rejected = False
+
+    def _new(self) -> bytes:
+        value = bytearray(self._random(8))
+        value[0] &= 0xFD  # not globally unique
+        value[7] |= 1  # not zero
+        return bytes(value)
+
+    def reset(self) -> None:
+        self.identifier = self._new()
+        self._rejected = False
+
+    def request(self) -> Options:
+        return () if self._rejected else (ipv6cp_options.interface_id(self.identifier),)
+
+    def naked(self, options: Options) -> None:
+        option = find(options, ipv6cp_options.INTERFACE_ID)
+        if option is not None:
+            good = len(option.data) == 8 and any(option.data)
+            self.identifier = option.data if good else self._new()
+
+    def rejected(self, options: Options) -> None:
+        self._rejected = True
+
+    def judge(self, options: Options, exhausted: bool) -> Answer:
+        naks: list[Option] = []
+        rejects: list[Option] = []
+        for option in options:
+            if option.type != ipv6cp_options.INTERFACE_ID or len(option.data) != 8:
+                rejects.append(option)
+            elif not any(option.data) or option.data == self.identifier:
+                if exhausted:
+                    rejects.append(option)
+                else:
+                    naks.append(ipv6cp_options.interface_id(self._new()))
+        return answer(options, naks, rejects)
+
+
+@dataclass(slots=True)
+class CcpDemandPolicy:
+    """A server that demands MPPE. The answers of a client that has it are never reached here: no
+    payload is ever encrypted, the demand is all there is."""
+
+    bits: int = ccp_options.MPPE_128 | ccp_options.MPPE_STATELESS
+    refused: bool = field(default=False, init=False)
+
+    def reset(self) -> None:
+        self.refused = False
+
+    def request(self) -> Options:
+        return () if self.refused else (ccp_options.mppe(self.bits),)
+
+    def naked(self, options: Options) -> None:
+        option = find(options, ccp_options.MPPE)
+        if option is None or not ccp_options.demands_encryption(option):
+            self.refused = True
+
+    def rejected(self, options: Options) -> None:
+        self.refused = True
+
+    def judge(self, options: Options, exhausted: bool) -> Answer:
+        wanted = ccp_options.mppe(self.bits)
+        rejects = [option for option in options if option.type != ccp_options.MPPE]
+        if rejects:
+            return Code.CONFIGURE_REJECT, tuple(rejects)
+        if not options or (options[0] != wanted and not exhausted):
+            return Code.CONFIGURE_NAK, (wanted,)
+        return answer(options, [], [option for option in options if option != wanted])
