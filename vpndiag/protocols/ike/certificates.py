@@ -10,8 +10,9 @@ from enum import StrEnum
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from vpndiag.protocols.errors import RemoteProtocolError
+from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_CHAIN = 8
 """Certificates from leaf to trust anchor."""
@@ -89,6 +90,28 @@ def parse_certificate(der: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
     except Exception as error:  # the parser's set of exceptions for hostile input is not documented
         raise RemoteProtocolError("the certificate does not parse") from error
+
+
+def _parse_anchor(der: bytes) -> x509.Certificate:
+    try:
+        return parse_certificate(der)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError("a trust anchor is no DER certificate") from error
+
+
+def load_certificates(data: bytes) -> tuple[bytes, ...]:
+    """The certificates of a PEM or DER file's content, each as DER, in order.
+
+    :raises LocalProtocolError: there is none, or one does not parse.
+    """
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            found = x509.load_pem_x509_certificates(data)
+        else:
+            found = [x509.load_der_x509_certificate(data)]
+        return tuple(c.public_bytes(Encoding.DER) for c in found)
+    except Exception as error:  # the parser's set of exceptions is not documented
+        raise LocalProtocolError("no certificate in PEM or DER") from error
 
 
 def rsa_public_key(der: bytes) -> RSAPublicKey:
@@ -258,9 +281,11 @@ def verify_chain(
         UNTRUSTED.
     :param now: POSIX seconds.
     :param expected_name: host name or address that the leaf must carry; None: any.
-    :raises LocalProtocolError: never; an anchor that does not parse raises RemoteProtocolError.
+    :raises LocalProtocolError: an anchor that does not parse.
+
+    Of several possible issuers the first is followed, anchors before the peer's certificates.
     """
-    trusted = [parse_certificate(der) for der in anchors]
+    trusted = [_parse_anchor(der) for der in anchors]
     parsed: list[tuple[bytes, x509.Certificate]] = []
     infos: dict[bytes, CertificateInfo] = {}
     malformed = len(certificates) > MAX_CERTIFICATES

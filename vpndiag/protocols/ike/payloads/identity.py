@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.constants import CertEncoding, IdType, PayloadType, name_of
+from vpndiag.protocols.ike.dn import dn_text
 from vpndiag.protocols.ike.payloads.base import Payload
 from vpndiag.protocols.wire import Reader, u16
 
@@ -73,6 +74,11 @@ class IdPayload(Payload):
             return f"{low}{separator}{high}"
         if kind in (IdType.FQDN, IdType.USER_FQDN):
             return _visible(data)
+        if kind == IdType.DER_ASN1_DN:
+            try:
+                return dn_text(data)
+            except DecodeError:
+                return data.hex()
         if kind == IdType.KEY_ID and data and all(0x20 <= b < 0x7F for b in data):
             return _visible(data)
         return data.hex()
