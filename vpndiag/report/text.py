@@ -15,7 +15,7 @@ _MAX_MARKS = 3
 
 
 def visible(text: str | bytes, limit: int = 200) -> str:
-    """One line of printable text that shows what ``text`` holds, at most about ``limit`` characters.
+    """One line of printable text that shows what ``text`` holds, about ``limit`` characters at most.
 
     Bytes are read as UTF-8, and what is not UTF-8 is shown as ``\\xNN``. Control characters, ANSI
     escapes, bidi and zero-width characters, surrogates and line separators become visible escapes.

@@ -1,0 +1,1 @@
+"""Renderers: they lay out what the report says, and compute nothing."""

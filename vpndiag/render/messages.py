@@ -1,0 +1,110 @@
+"""``-v``: each message that passes, decoded, on a line (details below it, indented)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from rich.console import Console
+from rich.text import Text
+
+from vpndiag.observations import (
+    EspFlow,
+    IcmpError,
+    IkeMessage,
+    L2tpMessage,
+    NameAnswer,
+    Observation,
+    PppMessage,
+)
+from vpndiag.render.symbols import speaks_unicode
+from vpndiag.report.text import visible
+
+_COMMON = frozenset({"t", "frames", "kind", "direction"})
+
+
+def print_message(observation: Observation, console: Console) -> None:
+    """Time, packet number, direction, what it is, and what it says."""
+    line = Text(style="dim")
+    frames = ",".join(str(frame) for frame in observation.frames[:3])
+    line.append(f"{observation.t:9.3f} s  {'#' + frames if frames else '':<6} ")
+    line.append(f"{_arrow(observation, console)} ")
+    line.append(visible(_what(observation), 200), style="not dim")
+    console.print(line, soft_wrap=True)
+    for text in _details(observation):
+        console.print(Text(f"{'':23}{visible(text, 1000)}", style="dim"), soft_wrap=True)
+
+
+def _arrow(observation: Observation, console: Console) -> str:
+    direction = getattr(observation, "direction", "")
+    if speaks_unicode(console):
+        return {"out": "→", "in": "←"}.get(direction, " ")
+    return {"out": ">", "in": "<"}.get(direction, " ")
+
+
+def _what(seen: Observation) -> str:
+    match seen:
+        case IkeMessage():
+            again = " (repeated)" if seen.repeat else ""
+            return f"IKE {seen.step} port {seen.port}, {seen.size} bytes, {seen.protection}{again}"
+        case L2tpMessage():
+            again = " (repeated)" if seen.repeat else ""
+            where = "" if seen.inside == "esp" else " in clear"
+            return f"L2TP {seen.message}{where} Ns={seen.ns} Nr={seen.nr}{again}"
+        case PppMessage():
+            again = " (repeated)" if seen.repeat else ""
+            method = f" {seen.method}" if seen.method else ""
+            return f"{seen.protocol} {seen.code}{method} id {seen.identifier}{again}"
+        case EspFlow():
+            return f"ESP {seen.spi}: {seen.packets} packets, {seen.bytes} bytes"
+        case NameAnswer():
+            found = ", ".join(seen.addresses) or seen.outcome
+            return f"DNS {seen.name} {seen.rrtype} from {seen.resolver}: {found}"
+        case IcmpError():
+            return f"ICMP {seen.what} from {seen.reporter or 'unknown'} for port {seen.port}"
+        case _:
+            return str(getattr(seen, "kind", type(seen).__name__)) + ": " + ", ".join(_rest(seen))
+
+
+def _details(seen: Observation) -> Iterator[str]:
+    match seen:
+        case IkeMessage():
+            yield f"cookies {seen.initiator_cookie} {seen.responder_cookie}"
+            if seen.payloads:
+                yield f"payloads {', '.join(seen.payloads)}"
+            yield from seen.transforms[:32]
+            for notify in seen.notifies:
+                yield f"notify {notify.type} {notify.name} {notify.data}".rstrip()
+            for deleted in seen.deletes:
+                yield f"delete {deleted}"
+            if seen.identity:
+                yield f"identity {seen.identity}"
+        case L2tpMessage():
+            said = [
+                f"{name.replace('_', ' ')} {getattr(seen, name)}"
+                for name in (
+                    "assigned_tunnel_id",
+                    "assigned_session_id",
+                    "host_name",
+                    "vendor_name",
+                    "result_code",
+                    "error_code",
+                    "error_message",
+                )
+                if getattr(seen, name) not in (None, "")
+            ]
+            if said:
+                yield ", ".join(said)
+        case PppMessage():
+            if seen.options:
+                yield ", ".join(f"{name} {value}".rstrip() for name, value in seen.options)
+            for name in ("name", "error_code", "message"):
+                if getattr(seen, name) not in (None, ""):
+                    yield f"{name.replace('_', ' ')} {getattr(seen, name)}"
+
+
+def _rest(seen: Observation) -> Iterator[str]:
+    for item in fields(seen):
+        value = getattr(seen, item.name)
+        if item.name not in _COMMON and value not in (None, "", (), False):
+            yield f"{item.name.replace('_', ' ')} {value}"

@@ -1,0 +1,175 @@
+"""The report document: everything one run of a command has to say. Written by :func:`to_json`.
+
+Writing needs the standard library only, so that an interrupted run can still write it; checking and
+reading back (``schema.py``) need pydantic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from vpndiag.observations import (
+    CertificateSeen,
+    Ended,
+    EspFlow,
+    IcmpError,
+    IkeEstablished,
+    IkeMessage,
+    IpsecSa,
+    L2tpMessage,
+    LocalEnd,
+    NameAnswer,
+    OtherTraffic,
+    PppMessage,
+    Scope,
+    SendError,
+    ServerProof,
+)
+from vpndiag.report.model import SCHEMA_VERSION, Finding, Layer, Verdict
+
+
+class _ByKind:
+    """Tells pydantic that ``kind`` selects the class, without importing pydantic here."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[source, Field(discriminator="kind")])
+
+
+AnyObservation = Annotated[
+    CertificateSeen
+    | Ended
+    | EspFlow
+    | IcmpError
+    | IkeEstablished
+    | IkeMessage
+    | IpsecSa
+    | L2tpMessage
+    | LocalEnd
+    | NameAnswer
+    | OtherTraffic
+    | PppMessage
+    | Scope
+    | SendError
+    | ServerProof,
+    _ByKind(),
+]
+"""Every kind of observation; the same set as ``vpndiag.observations.ALL`` (a test compares)."""
+
+OptionValue = str | int | float | bool | None
+
+
+class Shown(str):
+    """A text option that may be written into a report. Plain strings may not (:func:`options`)."""
+
+    __slots__ = ()
+
+
+WITHHELD = "(given, not shown)"
+
+
+def options(given: Mapping[str, object]) -> dict[str, OptionValue]:
+    """Options fit for a report: secrets are left out by type, not by name.
+
+    Numbers, truth values, None and :class:`Shown` texts are kept. Any other value, every plain
+    ``str`` or ``bytes`` included, is only said to have been given, so an option that nobody has
+    thought about cannot leak.
+    """
+    kept: dict[str, OptionValue] = {}
+    for name, value in given.items():
+        if value is None or isinstance(value, bool | int | float):
+            kept[name] = value
+        elif isinstance(value, Shown):
+            kept[name] = str(value)
+        else:
+            kept[name] = WITHHELD
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """The program that wrote the report."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """Where the report was made. Empty: not known, or of no meaning (captures)."""
+
+    os: str = ""
+    python: str = ""
+    address_family: str = ""
+    """``IPv4`` or ``IPv6``: the family used towards the gateway."""
+    behind_nat: bool | None = None
+    privileged: bool | None = None
+    """Whether raw packets could be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection attempt of a capture. Times are seconds since the capture's first packet."""
+
+    verdict: Verdict
+    layers: tuple[Layer, ...]
+    findings: tuple[Finding, ...]
+    number: int = 1
+    client: str = ""
+    gateway: str = ""
+    first: float = 0.0
+    last: float = 0.0
+    frames: tuple[int, ...] = ()
+    """The control packets of this attempt."""
+    observations: tuple[AnyObservation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole document. Field names are part of the public contract (docs/report.md)."""
+
+    tool: Tool
+    run_id: str
+    """A UUID, made by the caller."""
+    command: str
+    """``run``, ``demo``, ``analyze``, ..."""
+    started_at: str
+    """UTC, ISO 8601."""
+    ended_at: str
+    verdict: Verdict
+    layers: tuple[Layer, ...]
+    findings: tuple[Finding, ...]
+    schema_version: str = SCHEMA_VERSION
+    vantage: Vantage = field(default_factory=Vantage)
+    target: str = ""
+    """The gateway as it was asked for, or the name of the capture."""
+    options: dict[str, OptionValue] = field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
+    observations: tuple[AnyObservation, ...] = ()
+    interrupted: bool = False
+    redacted: bool = False
+    notes: tuple[str, ...] = ()
+
+
+_FIRST = ("schema_version", "tool", "run_id", "command", "target", "started_at", "ended_at",
+          "interrupted", "redacted", "verdict", "layers", "findings", "sessions")  # fmt: skip
+"""What a person opening the file wants to see first; the rest follows in model order."""
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """The document as plain dictionaries and lists, in the order in which it is written."""
+    raw = asdict(report)
+    return {name: raw.pop(name) for name in _FIRST} | raw
+
+
+def to_json(report: Report) -> str:
+    """The document as JSON text: stable key order, two-space indent, one line end at the end.
+
+    Lone surrogates, which UTF-8 cannot hold, are replaced; peer text has none (``text.visible``).
+    """
+    text = json.dumps(to_dict(report), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return text.encode("utf-8", "replace").decode("utf-8")
