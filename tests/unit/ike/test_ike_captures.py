@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vpndiag.protocols.errors import IntegrityError, ProtocolError, RemoteProtocolError
+from vpndiag.protocols.errors import DecodeError, IntegrityError, ProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike.certificates import ChainStatus, rsa_public_key, verify_chain
 from vpndiag.protocols.ike.ciphers import CipherSpec, digest_size
 from vpndiag.protocols.ike.constants import ExchangeType, PayloadType
@@ -107,8 +108,9 @@ def load(path: Path, keys: dict[str, bytes], limit: int = 500) -> dict[str, Sess
         if session.state is None:
             t = session.transform
             spec = CipherSpec.of(t.encryption, t.key_length)
-            iv = phase1_iv(t.hash, spec, publics[cookie][0], publics[cookie][1])
-            session.state = CipherState(t.hash, spec, keys[cookie], iv)
+            session.state = CipherState.from_public_values(
+                t.hash, spec, keys[cookie], publics[cookie][0], publics[cookie][1]
+            )
         header = message.header
         plaintext = session.state.decrypt(header.message_id, message.ciphertext)
         frame.plain = decode_payloads(header.next_payload, plaintext)
@@ -394,3 +396,30 @@ def test_our_encoding_of_a_clear_message_is_the_message(name: str) -> None:
         assert message.encode() == data[: message.header.length - len(message.trailing)]
         for payload in message.payloads:
             assert payload.encode_body() == payload.body
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tcpdump-isakmpv1-attr-oobr.pcap",
+        "tcpdump-isakmp-identification-segfault.pcap",
+        "tcpdump-isakmp-rfc3948-oobr.pcap",
+        "tcpdump-ikev2pI2-segfault.pcapng",
+        "tcpdump-ikev2-id-short.pcap",
+        "zeekspicy-ipsec-ikev1-payload-bad-length.pcap",
+        "zeekspicy-ipsec-ikev1-zero-length.pcap",
+        "suricata-ikev1-duplicate-proposals-generated.pcap",
+    ],
+)
+def test_captures_that_broke_other_readers_do_not_break_this_one(name: str) -> None:
+    path = CAPTURES / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    scapy = pytest.importorskip("scapy.all")
+    for packet in scapy.rdpcap(str(path), count=200):
+        raw = bytes(packet)
+        # wherever a dissector might find a message in such a frame
+        for offset in range(min(len(raw), 80)):
+            with contextlib.suppress(DecodeError):
+                message = decode(raw[offset:])
+                assert all(isinstance(p.body, bytes) for p in message.payloads)

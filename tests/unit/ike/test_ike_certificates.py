@@ -271,6 +271,13 @@ def test_wrong_signatures_are_refused() -> None:
             rsa_verify(candidate, digest, value)
 
 
+def test_an_absurd_key_of_the_peer_costs_no_time() -> None:
+    exponent = (1 << 1000) + 1
+    huge = rsa.RSAPublicNumbers(exponent, (1 << 2047) + 1).public_key()
+    with pytest.raises(IntegrityError, match="too large"):
+        rsa_verify(huge, b"d" * 20, bytes(256))
+
+
 def test_a_key_too_short_for_the_hash_is_our_error() -> None:
     short = key(1)
     with pytest.raises(LocalProtocolError):

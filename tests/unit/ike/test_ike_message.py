@@ -26,7 +26,7 @@ from vpndiag.protocols.ike.payloads import (
     SaPayload,
     VendorIdPayload,
 )
-from vpndiag.protocols.ike.profiles import WINDOWS
+from vpndiag.protocols.ike.profiles import BROAD, WINDOWS
 from vpndiag.protocols.ike.transforms import IkeTransform, ike_sa
 from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
 
@@ -195,3 +195,26 @@ def test_any_decrypted_body_decodes_or_is_a_decode_error(first: int, body: bytes
     except DecodeError:
         return
     assert chain.encoded + chain.padding == body
+
+
+def test_scapy_reads_what_we_send() -> None:
+    isakmp = pytest.importorskip("scapy.layers.isakmp")
+    payloads = (
+        ike_sa(BROAD.ike_transforms()),
+        *(VendorIdPayload(value) for value in BROAD.vendor_ids),
+    )
+    data = Message(Header(b"c" * 8, bytes(8), ExchangeType.MAIN_MODE), payloads).encode()
+    theirs = isakmp.ISAKMP(data)
+    assert bytes(theirs) == data
+    assert theirs.length == len(data)
+    read = []
+    transform = theirs[isakmp.ISAKMP_payload_Transform]
+    while isinstance(transform, isakmp.ISAKMP_payload_Transform):
+        read.append({t[0]: t[1] for t in transform.transforms})
+        transform = transform.payload
+    assert len(read) == len(BROAD.ike)
+    first = read[BROAD.ike.index("aes256-sha1-modp2048")]
+    assert first["Encryption"] == "AES-CBC"
+    assert (first["KeyLength"], first["Hash"]) == (256, "SHA")
+    assert (first["GroupDesc"], first["Authentication"]) == ("2048MODPgr", "PSK")
+    assert first["LifeDuration"] == 28800

@@ -196,6 +196,16 @@ class CipherState:
         self._max_chains = max_chains
         self._max_seen = max_seen
 
+    @classmethod
+    def from_public_values(
+        cls, hash_id: int, spec: CipherSpec, key: bytes, g_xi: bytes, g_xr: bytes
+    ) -> CipherState:
+        """With the first IV made from both KE payloads: all that a capture and a key give.
+
+        :raises LocalProtocolError: wrong size of the key.
+        """
+        return cls(hash_id, spec, key, phase1_iv(hash_id, spec, g_xi, g_xr))
+
     def __repr__(self) -> str:
         return f"CipherState({self._spec!r})"
 

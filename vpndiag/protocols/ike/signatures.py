@@ -24,6 +24,11 @@ _DIGEST_INFO: dict[int, bytes] = {
 }
 
 
+MAX_KEY_BITS = 16384
+MAX_EXPONENT_BITS = 64
+"""A peer's key beyond these would only cost time."""
+
+
 def _padded(content: bytes, size: int) -> bytes | None:
     """EMSA-PKCS1-v1_5 of ``size`` bytes; None when it does not fit (RFC 8017 section 9.2)."""
     filler = size - 3 - len(content)
@@ -60,6 +65,8 @@ def rsa_verify(key: RSAPublicKey, digest: bytes, signature: bytes) -> None:
     :raises IntegrityError: the signature is not one of ``digest`` by this key.
     """
     numbers = key.public_numbers()
+    if numbers.n.bit_length() > MAX_KEY_BITS or numbers.e.bit_length() > MAX_EXPONENT_BITS:
+        raise IntegrityError("the peer's RSA key is too large")
     size = (numbers.n.bit_length() + 7) // 8
     value = int.from_bytes(signature, "big")
     if len(signature) != size or value >= numbers.n:
