@@ -111,7 +111,6 @@ class LcpPolicy:
     def rejected(self, options: Options) -> None:
         for option in options:
             if option.type == lcp_options.AUTH:
-                self._offers.clear()
                 self._refuse(None)
                 self.no_common_auth = True
             elif option.type == lcp_options.MAGIC:
@@ -133,7 +132,8 @@ class LcpPolicy:
         if wanted in left:
             left.remove(wanted)
             left.insert(0, wanted)
-        self._offers = left
+        # With nothing left the last demand stands: a request without one would let the peer in.
+        self._offers = left or self._offers
         self.no_common_auth = not left
 
     def judge(self, options: Options, exhausted: bool) -> Answer:
