@@ -39,6 +39,7 @@ from vpndiag.protocols.ike.transforms import (
         ("aes256-sha1-modp2048", "AES-CBC-256/SHA1/MODP2048/PSK", ()),
         ("aes128-sha256-ecp256", "AES-CBC-128/SHA2-256/ECP256/PSK", ()),
         ("3des-sha1-modp1024", "3DES-CBC/SHA1/MODP1024/PSK", ("3DES-CBC", "MODP1024")),
+        ("aes192-sha512-modp1536", "AES-CBC-192/SHA2-512/MODP1536/PSK", ("MODP1536",)),
         ("des-md5-modp768", "DES-CBC/MD5/MODP768/PSK", ("DES-CBC", "MD5", "MODP768")),
     ],
 )

@@ -34,7 +34,11 @@ from vpndiag.protocols.ike.notation import (
 )
 from vpndiag.protocols.ike.payloads import Proposal, SaPayload, Transform
 
-_WEAKGROUPS = (Group.MODP768, Group.MODP1024, Group.EC2N155, Group.EC2N185, Group.MODP1024_160)
+_WEAK_GROUPS = (
+    *(Group.MODP768, Group.MODP1024, Group.MODP1536, Group.EC2N155, Group.EC2N185),
+    *(Group.MODP1024_160, Group.MODP2048_224, Group.MODP2048_256),
+)
+_STRONG_CIPHERS = (Encryption.AES_CBC, Encryption.CAMELLIA_CBC)
 
 
 def _keyed(registry: type[Registry], value: int, key_length: int | None) -> str:
@@ -115,14 +119,14 @@ class IkeTransform:
 
     @property
     def weak(self) -> tuple[str, ...]:
-        """Names of algorithms that RFC 8247 says MUST NOT or SHOULD NOT be used, and 3DES
-        (64-bit blocks, RFC 8429)."""
+        """Names of weak algorithms: those that RFC 8247 says MUST NOT or SHOULD NOT be used, and
+        all ciphers with blocks of 64 bits (RFC 8221 section 5 on 3DES, RFC 9395)."""
         found: list[str] = []
-        if self.encryption in (Encryption.DES_CBC, Encryption.TRIPLE_DES_CBC, Encryption.RC5_CBC):
+        if self.encryption not in _STRONG_CIPHERS:
             found.append(name_of(Encryption, self.encryption))
         if self.hash == Hash.MD5:
             found.append(name_of(Hash, self.hash))
-        if self.group in _WEAKGROUPS:
+        if self.group in _WEAK_GROUPS:
             found.append(name_of(Group, self.group))
         return tuple(found)
 
@@ -261,7 +265,7 @@ class EspTransform:
             found.append(name_of(EspAuth, self.auth))
         if not self.auth and not self.is_aead:
             found.append("no integrity check")
-        if self.pfs_group in _WEAKGROUPS:
+        if self.pfs_group in _WEAK_GROUPS:
             found.append(f"PFS {name_of(Group, self.pfs_group)}")
         return tuple(found)
 
