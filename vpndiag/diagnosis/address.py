@@ -64,7 +64,9 @@ def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
         shown = [
             m
             for m in ipcp
-            if m.direction == "in" and m.code == "Configure-Reject" and ppp.option(m, PRIMARY) is not None
+            if m.direction == "in"
+            and m.code == "Configure-Reject"
+            and ppp.option(m, PRIMARY) is not None
         ] or [ours]
         findings.append(
             finding(
@@ -123,7 +125,11 @@ def _mppe(view: View) -> Ruling | None:
         finding(
             "address.mppe-demanded",
             evidence("the gateway asks for MPPE encryption", asked[0]),
-            *([evidence("the client refuses: IPsec encrypts already", refused[0])] if refused else []),
+            *(
+                [evidence("the client refuses: IPsec encrypts already", refused[0])]
+                if refused
+                else []
+            ),
             evidence(f"the gateway ends with {ppp.how(end)}", end),
             detail="The gateway insists on MPPE encryption inside PPP.",
         ),
@@ -148,7 +154,9 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     rejected = [
         m
         for m in ipcp
-        if m.direction == "in" and m.code == "Configure-Reject" and ppp.option(m, ADDRESS) is not None
+        if m.direction == "in"
+        and m.code == "Configure-Reject"
+        and ppp.option(m, ADDRESS) is not None
     ]
     refused = [
         m for m in view.ppp_of("LCP", "in", "Protocol-Reject") if m.method in ("IPCP", "0x8021")
@@ -180,7 +188,9 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         why = "interrupted" if view.interrupted else "too short to tell"
         return rule("address", "inconclusive", summary=why, seen=ipcp)
     answered = [m for m in ipcp if m.direction == "in" and m.code.startswith("Configure-")]
-    zero = [m for m in answered if m.code == "Configure-Nak" and ppp.option(m, ADDRESS) == "0.0.0.0"]
+    zero = [
+        m for m in answered if m.code == "Configure-Nak" and ppp.option(m, ADDRESS) == "0.0.0.0"
+    ]
     code = "address.pool-empty" if zero else "address.no-answer"
     detail = (
         "The gateway has no address to give."

@@ -135,7 +135,8 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     opaque = [
         m
         for m in after
-        if m.protection in ("opaque", "undecryptable", "bad-hash") and m.step in ("INFO", "MM6", "?")
+        if m.protection in ("opaque", "undecryptable", "bad-hash")
+        and m.step in ("INFO", "MM6", "?")
     ]
     informational = [m for m in opaque if m.step == "INFO"]
     complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
@@ -158,7 +159,10 @@ def _notified(
     if notify.type in _GARBLED and not certificate:
         code, detail = "auth.psk-mismatch", "The gateway could not verify the pre-shared key."
     elif notify.type in _CERTIFICATE or (certificate and notify.type == _AUTHENTICATION_FAILED):
-        code, detail = "auth.certificate-refused", "The gateway refuses this computer's certificate."
+        code, detail = (
+            "auth.certificate-refused",
+            "The gateway refuses this computer's certificate.",
+        )
     elif notify.type in _IDENTITY or notify.type == _AUTHENTICATION_FAILED:
         code, detail = (
             "auth.identity-refused",

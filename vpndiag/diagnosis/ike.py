@@ -8,7 +8,11 @@ from vpndiag.observations import IkeMessage, Observation
 from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
-_WRONG_VERSION = (5, 7, 29)  # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
+_WRONG_VERSION = (
+    5,
+    7,
+    29,
+)  # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
 _RSA_METHODS = (3, 2, 4, 5, 9, 10, 11)
 PSK_METHODS = (1, 65001)
 _NATT_VIDS = (
@@ -65,7 +69,9 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
         )
     expired = _expired_at_once(view, sa)
     if expired is not None:
-        return rule("ike", "failed", expired, *findings, summary="SA deleted at once", seen=expired_seen(sa))
+        return rule(
+            "ike", "failed", expired, *findings, summary="SA deleted at once", seen=expired_seen(sa)
+        )
     stalled = _stalled(view, sa)
     if stalled is not None:
         return rule("ike", "failed", stalled, *findings, summary=summary, seen=sa.messages)
@@ -235,8 +241,13 @@ def _accepts(view: View, sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
             "ike.natt-vid-required",
             "The gateway answers only a client that announces NAT traversal.",
         )
-        return rule("ike", "failed", finding(code, *said, detail=detail),
-                    summary=detail.rstrip("."), seen=seen)
+        return rule(
+            "ike",
+            "failed",
+            finding(code, *said, detail=detail),
+            summary=detail.rstrip("."),
+            seen=seen,
+        )
     if _methods(other, chosen) and not _methods(other, chosen) & set(sa.offered.auth_methods):
         wants_certificate = bool(_methods(other, chosen) & set(_RSA_METHODS))
         code = "auth.certificate-wanted" if wants_certificate else "auth.psk-wanted"

@@ -145,7 +145,9 @@ def _accepted_after_refusal(view: View) -> Finding | None:
         taken = next((p.transform for p in view.ipsec_sas), "")
         return finding(
             "ipsec.no-proposal-chosen",
-            evidence(f"offered {'; '.join(ask.transforms[:4])}: {refusal[1].name}", ask, refusal[0]),
+            evidence(
+                f"offered {'; '.join(ask.transforms[:4])}: {refusal[1].name}", ask, refusal[0]
+            ),
             evidence(f"another offer is accepted: {taken}", then, accepted[0]),
             detail=f"The gateway refuses this ESP proposal; it accepts {taken}.",
         )
@@ -170,7 +172,9 @@ def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
         return not_reached("ipsec", "phase 1 is complete")
     if view.live:
         return not_reached("ipsec", "quick mode was not started")
-    return rule("ipsec", "inconclusive", summary="the capture shows no quick mode", seen=sa.messages)
+    return rule(
+        "ipsec", "inconclusive", summary="the capture shows no quick mode", seen=sa.messages
+    )
 
 
 def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
@@ -182,12 +186,20 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
         said = evidence(f"the gateway answers {notify.name}", message)
         what = evidence(f"offered: {offered}", ours[0])
         if notify.type in _NO_PROPOSAL:
-            found = finding("ipsec.no-proposal-chosen", said, what,
-                            detail="The gateway accepts none of the offered ESP proposals.")
+            found = finding(
+                "ipsec.no-proposal-chosen",
+                said,
+                what,
+                detail="The gateway accepts none of the offered ESP proposals.",
+            )
         elif notify.type in _IDENTITY:
-            found = finding("ipsec.identity-refused", said, what,
-                            detail="The gateway does not accept the addresses, protocol and port "
-                            "of this SA (UDP 1701).")
+            found = finding(
+                "ipsec.identity-refused",
+                said,
+                what,
+                detail="The gateway does not accept the addresses, protocol and port "
+                "of this SA (UDP 1701).",
+            )
         else:
             found = finding("ipsec.refused", said, what,
                             detail=f"The gateway refused quick mode: {notify.name}.")  # fmt: skip

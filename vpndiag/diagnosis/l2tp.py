@@ -95,9 +95,7 @@ def reason(m: L2tpMessage) -> str:
 def _refused_before_up(view: View) -> Ruling | None:
     """StopCCN or CDN from the gateway before PPP had a chance."""
     opened = min((m.t for m in view.ppp if m.direction == "in"), default=None)
-    closing = [
-        m for m in view.l2tp_of("in", "StopCCN", "CDN") if opened is None or m.t < opened
-    ]
+    closing = [m for m in view.l2tp_of("in", "StopCCN", "CDN") if opened is None or m.t < opened]
     # A closing message that answers our own is politeness.
     left = min((m.t for m in view.l2tp_of("out", "StopCCN", "CDN")), default=None)
     closing = [m for m in closing if left is None or m.t < left]
@@ -145,7 +143,9 @@ def _secret(view: View) -> Ruling | None:
             "failed",
             finding(
                 "l2tp.secret-mismatch",
-                evidence("the gateway's Challenge Response does not fit our tunnel secret", wrong[0]),
+                evidence(
+                    "the gateway's Challenge Response does not fit our tunnel secret", wrong[0]
+                ),
                 detail="The tunnel secrets of the two sides differ.",
             ),
             summary="tunnel secrets differ",
@@ -186,7 +186,9 @@ def _passed(view: View) -> Ruling:
             parts.append(f"tunnel {reply.assigned_tunnel_id}")
     if not view.l2tp_of("out", "SCCRQ") and not view.l2tp_of("out", "ICCN"):
         parts.append("tunnel was up before the capture began")
-    seen = [m for m in view.l2tp if m.message in ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")]
+    seen = [
+        m for m in view.l2tp if m.message in ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
+    ]
     return rule("l2tp", "passed", summary=", ".join(parts), seen=seen or view.l2tp, facts=facts)
 
 

@@ -88,9 +88,7 @@ def _stands(layer: Layer) -> bool:
 def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdict:
     failed = next((x for x in layers if x.status == "failed"), None)
     if failed is not None:
-        main = next(
-            (f for f in findings if f.layer == failed.id and f.severity == "error"), None
-        )
+        main = next((f for f in findings if f.layer == failed.id and f.severity == "error"), None)
         return Verdict(
             outcome="failed",
             headline=(main.detail or main.title) if main else failed.summary,
@@ -124,11 +122,15 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
     last = reached[-1]
     if view.scope is not None:
         if last.id == "address" or view.ended is None:
-            return Verdict("healthy", "The VPN works: an address was assigned.", confidence="certain")
+            return Verdict(
+                "healthy", "The VPN works: an address was assigned.", confidence="certain"
+            )
         if not view.scope.user or not view.scope.credentials:
             what = "What can be told from outside works" if not view.scope.credentials else (
                 "Everything up to the login works")  # fmt: skip
-            return Verdict("healthy", f"{what}; it was not asked to go further.", confidence="certain")
+            return Verdict(
+                "healthy", f"{what}; it was not asked to go further.", confidence="certain"
+            )
         return Verdict(
             "inconclusive",
             f"The run ended after {LAYER_TITLES[last.id]} without a clear reason.",

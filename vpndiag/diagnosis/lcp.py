@@ -157,7 +157,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             "failed",
             finding(
                 "lcp.no-convergence",
-                evidence(f"{len(refusals)} Naks and Rejects, no agreement", *refusals[:3], refusals[-1]),
+                evidence(
+                    f"{len(refusals)} Naks and Rejects, no agreement", *refusals[:3], refusals[-1]
+                ),
                 detail="The two sides go on refusing each other's options.",
             ),
             summary="negotiation does not end",

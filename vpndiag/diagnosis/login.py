@@ -155,8 +155,7 @@ def _none(view: View) -> Ruling:
             seen=[end],
         )  # fmt: skip
     wanted = any(
-        ppp.option(m, "Authentication-Protocol")
-        for m in view.ppp_of("LCP", "out", "Configure-Ack")
+        ppp.option(m, "Authentication-Protocol") for m in view.ppp_of("LCP", "out", "Configure-Ack")
     )
     if wanted and view.ended is not None and view.ended.why == "stopped":
         acks = view.ppp_of("LCP", "out", "Configure-Ack")

@@ -27,7 +27,9 @@ def judge(view: View) -> Ruling:
     answers = view.names
     if not answers:
         if view.local is not None:
-            return rule("name", "passed", summary=f"{view.local.gateway_address} (given as address)")
+            return rule(
+                "name", "passed", summary=f"{view.local.gateway_address} (given as address)"
+            )
         return not_reached("name", "no look-up of the gateway's name is in this material")
     name = answers[0].name
     found = [a for a in answers if a.outcome == "answered" and a.addresses]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
 from vpndiag.observations import IcmpError, Observation
@@ -94,6 +96,8 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
             summary=detail.rstrip("."),
             seen=seen,
         )  # fmt: skip
+    if view.from_elsewhere:
+        return _elsewhere(view, said, extra)
     if not silences or not any(view.conclusive(s[0]) for s in silences):
         why = "interrupted before an answer" if view.interrupted else "too short to tell"
         return rule("path", "inconclusive", *extra, summary=why, seen=seen)
@@ -111,6 +115,15 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
         summary=f"UDP {sides}: no answer",
         seen=seen,
     )
+
+
+def _elsewhere(view: View, said: list[Evidence], extra: list[Finding]) -> Ruling:
+    """The only answers came from another address or port: a client behind NAT never sees them."""
+    found = next(f for f in extra if f.code == "path.answer-from-elsewhere")
+    found = replace(found, severity="error", evidence=(*found.evidence, *said))
+    rest = [f for f in extra if f.code != found.code]
+    return rule("path", "failed", found, *rest, summary=found.detail.rstrip("."),
+                seen=view.from_elsewhere)  # fmt: skip
 
 
 def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bool) -> Ruling:
@@ -226,7 +239,7 @@ def _warnings(view: View) -> list[Finding]:
                 confidence="certain",
             )
         )
-    elsewhere = [m for m in (*view.ike, *view.l2tp_all) if m.direction == "in" and m.other_source]
+    elsewhere = view.from_elsewhere
     if elsewhere:
         sources = ", ".join(sorted({m.other_source for m in elsewhere})[:3])
         found.append(

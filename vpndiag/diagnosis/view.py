@@ -154,7 +154,9 @@ class View:
 
     @property
     def end(self) -> float:
-        """Time of the last observation."""
+        """Time at which the material ends."""
+        if self.ended is not None:
+            return self.ended.t
         return self.all[-1].t if self.all else 0.0
 
     @property
@@ -216,6 +218,8 @@ class View:
         """By initiator cookie, in order of their first message."""
         found: dict[str, IkeSa] = {}
         for m in self.ike:
+            if m.other_source:
+                continue
             found.setdefault(m.initiator_cookie, IkeSa(m.initiator_cookie)).messages.append(m)
         return list(found.values())
 
@@ -239,7 +243,17 @@ class View:
 
     def answered(self, port: int) -> list[IkeMessage]:
         """IKE messages that came from this gateway port."""
-        return [m for m in self.ike if m.direction == "in" and m.port == port]
+        return [
+            m for m in self.ike if m.direction == "in" and m.port == port and not m.other_source
+        ]
+
+    @cached_property
+    def from_elsewhere(self) -> list[IkeMessage | L2tpMessage]:
+        """Messages that came from another address or port than was asked."""
+        found: list[IkeMessage | L2tpMessage] = [
+            m for m in self.ike if m.direction == "in" and m.other_source
+        ]
+        return found + [m for m in self.l2tp_all if m.direction == "in" and m.other_source]
 
     def asked(self, port: int) -> list[IkeMessage]:
         """IKE messages sent to this gateway port."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2s
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
 from vpndiag.observations.ike import Protection
 from vpndiag.protocols.errors import ProtocolError
-from vpndiag.protocols.ike import natt
-from vpndiag.protocols.ike.ciphers import hash_data
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
-    Hash,
     NotifyType,
     PayloadType,
     ProtocolId,
     name_of,
 )
+from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.message import Header, Message, decode
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
@@ -81,7 +80,9 @@ class IkeObserver:
         try:
             message = decode(data)
         except ProtocolError as error:
-            return _malformed(data, str(error), t, frames, direction, gateway, client, marker, other_source)
+            return _malformed(
+                data, str(error), t, frames, direction, gateway, client, marker, other_source
+            )
         header = message.header
         cookie = header.initiator_cookie.hex()
         sa = self._sa(cookie, direction)
@@ -264,24 +265,20 @@ def _nat(
     sa: _Sa, header: Header, nat_d: list[NatDPayload], source: Address, destination: Address
 ) -> dict[str, object]:
     """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
-    try:
-        hash_id = Hash(sa.hash)
-    except (ValueError, ProtocolError):
-        return {}
-
-    def digest(value: bytes) -> bytes:
-        return hash_data(hash_id, value)
-
     cookies = (header.initiator_cookie, header.responder_cookie)
     try:
-        to_hash = natt.nat_d_hash(digest, *cookies, destination)
-        from_hash = natt.nat_d_hash(digest, *cookies, source)
-    except ProtocolError:
+        to_hash = nat_d_hash(sa.hash, *cookies, _ip(destination), destination[1])
+        from_hash = nat_d_hash(sa.hash, *cookies, _ip(source), source[1])
+    except (ProtocolError, ValueError):
         return {}
     return {
         "destination_translated": nat_d[0].hash != to_hash,
         "source_translated": all(p.hash != from_hash for p in nat_d[1:]),
     }
+
+
+def _ip(address: Address) -> IPv4Address | IPv6Address:
+    return ip_address(address[0].partition("%")[0])
 
 
 def _malformed(

@@ -77,9 +77,7 @@ class PppObserver:
             **found,  # type: ignore[arg-type]
         )
 
-    def _read(
-        self, protocol: int, data: bytes, direction: Direction
-    ) -> dict[str, object] | None:
+    def _read(self, protocol: int, data: bytes, direction: Direction) -> dict[str, object] | None:
         if protocol in _CONTROL:
             return self._control(protocol, data, direction)
         if protocol == protocols.PAP:

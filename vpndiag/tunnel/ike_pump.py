@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import UTC, datetime
 
 from vpndiag.observations import CertificateSeen, IkeEstablished, IpsecSa
 from vpndiag.protocols.esp.udp import with_marker
+from vpndiag.protocols.ike.certificates import ChainStatus
 from vpndiag.protocols.ike.constants import AuthMethod, EncapsulationMode, name_of
 from vpndiag.protocols.ike.events import (
     ChildSa,
@@ -29,6 +31,15 @@ _TUNNEL_MODES = (EncapsulationMode.TUNNEL, EncapsulationMode.UDP_TUNNEL,
                  EncapsulationMode.UDP_TUNNEL_DRAFT)  # fmt: skip
 _ENCAPSULATED = (EncapsulationMode.UDP_TRANSPORT, EncapsulationMode.UDP_TRANSPORT_DRAFT,
                  EncapsulationMode.UDP_TUNNEL, EncapsulationMode.UDP_TUNNEL_DRAFT)  # fmt: skip
+_PROBLEMS = {
+    ChainStatus.OK: "",
+    ChainStatus.MALFORMED: "unreadable",
+    ChainStatus.NO_CERTIFICATE: "unreadable",
+}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class IkePump:
@@ -56,7 +67,9 @@ class IkePump:
     def cookie(self) -> bytes:
         return self.engine.initiator_cookie
 
-    def receive(self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float) -> None:
+    def receive(
+        self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float
+    ) -> None:
         """A message without marker that carries our cookie."""
         natt = flow is Flow.NATT
         self._frame_in = (frame,)
@@ -167,17 +180,18 @@ class IkePump:
 
     def _certificate(self, event: PeerCertificate, t: float) -> None:
         report = event.report
+        leaf = report.chain[0] if report.chain else None
         self._recorder.add(
             CertificateSeen(
                 t=t,
                 frames=self._frame_in,
                 direction="in",
-                subject=visible(report.subject, 160),
-                issuer=visible(report.issuer, 160),
-                not_before=report.not_before,
-                not_after=report.not_after,
-                names=tuple(visible(n, 80) for n in report.names[:16]),
-                problem=report.problem,
+                subject=visible(leaf.subject, 160) if leaf else "",
+                issuer=visible(leaf.issuer, 160) if leaf else "",
+                not_before=_iso(leaf.not_before) if leaf else "",
+                not_after=_iso(leaf.not_after) if leaf else "",
+                names=tuple(visible(n, 80) for n in leaf.names[:16]) if leaf else (),
+                problem=_PROBLEMS.get(report.status, report.status.value),
             )
         )
 

@@ -78,7 +78,7 @@ class TunnelOptions:
 
     @property
     def auth_method(self) -> AuthMethod:
-        return AuthMethod.RSA_SIGNATURES if self.with_certificate else AuthMethod.PSK
+        return AuthMethod.RSA_SIG if self.with_certificate else AuthMethod.PSK
 
     def offered_ike(self) -> tuple[IkeTransform, ...]:
         """Phase 1 transforms in order."""

@@ -137,14 +137,15 @@ class QuickModes(IkeEngine):
 
     # --- initiating -------------------------------------------------------------------------
 
-    def start_quick_mode(self, now: float) -> int:
-        """Send QM1; returns the message id.
+    def start_quick_mode(self, now: float, offer: IkeConfig | None = None) -> int:
+        """Send QM1; returns the message id. ``offer`` replaces the configuration for this quick
+        mode (other transforms, another PFS group).
 
         :raises LocalProtocolError: there is no IKE SA, or too many quick modes are under way.
         """
         if self.state is not IkeState.ESTABLISHED:
             raise LocalProtocolError("quick mode needs an established IKE SA")
-        config = self._config
+        config = offer or self._config
         if self._pending() >= config.max_quick_modes:
             raise LocalProtocolError("too many quick modes at a time")
         assert self._local is not None and self._remote is not None

@@ -1,0 +1,527 @@
+"""The client's engines on top of each other: IKE, ESP, L2TP, PPP, and IP packets inside.
+
+Sans-IO like the engines: datagrams, ICMP and the time come in, packets, events and the next
+deadline go out. What each layer does is recorded as it happens.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from ipaddress import ip_address
+
+from vpndiag.observations import LocalEnd, ServerProof
+from vpndiag.protocols.errors import IntegrityError, LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.esp import transport
+from vpndiag.protocols.esp.sa import EspPair, EspSa, Opened, read_header
+from vpndiag.protocols.esp.suites import Integrity
+from vpndiag.protocols.esp.truncation import peer_truncation
+from vpndiag.protocols.esp.udp import KEEPALIVE
+from vpndiag.protocols.ike import config as ike_config
+from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ike.events import ChildSa, PhaseOneEstablished, QuickModeEstablished
+from vpndiag.protocols.ike.initiator import IkeInitiator
+from vpndiag.protocols.ike.retransmit import Patience
+from vpndiag.protocols.ike.transforms import EspTransform
+from vpndiag.protocols.l2tp import events as l2tp_events
+from vpndiag.protocols.l2tp.config import L2tpConfig, Role
+from vpndiag.protocols.l2tp.reliable import RetransmitConfig
+from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
+from vpndiag.protocols.ppp import events as ppp_events
+from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
+from vpndiag.protocols.ppp.config import ClientConfig, Timers
+from vpndiag.protocols.ppp.control import ControlTimers
+from vpndiag.protocols.ppp.link import PppLink
+from vpndiag.tunnel.ike_pump import IkePump
+from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
+from vpndiag.tunnel.recorder import Recorder
+from vpndiag.tunnel.suites import pair_of
+
+RandomBytes = Callable[[int], bytes]
+
+L2TP_PORT = 1701
+KEEPALIVE_SECONDS = 20.0
+"""RFC 3948 section 4 leaves it open; 20 s is what most clients use."""
+_FAREWELL_SECONDS = 0.4
+"""How long a farewell waits for its answers before IKE says goodbye over it."""
+L2TP_RETRANSMIT = RetransmitConfig(first=0.6, cap=0.8, tries=16)
+
+
+def ppp_timers(lossy: bool) -> Timers:
+    """Repeats on a link inside a tunnel: quicker than RFC 1661's 3 s, and more where the path is
+    known to lose packets."""
+    return Timers(
+        control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=80),
+        auth=AuthTimers(request=1.0, response=1.5, tries=24 if lossy else 8),
+    )
+
+
+class Stage(Enum):
+    """What the stack is busy with."""
+
+    IKE = "ike"
+    QUICK_MODE = "quick-mode"
+    L2TP = "l2tp"
+    PPP = "ppp"
+    UP = "up"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class IpPacketIn:
+    """An IP packet that came through the tunnel."""
+
+    data: bytes
+
+
+class Stack:
+    """One tunnel to one gateway. ``plain_l2tp`` leaves IKE and ESP out."""
+
+    def __init__(
+        self,
+        options: TunnelOptions,
+        random_bytes: RandomBytes,
+        recorder: Recorder,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
+        self.options = options
+        self.stage = Stage.IKE
+        self.events: deque[object] = deque()
+        """Engine events in order, for the run to decide on."""
+        self.lossy = False
+        """Earlier questions had to be repeated: PPP, which starts last, is given more patience."""
+        self._random = random_bytes
+        self._patience = patience
+        self._recorder = recorder
+        self._out: list[Packet] = []
+        self.ike: IkePump | None = None
+        self.pair: EspPair | None = None
+        self.child: ChildSa | None = None
+        self.l2tp: L2tpTunnel | None = None
+        self.ppp: PppLink | None = None
+        self._session: int | None = None
+        self._last_sent = 0.0
+        self._farewell: float | None = None
+        if not options.plain_l2tp:
+            self.ike = IkePump(
+                IkeInitiator(self._ike_config(patience), random_bytes), options, recorder
+            )
+
+    # --- configuration ----------------------------------------------------------------------
+
+    @property
+    def force_encapsulation(self) -> bool:
+        """Claim a NAT unless this user may send protocol 50 itself."""
+        return not self.options.plain_esp_possible
+
+    def _ike_config(self, patience: Patience | None) -> ike_config.InitiatorConfig:
+        o = self.options
+        return ike_config.InitiatorConfig(
+            transforms=o.offered_ike(),
+            esp_transforms=o.offered_esp(),
+            vendor_ids=o.vendor_ids,
+            psk=o.psk,
+            credentials=o.credentials,
+            trust_anchors=o.trust_anchors,
+            expected_name=o.expected_name,
+            verify_time=o.verify_time,
+            force_encapsulation=self.force_encapsulation,
+            patience=patience or self._patience,
+            local_port=L2TP_PORT,
+            remote_port=L2TP_PORT,
+            pfs_group=o.pfs_group,
+            dialled=o.gateway,
+            fragment_size=0,
+        )
+
+    def _l2tp_config(self) -> L2tpConfig:
+        o = self.options
+        return L2tpConfig(
+            host_name=o.host_name.encode(),
+            secret=o.l2tp_secret,
+            challenge=o.l2tp_secret is not None,
+            stop_without_secret=False,
+            retransmit=L2TP_RETRANSMIT,
+            reply_timeout=10.0,
+        )
+
+    # --- start and the pump -----------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Send the first message."""
+        if self.ike is not None:
+            self.ike.engine.start(now)
+        else:
+            self._start_l2tp(now)
+
+    def packets_to_send(self, now: float) -> list[Packet]:
+        """Everything that the engines want to send now, numbered and recorded."""
+        for _ in range(64):  # engines wake each other; bounded against a fault of ours
+            before = len(self._out)
+            if self.ike is not None:
+                self._out += self.ike.pump(now)
+                while self.ike.events:
+                    self._ike_event(self.ike.events.popleft(), now)
+            self._pump_ppp(now)
+            self._pump_l2tp(now)
+            if len(self._out) == before:
+                break
+        self._say_goodbye_to_ike(now)
+        packets, self._out = self._out, []
+        if packets:
+            self._last_sent = now
+        return packets
+
+    def get_timer(self) -> float | None:
+        """When :meth:`handle_timer` wants to be called; None: never."""
+        timers = [self._farewell]
+        if self.ike is not None:
+            timers.append(self.ike.engine.get_timer())
+        if self.l2tp is not None:
+            timers.append(self.l2tp.get_timer())
+        if self.ppp is not None:
+            timers.append(self.ppp.get_timer())
+        if self.pair is not None and self._udp and self.stage in (Stage.L2TP, Stage.PPP, Stage.UP):
+            timers.append(self._last_sent + KEEPALIVE_SECONDS)
+        return min((t for t in timers if t is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        if self.ike is not None:
+            self.ike.handle_timer(now)
+        if self.l2tp is not None and _due(self.l2tp.get_timer(), now):
+            self.l2tp.handle_timer(now)
+        if self.ppp is not None and _due(self.ppp.get_timer(), now):
+            self.ppp.handle_timer(now)
+        if (
+            self.pair is not None
+            and self._udp
+            and self.stage in (Stage.L2TP, Stage.PPP, Stage.UP)
+            and now >= self._last_sent + KEEPALIVE_SECONDS
+        ):
+            self._send(Flow.NATT, KEEPALIVE, now)
+            self._last_sent = now
+
+    # --- IKE and ESP ------------------------------------------------------------------------
+
+    def receive_ike(
+        self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float
+    ) -> None:
+        """An IKE message with our cookie, without marker."""
+        if self.ike is not None:
+            self.ike.receive(message, flow, source, frame, now)
+            while self.ike.events:
+                self._ike_event(self.ike.events.popleft(), now)
+
+    def _ike_event(self, event: object, now: float) -> None:
+        self.events.append(event)
+        if isinstance(event, PhaseOneEstablished) and self.stage is Stage.IKE:
+            assert self.ike is not None
+            self.stage = Stage.QUICK_MODE
+            self.ike.engine.start_quick_mode(now)
+        elif isinstance(event, QuickModeEstablished) and self.stage in (
+            Stage.QUICK_MODE,
+            Stage.L2TP,
+            Stage.PPP,
+            Stage.UP,
+        ):
+            self._sa_is_up(event.child, now)
+
+    def _sa_is_up(self, child: ChildSa, now: float) -> None:
+        try:
+            self.pair = pair_of(child, self._random)
+        except LocalProtocolError as error:
+            self.events.append(error)
+            return
+        self.child = child
+        if self.l2tp is None:
+            if not self._udp and not self.options.plain_esp_possible:
+                self.events.append(
+                    LocalProtocolError("plain ESP was agreed and cannot be sent here")
+                )
+                return
+            self._start_l2tp(now)
+
+    @property
+    def _udp(self) -> bool:
+        return self.child is not None and self.child.mode not in (
+            EncapsulationMode.TRANSPORT,
+            EncapsulationMode.TUNNEL,
+        )
+
+    def start_quick_mode(
+        self, now: float, *, pfs_group: int | None, transforms: tuple[EspTransform, ...]
+    ) -> None:
+        """Another quick mode, after the first was refused."""
+        assert self.ike is not None
+        offer = replace(self._ike_config(None), pfs_group=pfs_group, esp_transforms=transforms)
+        self.ike.engine.start_quick_mode(now, offer)
+
+    def receive_esp(self, packet: bytes, flow: Flow, frame: int, now: float) -> None:
+        """An ESP packet, from UDP 4500 or protocol 50. Packets of other SAs are counted only."""
+        udp = flow is Flow.NATT
+        if self.pair is None:
+            return
+        sa = self.pair.inbound
+        try:
+            if read_header(packet).spi != sa.spi:
+                return
+            opened = sa.open(packet)
+        except IntegrityError:
+            cut = self._try_truncation(sa, packet, frame, now, udp)
+            if cut is None:
+                return
+            opened = cut
+        except RemoteProtocolError:
+            self._recorder.esp(now, "in", sa.spi, len(packet), frame, udp=udp, verified=False)
+            return
+        fresh = opened.check.fresh
+        self._recorder.esp(
+            now, "in", sa.spi, len(packet), frame, udp=udp, verified=True, replayed=not fresh,
+            truncated=sa.suite.integrity is Integrity.HMAC_SHA2_256_96,
+        )  # fmt: skip
+        if not fresh or opened.next_header != 17:
+            return
+        try:
+            datagram = transport.parse_udp(opened.payload)
+        except RemoteProtocolError:
+            return
+        self._receive_l2tp(datagram.payload, "esp", (self.options.gateway, datagram.source_port),
+                           frame, now)  # fmt: skip
+
+    def _try_truncation(
+        self, sa: EspSa, packet: bytes, frame: int, now: float, udp: bool
+    ) -> Opened | None:
+        other = peer_truncation(sa, packet)
+        if other is None or self.pair is None:
+            self._recorder.esp(now, "in", sa.spi, len(packet), frame, udp=udp, verified=False)
+            return None
+        self.pair.inbound.switch_integrity(other)
+        if self.pair.outbound.suite.integrity is not other:
+            self.pair.outbound.switch_integrity(other)
+        try:
+            return sa.open(packet)
+        except RemoteProtocolError:
+            return None
+
+    def try_truncation(self) -> bool:
+        """From now on send with HMAC-SHA2-256 cut to 96 bits; False where another algorithm is in
+        use."""
+        if (
+            self.pair is None
+            or self.pair.outbound.suite.integrity is not Integrity.HMAC_SHA2_256_128
+        ):
+            return False
+        self.pair.outbound.switch_integrity(Integrity.HMAC_SHA2_256_96)
+        return True
+
+    def restore_truncation(self) -> None:
+        """Back to the 128 bits of RFC 4868."""
+        if (
+            self.pair is not None
+            and self.pair.outbound.suite.integrity is Integrity.HMAC_SHA2_256_96
+            and self.pair.inbound.suite.integrity is Integrity.HMAC_SHA2_256_128
+        ):
+            self.pair.outbound.switch_integrity(Integrity.HMAC_SHA2_256_128)
+
+    def _protect(self, payload: bytes, now: float) -> int | None:
+        """Send an L2TP datagram inside ESP; the frame number, None if it could not be sent."""
+        if self.pair is None:
+            return None
+        addresses = None
+        local, gateway = ip_address(self.options.local.partition("%")[0]), ip_address(
+            self.options.gateway.partition("%")[0])  # fmt: skip
+        if local.version == 6 and gateway.version == 6:
+            addresses = (local, gateway)
+        udp = transport.build_udp(L2TP_PORT, L2TP_PORT, payload, addresses=addresses)
+        packet = self.pair.outbound.seal(udp)
+        flow = Flow.NATT if self._udp else Flow.ESP
+        frame = self._send(flow, packet, now)
+        self._recorder.esp(now, "out", self.pair.outbound.spi, len(packet), frame, udp=self._udp)
+        return frame
+
+    def _send(self, flow: Flow, data: bytes, now: float) -> int:
+        o = self.options
+        port = {Flow.NATT: o.port_natt, Flow.IKE: o.port_ike}.get(flow, 0)
+        frame = self._recorder.packet(
+            now, flow, "out", (o.local, port), (o.gateway, o.gateway_ports[flow]), data
+        )
+        self._out.append(Packet(flow, data))
+        return frame
+
+    # --- L2TP -------------------------------------------------------------------------------
+
+    def _start_l2tp(self, now: float) -> None:
+        self.stage = Stage.L2TP
+        self.l2tp = L2tpTunnel(Role.LAC, self._l2tp_config(), self._random)
+        self.l2tp.start(now)
+
+    def receive_l2tp(
+        self, datagram: bytes, source: tuple[str, int], frame: int, now: float
+    ) -> None:
+        """L2TP in the clear, of a plain tunnel."""
+        self._receive_l2tp(datagram, "clear", source, frame, now)
+
+    def _receive_l2tp(
+        self, datagram: bytes, inside: str, source: tuple[str, int], frame: int, now: float
+    ) -> None:
+        if self.l2tp is None:
+            return
+        self.l2tp.receive(datagram, now)
+        wrong = self._drain_l2tp(now)
+        self._recorder.add(
+            self._recorder.l2tp.observe(
+                datagram,
+                t=self._recorder.t(now),
+                frames=(frame,),
+                direction="in",
+                inside="esp" if inside == "esp" else "clear",
+                source=source,
+                destination=(self.options.local, L2TP_PORT),
+                response_valid=False if wrong else None,
+            )
+        )
+        self._drain_ppp(now)
+
+    def _drain_l2tp(self, now: float) -> bool:
+        """Handle the tunnel's events; True when the peer's Challenge Response was wrong."""
+        wrong = False
+        assert self.l2tp is not None
+        while (event := self.l2tp.next_event()) is not None:
+            match event:
+                case l2tp_events.TunnelEstablished():
+                    if self.stage is Stage.L2TP:
+                        self._session = self.l2tp.open_session(now)
+                case l2tp_events.SessionEstablished():
+                    if self.stage is Stage.L2TP and event.session_id == self._session:
+                        self._start_ppp(now)
+                case l2tp_events.PppFrame():
+                    if self.ppp is not None and event.session_id == self._session:
+                        self.ppp.receive(event.data, now)
+                    continue
+                case l2tp_events.SecretMismatch():
+                    wrong = True
+            self.events.append(event)
+        return wrong
+
+    def _pump_l2tp(self, now: float) -> None:
+        if self.l2tp is None:
+            return
+        self._drain_l2tp(now)
+        for datagram in self.l2tp.datagrams_to_send(now):
+            if self.options.plain_l2tp:
+                frame: int | None = self._send(Flow.L2TP, datagram, now)
+            else:
+                frame = self._protect(datagram, now)
+            if frame is None:
+                continue
+            self._recorder.add(
+                self._recorder.l2tp.observe(
+                    datagram,
+                    t=self._recorder.t(now),
+                    frames=(frame,),
+                    direction="out",
+                    inside="clear" if self.options.plain_l2tp else "esp",
+                    source=(self.options.local, L2TP_PORT),
+                    destination=(self.options.gateway, L2TP_PORT),
+                )
+            )
+        self._drain_l2tp(now)
+
+    # --- PPP --------------------------------------------------------------------------------
+
+    def _start_ppp(self, now: float) -> None:
+        self.stage = Stage.PPP
+        o = self.options
+        credentials = None if o.user is None else Credentials(o.user, o.password or "")
+        methods = tuple(AuthMethod(m) for m in o.auth_methods)
+        config = ClientConfig(credentials=credentials, mru=o.mru, timers=ppp_timers(self.lossy))
+        if methods:
+            config = replace(config, auth=methods)
+        self.ppp = PppLink("client", config, self._random)
+        self.ppp.start(now)
+
+    def _pump_ppp(self, now: float) -> None:
+        if self.ppp is None or self.l2tp is None or self._session is None:
+            return
+        self._drain_ppp(now)
+        for frame in self.ppp.frames_to_send(now):
+            try:
+                self.l2tp.send_ppp(self._session, frame, now)
+            except LocalProtocolError:
+                return  # the session is gone
+        self._drain_ppp(now)
+
+    def _drain_ppp(self, now: float) -> None:
+        if self.ppp is None:
+            return
+        while (event := self.ppp.next_event()) is not None:
+            match event:
+                case ppp_events.IpcpUp():
+                    if self.stage is Stage.PPP:
+                        self.stage = Stage.UP
+                case ppp_events.AuthResult():
+                    if event.server_proof is not None:
+                        self._recorder.add(
+                            ServerProof(t=self._recorder.t(now), outcome=event.server_proof)  # type: ignore[arg-type]
+                        )
+                case ppp_events.IpPacket():
+                    self.events.append(IpPacketIn(event.data))
+                    continue
+            self.events.append(event)
+
+    def send_ip(self, packet: bytes, now: float) -> None:
+        """An IP packet into the tunnel; ignored unless the address layer is up."""
+        if self.ppp is not None and self.stage is Stage.UP:
+            self.ppp.send_ip(packet, 6 if packet[:1] >= b"\x60" else 4)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def close(self, now: float) -> None:
+        """Take down what stands: LCP Terminate, CDN, StopCCN, then (a moment later, so that they
+        are not cut off) the IPsec and IKE Deletes."""
+        if self.stage in (Stage.CLOSING, Stage.CLOSED):
+            return
+        self.stage = Stage.CLOSING
+        self._farewell = now
+        if self.ppp is not None:
+            self.ppp.terminate(now, b"")
+            self._pump_ppp(now)
+        if self.l2tp is not None:
+            self._pump_l2tp(now)
+            if self._session is not None:
+                self.l2tp.close_session(self._session, 3, None, b"", now)
+            self.l2tp.close(now, 6, None, b"")
+            self._farewell = now + _FAREWELL_SECONDS
+
+    def _say_goodbye_to_ike(self, now: float) -> None:
+        if self.stage is not Stage.CLOSING or self._farewell is None:
+            return
+        if now < self._farewell:
+            return
+        self._farewell = None
+        self.stage = Stage.CLOSED
+        if self.ike is not None:
+            self.ike.engine.delete(now)
+            self._out += self.ike.pump(now)
+
+    def local_end(self, t: float) -> LocalEnd:
+        """The observation of our own addresses and ports."""
+        o = self.options
+        return LocalEnd(
+            t=t,
+            local_address=o.local,
+            gateway_address=o.gateway,
+            gateway_name=o.gateway_name,
+            source_port=o.port_ike,
+            source_port_natt=o.port_natt,
+            plain_esp_possible=o.plain_esp_possible,
+            encapsulation_forced=self.force_encapsulation and not o.plain_l2tp,
+        )
+
+
+def _due(timer: float | None, now: float) -> bool:
+    return timer is not None and timer <= now
