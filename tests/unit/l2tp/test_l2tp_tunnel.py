@@ -480,3 +480,29 @@ def test_misuse_is_a_local_error() -> None:
         lac.open_session(0.0)
     with pytest.raises(LocalProtocolError):
         L2tpConfig(require_secret=True)
+
+
+def test_a_session_closed_just_before_its_tunnel_still_gets_its_cdn() -> None:
+    net = network()
+    session = up(net)
+    net.run(net.now + 1)
+    net.lac.close_session(session, 3, 0, b"bye", net.now)
+    net.lac.close(net.now)
+    net.run(net.now + 2)
+    assert [event.result for event in net.of("lns", SessionClosed)] == [3]
+    assert [event.result for event in net.of("lns", TunnelClosed)] == [1]
+
+
+def test_stopccn_does_not_wait_for_a_window_that_stays_full() -> None:
+    net = network(lns=L2tpConfig(receive_window=1))
+    up(net)
+    net.run(net.now + 1)
+    start = len(net.wire)
+    net.blocked = lambda side, data: True
+    for _ in range(3):
+        net.lac.open_session(net.now)
+    net.flush()
+    net.lac.close(net.now)
+    net.flush()
+    names = [decode(data).name for _, _, data in net.wire[start:]]  # type: ignore[union-attr]
+    assert names == ["ICRQ", "StopCCN"]

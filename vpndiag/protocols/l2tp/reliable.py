@@ -118,9 +118,13 @@ class ReliableChannel:
     def send(
         self, tunnel_id: int, session_id: int, avps: tuple[Avp, ...], *, last: bool = False
     ) -> None:
-        """Queue a message. ``last``: it overtakes what was not sent yet and the send window."""
+        """Queue a message.
+
+        ``last``: it does not wait for the send window, and replaces what does.
+        """
         if last:
-            self._queue.clear()
+            room = max(0, self.window - len(self._flight))
+            self._queue = deque(list(self._queue)[:room])
             self._force = True
         self._queue.append(Outgoing(tunnel_id, session_id, avps))
 

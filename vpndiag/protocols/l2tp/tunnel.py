@@ -448,7 +448,8 @@ class L2tpTunnel:
         # A peer whose tunnel ID is unknown would take a repeated SCCRQ for a new tunnel.
         self._final = self._final or not self.peer_id
         avps = handshake.stop_avps(self.local_id, code)
-        self._channel.send(self.peer_id, 0, self._hide(avps), last=True)
+        # Never hidden: the reason may be that the secrets differ.
+        self._channel.send(self.peer_id, 0, avps, last=True)
         self._calls.tunnel_closed(Side.US)
         self.state = TunnelState.CLOSING
         self.emit(events.TunnelClosed(Side.US, code.result, code.error, code.message))
