@@ -80,6 +80,19 @@ def test_before_the_peer_is_proven_nothing_is_sent_to_delete_it() -> None:
     assert joined.client.state is IkeState.DELETED
 
 
+def test_a_peers_answers_to_our_deletion_are_told_and_no_failure() -> None:
+    """SoftEther deletes everything once more."""
+    joined = up()
+    server = joined.server
+    cookies = server.initiator_cookie + server.responder_cookie
+    joined.client.delete(joined.now)  # type: ignore[attr-defined]
+    server._send_info("DELETE", (DeletePayload(ProtocolId.ISAKMP, (cookies,)),))  # type: ignore[attr-defined]
+    joined.run()
+    assert one(joined.client_events, DeleteReceived)
+    assert not of(joined.client_events, Failed)
+    assert joined.client.state is IkeState.DELETED
+
+
 def test_a_peer_that_names_our_spi_in_a_deletion_is_understood() -> None:
     """RFC 2408 wants the sender's own; strongSwan names the initiator's when it cannot install."""
     joined = up()

@@ -188,7 +188,6 @@ class Informational(QuickModes):
                 self._emit(DpdAcknowledged(sequence))
             return None
         quick = self._meant_quick_mode(payload) if payload.is_error else None
-        established = self.state is IkeState.ESTABLISHED
         self._emit(
             NotifyReceived(
                 payload,
@@ -201,7 +200,7 @@ class Informational(QuickModes):
             self._quick_failed(
                 quick, "QM2", FailureCode.REFUSED_BY_PEER, payload.name, payload.notify_type
             )
-        elif payload.is_error and not established:
+        elif payload.is_error and self._phase_one_pending():
             self._fail(
                 self._timer.waiting_for or "MM6",
                 FailureCode.REFUSED_BY_PEER,
@@ -239,7 +238,7 @@ class Informational(QuickModes):
             if self.state is IkeState.ESTABLISHED:
                 self._end(IkeState.DELETED)
                 self._emit(Deleted(by_peer=True))
-            else:
+            elif self._phase_one_pending():
                 self._fail(
                     self._timer.waiting_for or "MM6",
                     FailureCode.DELETED_BY_PEER,
