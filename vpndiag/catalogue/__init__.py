@@ -7,6 +7,7 @@ the finding means, why it happens and who does what stands here and nowhere else
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
@@ -143,9 +144,13 @@ def _entry(raw: dict[str, Any], layer: str) -> Entry:
         ),
         now=tuple(Step(who=s["who"], do=s["do"]) for s in raw["now"]),
         clients_show=_shown(raw.get("clients", {})),
-        windows=tuple(raw.get("clients", {}).get("windows", ())),
+        windows=_numbers(raw.get("clients", {}).get("windows", ())),
         references=tuple(raw["references"]),
     )
+
+
+def _numbers(windows: str | list[str]) -> tuple[str, ...]:
+    return tuple(re.findall(r"\b\d{3}\b", windows) if isinstance(windows, str) else windows)
 
 
 def _shown(clients: dict[str, Any]) -> dict[str, str]:

@@ -27,9 +27,9 @@ _FIXED = frozenset({
     "code", "layer", "id", "kind", "status", "severity", "confidence", "owner", "likelihood",
     "outcome", "finding", "schema_version", "tool", "run_id", "command", "started_at", "ended_at",
     "direction", "protocol", "step", "exchange", "method", "inside", "title", "explanation",
-    "causes", "fix", "clients_show", "references", "protection", "why", "what", "rrtype", "mode", "transform",
-    "transforms", "payloads", "initiator_cookie", "responder_cookie", "vendor_ids", "spi", "spi_in",
-    "spi_out", "vantage",
+    "causes", "fix", "clients_show", "references", "protection", "why", "what", "rrtype", "mode",
+    "transform", "transforms", "payloads", "initiator_cookie", "responder_cookie", "vendor_ids",
+    "spi", "spi_in", "spi_out", "vantage",
 })  # fmt: skip
 """Fields whose words belong to the format or the catalogue: never touched."""
 

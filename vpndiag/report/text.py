@@ -15,7 +15,7 @@ _MAX_MARKS = 3
 
 
 def visible(text: str | bytes, limit: int = 200) -> str:
-    """One line of printable text that shows what ``text`` holds, about ``limit`` characters at most.
+    """One line of printable text that shows what ``text`` holds, cut to ``limit`` characters.
 
     Bytes are read as UTF-8, and what is not UTF-8 is shown as ``\\xNN``. Control characters, ANSI
     escapes, bidi and zero-width characters, surrogates and line separators become visible escapes.
@@ -24,7 +24,9 @@ def visible(text: str | bytes, limit: int = 200) -> str:
     Applying it again changes nothing but, possibly, the length.
     """
     whole = len(text)
+    cut = False
     if isinstance(text, bytes):
+        cut = whole > 4 * limit
         # A character takes at most four bytes; one cut in half at the end is shown as bytes.
         text = text[: 4 * limit].decode("utf-8", "backslashreplace")
     out: list[str] = []
@@ -37,7 +39,7 @@ def visible(text: str | bytes, limit: int = 200) -> str:
         out.append(piece)
         length += len(piece)
         used += 1
-    if used < len(text):
+    if cut or used < len(text):
         out.append(f"... (+{max(whole - used, 1)})")
     return "".join(out)
 

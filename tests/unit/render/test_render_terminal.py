@@ -1,0 +1,151 @@
+"""What people see: golden texts, hostile text, narrow and plain terminals."""
+
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import report_samples as samples
+from rich.cells import cell_len
+from rich.console import Console
+
+from vpndiag.catalogue import complete
+from vpndiag.render.messages import print_message
+from vpndiag.render.terminal import LiveLadder, print_report, print_verdict
+from vpndiag.report.document import Report
+from vpndiag.report.model import LADDER, Evidence, Finding, Layer
+
+GOLDEN = Path(__file__).with_name("golden")
+HOSTILE = "\x1b[2J\n\u202e[red]x[/red] [/] [link=http://x]" + "A" * 1_000_000
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def console(width: int = 80, encoding: str = "utf-8", terminal: bool = False) -> Console:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+    return Console(
+        file=stream, width=width, force_terminal=terminal, legacy_windows=False, _environ={}
+    )
+
+
+def text_of(target: Console) -> str:
+    target.file.flush()
+    raw = target.file.buffer.getvalue()  # type: ignore[attr-defined]
+    return str(raw.decode(target.encoding))
+
+
+def rendered(report: Report, target: Console) -> str:
+    print_report(report, target)
+    return text_of(target)
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_golden(name: str) -> None:
+    shown = "\n".join(line.rstrip() for line in rendered(samples.ALL[name], console()).splitlines())
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(shown + "\n", "utf-8")
+    assert shown + "\n" == path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("width", [60, 72, 100, 200])
+@pytest.mark.parametrize("name", samples.ALL)
+def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
+    target = console(width, terminal=True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", rendered(samples.ALL[name], target))
+    assert max(cell_len(line) for line in shown.splitlines()) <= width
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_encodings_without_the_marks_fall_back_to_ascii(encoding: str) -> None:
+    shown = rendered(samples.PSK_MISMATCH, console(encoding=encoding, terminal=True))
+    assert "FAIL" in shown and "->" in shown and "+--" in shown
+
+
+def test_no_color_means_no_colour() -> None:
+    stream = io.StringIO()
+    plain = Console(
+        file=stream, width=80, force_terminal=True, _environ={"NO_COLOR": "1", "TERM": "xterm"}
+    )
+    print_report(samples.PSK_MISMATCH, plain)
+    colours = re.findall(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|4[0-7])[;m]", stream.getvalue())
+    assert not colours
+
+
+def test_healthy_run_is_short() -> None:
+    target = console()
+    print_verdict(samples.HEALTHY, target)
+    assert len(text_of(target).strip().splitlines()) <= 3
+
+
+def test_hostile_text_is_harmless_everywhere() -> None:
+    bad = complete(
+        Finding(
+            "l2tp.refused",
+            "l2tp",
+            "error",
+            "high",
+            detail=HOSTILE,
+            evidence=(Evidence(HOSTILE, 1.0, (1,)),),
+        )
+    )
+    report = replace(
+        samples.PSK_MISMATCH,
+        verdict=replace(samples.PSK_MISMATCH.verdict, headline=HOSTILE, finding="l2tp.refused"),
+        findings=(bad, replace(bad, severity="warning", title=HOSTILE)),
+        layers=(Layer("name", "passed", HOSTILE), Layer("path", "not_reached", reason=HOSTILE)),
+        notes=(HOSTILE,),
+    )
+    shown = rendered(report, console())
+    assert not CONTROL.search(shown)
+    assert len(shown) < 60_000
+    assert "[red]x[/red]" in shown
+
+
+def test_hostile_messages_are_harmless() -> None:
+    target = console()
+    for seen in samples.OBSERVATIONS:
+        loud = replace(seen, message=HOSTILE) if hasattr(seen, "message") else seen
+        print_message(loud, target)
+    shown = text_of(target)
+    assert not CONTROL.search(shown)
+    assert "notify 14 NO-PROPOSAL-CHOSEN" in shown
+
+
+def show_ladder(target: Console, quiet: bool = False) -> str:
+    layers = samples.PSK_MISMATCH.layers
+    with LiveLadder(target, quiet=quiet, clock=lambda: 0.0) as ladder:
+        for layer in layers:
+            ladder.layer_started(layer.id)
+            ladder.layer_done(layer)
+            if layer.id == "path":
+                ladder.note("source port 500 is taken: using another")
+    return text_of(target)
+
+
+def test_without_a_terminal_each_layer_is_a_plain_line() -> None:
+    lines = show_ladder(console()).splitlines()
+    assert lines[0].startswith("  ok    server name ")
+    assert lines[2].strip() == "source port 500 is taken: using another"
+    assert lines[4].startswith("  FAIL  IKE authentication")
+    assert " ".join(lines[5].split()) == "- ipsec … app not reached: the layer auth failed"
+    assert len(lines) == 6
+    assert "\x1b" not in "".join(lines)
+
+
+def test_on_a_terminal_the_ladder_ends_with_the_same_layers() -> None:
+    shown = show_ladder(console(terminal=True))
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()[-6:]
+    assert any("✗" in line and "IKE authentication" in line for line in last)
+    assert any("ipsec … app" in line for line in last)
+
+
+def test_quiet_shows_nothing() -> None:
+    assert show_ladder(console(), quiet=True) == ""
+
+
+def test_every_layer_has_a_title_in_the_ladder() -> None:
+    shown = rendered(samples.HEALTHY, console())
+    assert "Healthy" in shown and LADDER[-1] in shown
