@@ -134,7 +134,7 @@ class AuthEngine(ABC):
     def handle_timer(self, now: float) -> None:
         """The time of :meth:`get_timer` has come."""
 
-    def network_phase_seen(self) -> None:  # noqa: B027
+    def network_phase_seen(self, now: float) -> None:  # noqa: B027
         """The peer has begun with network protocols, so it takes itself for authenticated."""
 
     def get_timer(self) -> float | None:

@@ -16,6 +16,8 @@ from vpndiag.protocols.ppp.auth import (
     RandomBytes,
 )
 
+_REMEMBERED = 8
+
 
 class PapPeer(AuthEngine):
     """Sends Authenticate-Request until it is answered."""
@@ -165,6 +167,13 @@ class ChapPeer(AuthEngine):
         else:
             self._finish(AuthOutcome(True, packet.message, user=name))
 
+    def network_phase_seen(self, now: float) -> None:
+        """The Success was lost: the Response brings it again (RFC 1994 section 4.2), if need be
+        once in each ``timers.request``."""
+        sent = (self._deadline or now) - self.timers.response
+        if self._pending and now >= sent + self.timers.request:
+            self.handle_timer(now)
+
     def handle_timer(self, now: float) -> None:
         if not self._pending:
             self._tries = self.timers.tries
@@ -192,7 +201,7 @@ class EapPeer(AuthEngine):
         self._credentials = credentials
         self._random = random_bytes
         self._methods = methods
-        self._last: tuple[eap.EapPacket, bytes] | None = None
+        self._answered: dict[eap.EapPacket, bytes] = {}
         self._proof: Mschapv2Proof | None = None
         self._outcome = AuthOutcome(False, user=credentials.name)
         self._proven = False
@@ -208,15 +217,18 @@ class EapPeer(AuthEngine):
         if packet.code == eap.RESPONSE:
             self._drop("EAP Response from the authenticator")
         elif packet.code == eap.REQUEST:
-            if self._last is None or self._last[0] != packet:
+            if packet not in self._answered:
                 answer = self._respond(packet)
                 if answer is None:
                     return
                 reply = eap.EapPacket(eap.RESPONSE, packet.identifier, *answer)
-                self._last = (packet, eap.encode_eap(reply))
+                # More than the last one: a late copy of an earlier request must not start over.
+                self._answered[packet] = eap.encode_eap(reply)
+                if len(self._answered) > _REMEMBERED:
+                    del self._answered[next(iter(self._answered))]
                 self._tries = 0
             self._tries += 1
-            self._outbox.append(self._last[1])
+            self._outbox.append(self._answered[packet])
             self._wait(now)
         elif not self.finished:
             self._end(packet)
@@ -229,7 +241,7 @@ class EapPeer(AuthEngine):
         else:
             self._finish(replace(self._outcome, ok=False))
 
-    def network_phase_seen(self) -> None:
+    def network_phase_seen(self, now: float) -> None:
         """A lost Success is not repeated; network packets stand for it (RFC 3748 section 4.2)."""
         if self._proven and not self.finished:
             self._finish(replace(self._outcome, ok=True))
@@ -286,6 +298,6 @@ class EapPeer(AuthEngine):
         return None
 
     def handle_timer(self, now: float) -> None:
-        waiting = "EAP Request" if self._last is None else "EAP Success"
+        waiting = "EAP Success" if self._answered else "EAP Request"
         self._tries = max(self._tries, self.timers.tries)
         self._out_of_tries(waiting)

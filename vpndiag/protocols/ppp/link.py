@@ -276,7 +276,7 @@ class PppLink:
             self._receive_auth(protocol, payload, now)
         elif self.phase is Phase.AUTHENTICATE and protocol in (protocols.IPCP, protocols.IPV6CP):
             for _, engine in self._engines():
-                engine.network_phase_seen()
+                engine.network_phase_seen(now)
             self._pump(now)
             if self._in_network():
                 self._receive_network(protocol, payload, now)
