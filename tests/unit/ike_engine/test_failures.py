@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike.config import PfsPolicy, Refusal, WrongPsk
-from vpndiag.protocols.ike.constants import EncapsulationMode, NotifyType
+from vpndiag.protocols.ike.constants import (
+    AuthMethod,
+    EncapsulationMode,
+    Encryption,
+    ExchangeType,
+    Group,
+    Hash,
+    NotifyType,
+)
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Dropped,
@@ -16,15 +26,17 @@ from vpndiag.protocols.ike.events import (
     MessageSent,
     NotifyReceived,
     PhaseOneEstablished,
+    ProposalChosen,
     QuickModeEstablished,
     Rejected,
     SecretMismatch,
     TimedOut,
     Trust,
 )
+from vpndiag.protocols.ike.message import Header, Message
 from vpndiag.protocols.ike.payloads import IdPayload
 from vpndiag.protocols.ike.retransmit import Schedule
-from vpndiag.protocols.ike.transforms import parse_esp, parse_ike
+from vpndiag.protocols.ike.transforms import ike_sa, parse_esp, parse_ike
 
 from .wire import Packet, initiator_config, link, of, one, responder_config
 
@@ -157,6 +169,54 @@ def test_pfs_required_and_refused() -> None:
 def test_pfs_required_and_given() -> None:
     joined = link(initiator_config(pfs_group=2), responder_config(pfs=PfsPolicy.REQUIRE)).run()
     assert one(joined.client_events, QuickModeEstablished)
+
+
+def test_a_responder_that_dislikes_the_identity_says_so_under_protection() -> None:
+    joined = link(server=responder_config(check_peer=lambda identity: False)).run()
+    failed = one(joined.client_events, Failed)
+    assert (failed.stage, failed.code) == ("MM6", FailureCode.REFUSED_BY_PEER)
+    assert failed.notify_type == NotifyType.INVALID_ID_INFORMATION
+    assert one(joined.client_events, NotifyReceived).trust is Trust.AUTHENTICATED
+    assert one(joined.server_events, Failed).code is FailureCode.BAD_IDENTITY
+
+
+def test_an_initiator_that_dislikes_the_identity_stops() -> None:
+    joined = link(initiator_config(check_peer=lambda identity: False)).run()
+    failed = one(joined.client_events, Failed)
+    assert (failed.stage, failed.code) == ("MM6", FailureCode.BAD_IDENTITY)
+    assert not of(joined.client_events, PhaseOneEstablished)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encryption": Encryption.CAMELLIA_CBC},
+        {"group": Group.MODP2048_256},
+        {"hash": Hash.TIGER},
+        {"auth_method": AuthMethod.XAUTH_INIT_PSK},
+    ],
+)
+def test_an_offer_beyond_the_engine_still_learns_whether_it_is_accepted(
+    changes: dict[str, int],
+) -> None:
+    """A probe may ask for anything; the answer is told before the engine has to stop."""
+    probe = replace(parse_ike("aes256-sha1-modp1024"), **changes)
+    joined = link(initiator_config(transforms=(probe,)))
+    mm1 = Header.decode(joined.client.datagrams_to_send(0)[0].data)
+    header = Header(mm1.initiator_cookie, b"accepted", ExchangeType.MAIN_MODE)
+    answer = Message(header, (ike_sa([probe]),)).encode()
+    joined.deliver(Packet(False, answer, False))
+    joined.flush()
+    assert one(joined.client_events, ProposalChosen).transform.same_algorithms(probe)
+    failed = one(joined.client_events, Failed)
+    assert (failed.stage, failed.code) == ("MM3", FailureCode.UNSUPPORTED)
+
+
+def test_an_initiator_without_a_key_stops_after_mm4() -> None:
+    joined = link(initiator_config(psk=None)).run()
+    failed = one(joined.client_events, Failed)
+    assert (failed.stage, failed.code) == ("MM5", FailureCode.NO_KEY)
+    assert joined.client.state is IkeState.FAILED
 
 
 def test_every_quick_mode_can_be_refused_with_any_notification() -> None:

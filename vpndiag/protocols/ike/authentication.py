@@ -33,13 +33,11 @@ MAX_PEER_CERTIFICATES = 16
 
 
 class ProofError(RemoteProtocolError):
-    """The peer's proof does not hold. ``proven`` tells whether the message itself is genuine, that
-    is, whether only the certificate is at fault."""
+    """The peer's proof does not hold."""
 
-    def __init__(self, code: FailureCode, detail: str, *, proven: bool = False) -> None:
+    def __init__(self, code: FailureCode, detail: str) -> None:
         super().__init__(detail)
         self.code = code
-        self.proven = proven
 
 
 def sign_raw(key: RSAPrivateKey, digest: bytes) -> bytes:
@@ -71,10 +69,12 @@ def certificate_requests(config: IkeConfig) -> tuple[CertRequestPayload, ...]:
 def make_proof(main: MainMode, config: IkeConfig, identity: IdPayload) -> tuple[Payload, ...]:
     """HASH, or certificates and SIG, for our identity.
 
-    :raises LocalProtocolError: signatures were agreed and there is no key.
+    :raises LocalProtocolError: there is no pre-shared key or no certificate.
     """
     digest = main.auth_hash(main.initiator, identity.body)
     if main.chosen.auth_method == AuthMethod.PSK:
+        if main.initiator and config.psk is None:
+            raise LocalProtocolError("there is no pre-shared key")
         return (HashPayload(digest),)
     if config.credentials is None:
         raise LocalProtocolError("signatures were agreed, but there is no certificate")

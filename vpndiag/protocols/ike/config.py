@@ -25,6 +25,9 @@ UDP = 17
 L2TP_PORT = 1701
 
 
+IdentityCheck = Callable[[IdPayload], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class RsaCredentials:
     """Our certificate: ``chain`` is DER, the leaf first; ``key`` belongs to the leaf."""
@@ -61,6 +64,8 @@ class IkeConfig:
     patience: Patience | None = None
     nonce_size: int = 32
     fragment_size: int = 0
+    check_peer: IdentityCheck | None = field(default=None, repr=False)
+    """Whether the peer's proven identity is acceptable; None accepts any."""
     local_port: int = L2TP_PORT
     remote_port: int = L2TP_PORT
     """Ports of the quick mode identities, protocol UDP."""

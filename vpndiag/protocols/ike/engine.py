@@ -94,7 +94,8 @@ class Kind(StrEnum):
 class Outgoing:
     """A datagram to send. ``natt``: from the UDP 4500 flow, with the non-ESP marker in front.
 
-    ``remote`` is where the peer was last heard, None before it was.
+    ``remote`` is where a responder's peer was last heard. An initiator's is None: its owner knows
+    which two ports of the gateway the two flows belong to.
     """
 
     data: bytes
@@ -202,7 +203,9 @@ class IkeEngine:
     ) -> None:
         """One ISAKMP message as it came, without the non-ESP marker.
 
-        Never raises for anything the peer may have sent.
+        ``local`` is the address the datagram was sent to, never a wildcard: NAT detection, our
+        identity and the quick mode selectors are made of it. Never raises for anything the peer
+        may have sent.
         """
         self._receive(data, natt, local, remote, now, reassembled=False)
 
@@ -434,7 +437,8 @@ class IkeEngine:
         )
 
     def _transmit(self, flight: Flight, retransmission: bool) -> None:
-        self._out.extend(Outgoing(piece, flight.natt, self._remote) for piece in flight.pieces)
+        remote = None if self._is_initiator else self._remote
+        self._out.extend(Outgoing(piece, flight.natt, remote) for piece in flight.pieces)
         self._emit(
             MessageSent(
                 flight.name,

@@ -11,8 +11,9 @@ from vpndiag.protocols.ike.authentication import (
     check_proof,
     make_proof,
 )
+from vpndiag.protocols.ike.ciphers import CipherSpec, digest_size
 from vpndiag.protocols.ike.config import InitiatorConfig
-from vpndiag.protocols.ike.constants import AuthMethod, NotifyType, ProtocolId
+from vpndiag.protocols.ike.constants import AuthMethod, NotifyType, ProtocolId, name_of
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.engine import IkeState, Inbound, Kind, RandomBytes
 from vpndiag.protocols.ike.events import (
@@ -97,15 +98,34 @@ class IkeInitiator(Informational):
         self._accept(inbound)
         self._emit(PeerVendorIds(vendor_ids))
         self._emit(ProposalChosen(main.transform, number))
-        main.pair = KeyPair.generate(main.transform.group, self._random)
-        main.our_nonce = self._random(config.nonce_size)
-        payloads: list[Payload] = [KePayload(main.pair.public), NoncePayload(main.our_nonce)]
-        if main.transform.auth_method != AuthMethod.PSK:
-            payloads += certificate_requests(config)
-        payloads += main.nat_d(inbound.local, inbound.remote, config.force_encapsulation)
+        try:
+            payloads = self._key_exchange(inbound)
+        except LocalProtocolError as error:
+            self._fail("MM3", FailureCode.UNSUPPORTED, str(error))
+            return
         self._remember(inbound, self._send_main("MM3", payloads))
         self.state = IkeState.MM3_SENT
         self._timer.start("MM4", inbound.now)
+
+    def _key_exchange(self, inbound: Inbound) -> list[Payload]:
+        """The payloads of MM3.
+
+        :raises LocalProtocolError: the transform was offered but cannot be spoken.
+        """
+        main, config = self._main, self._config
+        transform = main.chosen
+        if transform.auth_method not in (AuthMethod.PSK, AuthMethod.RSA_SIG):
+            method = name_of(AuthMethod, transform.auth_method)
+            raise LocalProtocolError(f"authentication method {method} is not supported")
+        CipherSpec.of(transform.encryption, transform.key_length)
+        digest_size(transform.hash)
+        main.pair = KeyPair.generate(transform.group, self._random)
+        main.our_nonce = self._random(config.nonce_size)
+        payloads: list[Payload] = [KePayload(main.pair.public), NoncePayload(main.our_nonce)]
+        if transform.auth_method != AuthMethod.PSK:
+            payloads += certificate_requests(config)
+        payloads += main.nat_d(inbound.local, inbound.remote, config.force_encapsulation)
+        return payloads
 
     def _on_mm4(self, inbound: Inbound) -> None:
         message, main, config = inbound.message, self._main, self._config
@@ -123,7 +143,11 @@ class IkeInitiator(Informational):
         if main.encapsulate and main.dialect is not None and main.dialect.floats:
             self._natt = True
         identity = self._our_identity(inbound)
-        payloads: list[Payload] = [identity, *make_proof(main, config, identity)]
+        try:
+            payloads: list[Payload] = [identity, *make_proof(main, config, identity)]
+        except LocalProtocolError as error:
+            self._fail("MM5", FailureCode.NO_KEY, str(error))
+            return
         if self._initiator_config.initial_contact:
             payloads.append(
                 NotificationPayload(
@@ -157,6 +181,9 @@ class IkeInitiator(Informational):
             if self._config.require_trusted and not report.ok:
                 self._fail("MM6", FailureCode.BAD_CERTIFICATE, f"certificate: {report.status}")
                 return
+        if self._config.check_peer is not None and not self._config.check_peer(identity):
+            self._fail("MM6", FailureCode.BAD_IDENTITY, "the peer's identity is not acceptable")
+            return
         self._last = None
         self._phase_one_established(identity)
         if self._initiator_config.auto_quick:

@@ -102,6 +102,9 @@ class IkeResponder(Informational):
             if self._psk is None:
                 self._refuse(inbound, FailureCode.NO_KEY, "no pre-shared key for this peer")
                 return
+        elif transform.auth_method != AuthMethod.RSA_SIG or config.credentials is None:
+            self._refuse(inbound, FailureCode.NO_KEY, "no certificate of ours")
+            return
         main.initiator_cookie = message.header.initiator_cookie
         main.responder_cookie = self._new_cookie()
         main.sai_b = offered.body
@@ -176,6 +179,9 @@ class IkeResponder(Informational):
         except ProofError as error:
             self._report(inbound, "MM5", chain.payloads, Protection.BAD_HASH)
             self._reject("MM5", error.code, str(error))
+            if main.chosen.auth_method == AuthMethod.PSK:
+                # Garbage may decode by chance: it is still the wrong key.
+                self._wrong_psk(inbound)
             return
         self._report(inbound, "MM5", chain.payloads, Protection.DECRYPTED)
         self._accept(inbound)
@@ -187,6 +193,10 @@ class IkeResponder(Informational):
                 self._send_notify(NotifyType.AUTHENTICATION_FAILED, ProtocolId.ISAKMP)
                 self._fail("MM5", FailureCode.BAD_CERTIFICATE, f"certificate: {report.status}")
                 return
+        if config.check_peer is not None and not config.check_peer(peer):
+            self._send_notify(NotifyType.INVALID_ID_INFORMATION, ProtocolId.ISAKMP)
+            self._fail("MM5", FailureCode.BAD_IDENTITY, "the peer's identity is not acceptable")
+            return
         for notification in chain.all(NotificationPayload):
             self._emit(NotifyReceived(notification, Trust.AUTHENTICATED, 1, 0))
         identity = config.reported_identity or self._our_identity(inbound)
