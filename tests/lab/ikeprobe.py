@@ -65,7 +65,7 @@ def ask_ike(
 
 
 def ask_l2tp(source: Namespace, address: str, *, timeout: float = 1.0) -> bool:
-    """Whether an L2TP server answers in the clear: an SCCRQ for a tunnel it then is told to stop."""
+    """Whether an L2TP server answers in the clear: SCCRQ, and StopCCN once it does."""
 
     def avp(kind: int, value: bytes) -> bytes:
         return struct.pack("!HHH", 0x8000 | (6 + len(value)), 0, kind) + value

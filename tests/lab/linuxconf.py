@@ -11,6 +11,21 @@ from pathlib import Path
 from tests.lab.config import Certificates, GatewayConfig
 from tests.lab.process import Unsupported, run
 
+STOP = """
+killall -q -9 pppd xl2tpd charon pluto 2>/dev/null
+for i in $(seq 10); do
+  pidof charon pluto xl2tpd pppd >/dev/null || break
+  sleep 0.05
+done
+ip -batch - <<E
+xfrm state flush
+xfrm policy flush
+E
+umount -q /usr/sbin/pppd
+rm -f /run/charon.* /run/pluto/* /run/xl2tpd.pid /run/xl2tpd/* /run/log/*
+rm -rf /run/lab/swanctl /run/lab/nss
+"""
+
 XL2TPD_START = """
 setsid xl2tpd -D -c /run/lab/xl2tpd.conf -s /run/lab/l2tp-secrets -p /run/xl2tpd.pid \
   -C /run/xl2tpd/l2tp-control >/run/log/xl2tpd.log 2>&1 </dev/null &
@@ -18,9 +33,14 @@ setsid xl2tpd -D -c /run/lab/xl2tpd.conf -s /run/lab/l2tp-secrets -p /run/xl2tpd
 
 STRONGSWAN_START = """
 export STRONGSWAN_CONF=/run/lab/strongswan.conf SWANCTL_DIR=/run/lab/swanctl
+cd /run/lab/swanctl && mkdir -p x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa \
+  ecdsa bliss pkcs8 pkcs12
 setsid /usr/lib/ipsec/charon >/run/log/charon.out 2>&1 </dev/null &
 for i in $(seq 1 200); do [ -S /run/charon.vici ] && break; sleep 0.05; done
-swanctl --load-all >/run/log/swanctl.log 2>&1 || { cat /run/log/swanctl.log /run/log/charon.log; exit 1; }
+swanctl --load-all >/run/log/swanctl.log 2>&1 || {
+  cat /run/log/swanctl.log /run/log/charon.log
+  exit 1
+}
 """
 
 CHARON_PLUGINS = (
@@ -168,6 +188,7 @@ conn lab
     type=transport
     pfs={"yes" if pfs else "no"}
     rekey=no
+    leftupdown=%disabled
     ikelifetime=8h
     salifetime=1h
     dpddelay=30
@@ -198,7 +219,10 @@ setsid {tools}/pluto --nofork --stderrlog --config /run/lab/ipsec.conf \\
   --secretsfile /run/lab/ipsec.secrets --nssdir /run/lab/nss --rundir /run/pluto \\
   --ipsecdir /run/pluto/d --no-dnssec --use-xfrm >/run/log/pluto.log 2>&1 </dev/null &
 for i in $(seq 1 200); do [ -S /run/pluto/pluto.ctl ] && break; sleep 0.05; done
-{tools}/addconn --ctlsocket /run/pluto/pluto.ctl --config /run/lab/ipsec.conf lab || {{ cat /run/log/pluto.log; exit 1; }}
+{tools}/addconn --ctlsocket /run/pluto/pluto.ctl --config /run/lab/ipsec.conf lab || {{
+  cat /run/log/pluto.log
+  exit 1
+}}
 {tools}/whack --ctlsocket /run/pluto/pluto.ctl --listen >/dev/null
 """
 
@@ -262,8 +286,8 @@ def pppd_options(config: GatewayConfig) -> str:
     ]
     lines += [f"ms-dns {server}" for server in config.dns]
     lines += ["require-mppe-128", "nomppe-stateful"] if config.mppe else ["noccp"]
-    lines += [f"mtu {config.mtu}", f"mru {config.mtu}", "nodefaultroute", "noipv6", "debug",
-              "logfile /run/log/pppd.log", "lcp-echo-interval 30", "lcp-echo-failure 4"]  # fmt: skip
+    lines += [f"mtu {config.mtu}", f"mru {config.mtu}", "nodefaultroute", "noipv6"]
+    lines += ["debug", "logfile /run/log/pppd.log", "lcp-echo-interval 30", "lcp-echo-failure 4"]
     if config.radius_silent:
         lines += ["plugin radius.so", "radius-config-file /run/lab/radius/radiusclient.conf"]
     lines += config.ppp_options

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab import linuxconf
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import ask_l2tp, wait_for_ike
-from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, SITE_ADDRESS, Network, Site
+from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Network, Site
 from tests.lab.process import LabError, Owned
 from tests.lab.uml import CACHE, Machine
 
@@ -19,21 +19,9 @@ SUPPORTED = {
     "libreswan": _EVERYTHING - {"aggressive"},
 }
 
-_STOP = """
-killall -q -9 pppd xl2tpd charon pluto dnsd-python 2>/dev/null
-for i in 1 2 3 4 5 6 7 8 9 10; do pidof charon pluto xl2tpd pppd >/dev/null || break; sleep 0.05; done
-ip -batch - <<E
-xfrm state flush
-xfrm policy flush
-E
-umount -q /usr/sbin/pppd
-rm -f /run/charon.* /run/pluto/* /run/xl2tpd.pid /run/xl2tpd/* /run/log/*
-rm -rf /run/lab/swanctl /run/lab/nss
-"""
-
 
 class LinuxGateway(Owned):
-    """A running gateway; ``reconfigure`` gives it another configuration, or IKE daemon, in place."""
+    """A running gateway; ``reconfigure`` changes its configuration, and IKE daemon, in place."""
 
     address = GATEWAY_ADDRESS
 
@@ -90,7 +78,7 @@ class LinuxGateway(Owned):
             )
         if config.l2tp:
             script += linuxconf.XL2TPD_START
-        self.machine.sh(script, files=files, before=_STOP, timeout=120)
+        self.machine.sh(script, files=files, before=linuxconf.STOP, timeout=120)
         self._start_dns(config)
         self.config = config
         if config.ipsec and config.ikev1:

@@ -195,6 +195,7 @@ class Network(Owned):
         self.clients: list[Namespace] = []
         self._resolvers: list[Resolver] = []
         self._mtu = mtu
+        self._links = 0
         try:
             self.router = Namespace("net")
             self._build(ports, mtu_icmp)
@@ -214,6 +215,8 @@ class Network(Owned):
              f"up{router.name.split('-')[2]}", "netns", self.site.name])  # fmt: skip
         self._uplink = f"up{router.name.split('-')[2]}"
         self.site.ip(f"link set {self._uplink} master br0 up")
+        _plain_packets(router, "gw")
+        _plain_packets(self.site, self._uplink)
         router.ip(
             f"addr add {ROUTER_ADDRESS}/24 dev gw",
             "link set gw up",
@@ -256,22 +259,40 @@ class Network(Owned):
 
     def add_client(self) -> Namespace:
         """Another client; with ``nat_client`` it has the same outside address as the first."""
-        number = len(self.clients) + 1
-        client = Namespace(f"client{number}")
+        client = Namespace(f"client{len(self.clients) + 1}")
         self.clients.append(client)
-        run(["ip", "link", "add", "eth0", "netns", client.name, "type", "veth", "peer", "name",
+        prefix = self._connect(client, "eth0")
+        client.ip(
+            f"addr add {prefix}.2/24 dev eth0",
+            "link set eth0 up",
+            f"route add default via {prefix}.1",
+        )
+        _plain_packets(client, "eth0")
+        return client
+
+    def join(self, site: Site) -> str:
+        """Connect a site with a machine as a client; returns the first three octets of its network.
+
+        The machine is to take address .2, with the router at .1.
+        """
+        device = f"net{self.router.name.split('-')[2]}"
+        prefix = self._connect(site, device)
+        site.ip(f"link set {device} master br0 up")
+        _plain_packets(site, device)
+        return prefix
+
+    def _connect(self, client: Namespace, device: str) -> str:
+        self._links += 1
+        number = self._links
+        run(["ip", "link", "add", device, "netns", client.name, "type", "veth", "peer", "name",
              f"c{number}", "netns", self.router.name])  # fmt: skip
         # 10.91.1.0/24, then 10.91.11.0/24, 10.91.12.0/24...
-        network = "10.91.1" if number == 1 else f"10.91.{9 + number}"
-        self.router.ip(f"addr add {network}.1/24 dev c{number}", f"link set c{number} up")
-        client.ip(f"addr add {network}.2/24 dev eth0", "link set eth0 up",
-                  f"route add default via {network}.1")  # fmt: skip
+        prefix = "10.91.1" if number == 1 else f"10.91.{9 + number}"
+        self.router.ip(f"addr add {prefix}.1/24 dev c{number}", f"link set c{number} up")
         if self._mtu:
-            self.router.ip(f"route add {network}.2/32 dev c{number} mtu lock {self._mtu}")
-        for namespace, device in ((client, "eth0"), (self.router, f"c{number}")):
-            namespace.run(["ethtool", "-K", device, "tx", "off", "gro", "off", "tso", "off"],
-                          check=False)  # fmt: skip
-        return client
+            self.router.ip(f"route add {prefix}.2/32 dev c{number} mtu lock {self._mtu}")
+        _plain_packets(self.router, f"c{number}")
+        return prefix
 
     # faults
 
@@ -409,6 +430,12 @@ class Resolver(Owned):
     def _close(self) -> None:
         self._daemon.close()
         self._state.close()
+
+
+def _plain_packets(namespace: Namespace, device: str) -> None:
+    """No offloading: captures shall show checksums and sizes as they were sent."""
+    words = ["tx", "off", "gro", "off", "tso", "off", "gso", "off"]
+    namespace.run(["ethtool", "-K", device, *words], check=False)
 
 
 def require_root() -> None:

@@ -64,7 +64,9 @@ for place in /var/lib /var/log /run; do
   mkdir $place/softether
   mount --bind "$1/$(basename $place)" $place/softether
 done
-[ ! -e "$1/resolv.conf" ] || mount --bind "$1/resolv.conf" "$(readlink -f /etc/resolv.conf)"
+resolv=$(readlink -m /etc/resolv.conf)  # perhaps a link into what has just been covered
+[ -e "$resolv" ] || { mkdir -p "$(dirname "$resolv")"; touch "$resolv"; }
+mount --bind "$1/resolv.conf" "$resolv"
 exec "$2" execsvc
 """
 

@@ -1,8 +1,8 @@
-"""A machine with a kernel of its own (User-Mode Linux): real ESP, L2TP and PPP, without modules here.
+"""A machine with a kernel of its own (User-Mode Linux): real ESP, L2TP and PPP on any host.
 
-The guest's root is the host's file system, read-only, so it runs the host's Debian packages; what it
-writes stays in its memory.  It is booted once and then told to run scripts: the host writes a file
-into a shared directory and names it on the console.
+The guest's root is the host's file system, read-only, so it runs the host's Debian packages; what
+it writes stays in its memory.  It is booted once and then told to run scripts: the host writes a
+file into a shared directory and names it on the console.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tests.lab.netns import Namespace
 from tests.lab.process import Daemon, LabError, Owned, StateDir, run
 
 CACHE = Path(os.environ.get("VPNDIAG_LAB_CACHE", "/var/cache/vpndiag-lab"))
-KERNEL = CACHE / "uml/usr/bin/linux.uml"
-MODULES = CACHE / "mods"
+KERNEL = CACHE / "user-mode-linux/usr/bin/linux.uml"
+MODULES = CACHE / "modules"
 INIT = Path(__file__).resolve().with_name("guest") / "init.sh"
 BOOT_LIMIT = 120.0  # seconds; 3 when idle
 
@@ -67,7 +67,7 @@ class Machine(Owned):
                 [KERNEL, f"mem={self._memory}", "umid=vm", f"uml_dir={state}/",
                  "rootfstype=hostfs", "rootflags=/", "ro", f"init={INIT}",
                  f"vec0:transport=tap,ifname={self._tap},depth=64,gro=0", "con0=fd:0,fd:1",
-                 "con=null", "ssl=null", "quiet", "random.trust_cpu=on", "random.trust_bootloader=on", f"vdctl={self.control}", f"vdmods={MODULES}",
+                 "con=null", "ssl=null", "quiet", f"vdctl={self.control}", f"vdmods={MODULES}",
                  f"vdname={self._name}"],
                 log, env={"TMPDIR": _memory_dir()}, stdin=ours,
             )  # fmt: skip
@@ -93,7 +93,7 @@ class Machine(Owned):
     ) -> Done:
         """Run a bash script in the guest.  Raises LabError on failure (``check``) or timeout.
 
-        ``files`` (relative name: content) are put under /run/lab in the guest, after ``before`` ran.
+        ``files`` (relative name: content) go to /run/lab in the guest, after ``before`` ran.
         """
         if self._daemon is None or not self._daemon.running:
             raise LabError(f"{self._name} is switched off")

@@ -1,5 +1,5 @@
 #!/bin/bash
-# First process of a lab machine (User-Mode Linux).  Its root is the host's own file system, read-only;
+# First process of a lab machine (User-Mode Linux).  Its root is the host file system, read-only;
 # what is written goes to memory.  The kernel's command line gives vdctl (a directory shared with the
 # host), vdmods (the kernel's modules) and vdname (host name).  Then it runs the scripts that the host
 # names on the console.

@@ -1,0 +1,51 @@
+"""The gateways by name, and whether they can run on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tests.lab.config import GatewayConfig
+from tests.lab.linuxgw import LinuxGateway
+from tests.lab.netns import require_root
+from tests.lab.process import LabError
+from tests.lab.softether import SERVER, SoftEther
+from tests.lab.uml import CACHE, KERNEL
+
+Gateway = SoftEther | LinuxGateway
+GATEWAYS = ("softether", "strongswan", "libreswan")
+_TOOLS = ("ip", "nft", "ethtool", "tcpdump", "unshare", "nsenter", "vpncmd", "xl2tpd", "pppd",
+          "swanctl", "certutil", "pk12util", "modprobe")  # fmt: skip
+
+
+def start(name: str, config: GatewayConfig | None = None) -> Gateway:
+    """Start a gateway; it answers when this returns.  Raises LabError, Unsupported."""
+    config = for_gateway(name, config)
+    return SoftEther(config) if name == "softether" else LinuxGateway(config)
+
+
+def for_gateway(name: str, config: GatewayConfig | None = None) -> GatewayConfig:
+    """The configuration with the IKE daemon that the gateway's name means."""
+    config = config or GatewayConfig()
+    if name == "softether":
+        return config
+    if name == "strongswan":
+        return replace(config, ike_daemon="strongswan")
+    if name == "libreswan":
+        return replace(config, ike_daemon="libreswan")
+    raise LabError(f"no gateway is called {name}")
+
+
+def missing_parts() -> str:
+    """Why the lab cannot run here, or the empty string."""
+    try:
+        require_root()
+    except LabError as error:
+        return str(error)
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    files = (SERVER, KERNEL, CACHE / "libreswan", Path("/usr/lib/ipsec/charon"))
+    missing += [str(path) for path in files if not path.exists()]
+    if not Path("/dev/net/tun").exists():
+        missing.append("/dev/net/tun")
+    return f"missing: {', '.join(missing)} (tests/lab/install.sh)" if missing else ""
