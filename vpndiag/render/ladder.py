@@ -119,6 +119,7 @@ class LiveLadder:
                 get_renderable=self._render,
                 refresh_per_second=8,
                 transient=False,
+                vertical_overflow="visible",
                 redirect_stdout=False,
                 redirect_stderr=False,
             )

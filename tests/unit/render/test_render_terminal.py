@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_samples as samples
@@ -106,7 +107,8 @@ def test_hostile_text_is_harmless_everywhere() -> None:
 
 def test_hostile_messages_are_harmless() -> None:
     target = console()
-    for seen in samples.OBSERVATIONS:
+    every: tuple[Any, ...] = samples.OBSERVATIONS
+    for seen in every:
         loud = replace(seen, message=HOSTILE) if hasattr(seen, "message") else seen
         print_message(loud, target)
     shown = text_of(target)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import report_samples as samples
 
@@ -39,9 +40,9 @@ def test_verdict_and_codes_do_not_change() -> None:
 
 
 def test_a_user_called_like_a_message_does_not_change_the_protocol() -> None:
-    odd = [
-        replace(o, name="SCCRP") if getattr(o, "name", "") == "alice" else o
-        for o in samples.OBSERVATIONS
+    every: tuple[Any, ...] = samples.OBSERVATIONS
+    odd: list[Any] = [
+        replace(o, name="SCCRP") if getattr(o, "name", "") == "alice" else o for o in every
     ]
     clean = redact(replace(samples.HEALTHY, observations=tuple(odd)))
     kinds = [getattr(o, "message", "") for o in clean.observations]

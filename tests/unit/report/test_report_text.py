@@ -42,6 +42,11 @@ def test_a_megabyte_is_cut_at_once_and_said() -> None:
     assert time.perf_counter() - started < 0.5
 
 
+def test_a_cut_is_said_also_where_four_byte_characters_end_at_the_limit() -> None:
+    assert "... (+" in visible("\U0001f600".encode() * 300)
+    assert visible("\U0001f600".encode() * 200) == "\U0001f600" * 200
+
+
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cf", "Cc", "M"])) | st.binary())
 def test_nothing_that_moves_a_cursor_gets_through(raw: str | bytes) -> None:
     shown = visible(raw)
