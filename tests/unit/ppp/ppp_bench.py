@@ -110,10 +110,12 @@ def pair(
     line: Line | None = None,
     seed: int = 1,
 ) -> Pair:
+    server = server or ServerConfig(server_policy())
+    client = client or ClientConfig(ALICE, auth=(*server.auth, *ALL_METHODS))
     randomness: Callable[[int], bytes] = random.Random(seed).randbytes
     joined = Pair(
-        PppLink("client", client or ClientConfig(ALICE), randomness),
-        PppLink("server", server or ServerConfig(server_policy()), randomness),
+        PppLink("client", client, randomness),
+        PppLink("server", server, randomness),
         line or Line(random.Random(seed)),
     )
     joined.start()

@@ -21,8 +21,8 @@ from ppp_bench import (
 )
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.ppp import chap, lcp_options, protocols
 from vpndiag.protocols.ppp import events as ev
-from vpndiag.protocols.ppp import lcp_options, protocols
 from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
 from vpndiag.protocols.ppp.auth_server import CheckPassword, Refuse, StaySilent
 from vpndiag.protocols.ppp.config import (
@@ -88,7 +88,7 @@ def test_a_bad_line_only_takes_longer(method: AuthMethod, seed: int) -> None:
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_wrong_password(method: AuthMethod) -> None:
-    client = ClientConfig(Credentials("alice", "not-it"))
+    client = ClientConfig(Credentials("alice", "not-it"), auth=(method,))
     joined = refused_by(ServerConfig(server_policy(), auth=(method,)), client)
     (result,) = joined.of("client", ev.AuthResult)
     assert not result.ok and result.server_proof is None
@@ -391,6 +391,95 @@ def test_ccp_is_protocol_rejected_and_told_once() -> None:
         assert protocol == protocols.LCP and isinstance(packet, ProtocolReject)
         assert packet.protocol == protocols.CCP
     assert puppet.of(ev.CcpDemanded) == [ev.CcpDemanded(request.options)]
+
+
+def softether(puppet: Puppet, demands: list[lcp_options.AuthDemand]) -> None:
+    """The server's side of LCP: one demand after the other until one is acknowledged."""
+    puppet.ack()
+    for number, demand in enumerate(demands):
+        request = Configure(1, number, (demand.option(),))
+        puppet.give(request)
+        if (protocols.LCP, Configure(2, number, request.options)) in puppet.sent():
+            return
+    puppet.give(Terminate(5, 99))
+
+
+SOFTETHER = [lcp_options.AUTH_EAP, lcp_options.AUTH_MSCHAPV2, lcp_options.AUTH_PAP]
+
+
+@pytest.mark.parametrize(
+    ("accept", "agreed"),
+    [
+        (tuple(ALL_METHODS), "CHAP MS-CHAPv2"),
+        ((AuthMethod.PAP, AuthMethod.EAP), "PAP"),
+        ((AuthMethod.PAP,), "PAP"),
+        ((AuthMethod.EAP,), "EAP"),
+    ],
+)
+def test_softether_offers_eap_first(accept: tuple[AuthMethod, ...], agreed: str) -> None:
+    puppet = Puppet(ClientConfig(ALICE, auth=accept))
+    softether(puppet, SOFTETHER)
+    demanded = puppet.of(ev.AuthDemanded)[-1]
+    assert isinstance(demanded, ev.AuthDemanded)
+    assert (demanded.accepted, demanded.demand.name) == (True, agreed)
+    assert len(puppet.of(ev.LcpUp)) == 1 and not puppet.of(ev.NoCommonAuth)
+
+
+def test_softether_runs_out_of_offers() -> None:
+    puppet = Puppet(ClientConfig(ALICE, auth=(AuthMethod.CHAP_MD5,)))
+    softether(puppet, SOFTETHER)
+    (none,) = puppet.of(ev.NoCommonAuth)
+    assert isinstance(none, ev.NoCommonAuth) and not none.ours
+    assert list(none.offered) == SOFTETHER
+    assert {answer.counter for answer in none.answers} == {lcp_options.AUTH_CHAP_MD5}
+    assert len(puppet.of(ev.Terminated)) == 1
+
+
+def test_eap_is_taken_from_a_peer_that_insists() -> None:
+    puppet = Puppet()
+    softether(puppet, [lcp_options.AUTH_EAP, lcp_options.AUTH_EAP])
+    assert len(puppet.of(ev.LcpUp)) == 1
+
+
+def chap_frame(packet: chap.ChapPacket) -> bytes:
+    return encode_frame(protocols.CHAP, chap.encode_chap(packet))
+
+
+def test_chap_is_answered_again_for_the_same_challenge_and_later_in_the_link() -> None:
+    puppet = Puppet()
+    puppet.lcp_up((lcp_options.AUTH_CHAP_MD5.option(),))
+    puppet.link.frames_to_send(0.0)
+    secret = PASSWORD.encode()
+    for identifier, challenge in ((1, b"one"), (1, b"one"), (2, b"two")):
+        puppet.link.receive(chap_frame(chap.ChapValue(1, identifier, challenge, b"lns")), 0.0)
+        response = chap.ChapValue(
+            2, identifier, chap.md5_response(identifier, secret, challenge), b"alice"
+        )
+        assert puppet.link.frames_to_send(0.0)[0] == chap_frame(response)
+    puppet.link.receive(chap_frame(chap.ChapResult(3, 2, b"welcome")), 0.0)
+    (result,) = puppet.of(ev.AuthResult)
+    assert isinstance(result, ev.AuthResult) and result.ok
+    assert puppet.link.phase is ev.Phase.NETWORK
+    puppet.link.receive(chap_frame(chap.ChapValue(1, 3, b"three", b"lns")), 9.0)
+    again = chap.ChapValue(2, 3, chap.md5_response(3, secret, b"three"), b"alice")
+    assert puppet.link.frames_to_send(9.0) == [chap_frame(again)]
+
+
+def test_dns_reject_and_nak_of_the_address_as_pppd_and_softether_do() -> None:
+    puppet = Puppet()
+    puppet.lcp_up()
+    *_, (_, request) = puppet.sent()
+    assert isinstance(request, Configure)
+    ask = {option.type: option for option in request.options}
+    puppet.give(Configure(4, request.identifier, (ask[131],)), protocols.IPCP)
+    ((_, request),) = puppet.sent()
+    given = (Option(3, CLIENT_IP.packed), Option(129, DNS[0].packed))
+    puppet.give(Configure(3, request.identifier, given), protocols.IPCP)
+    ((_, request),) = puppet.sent()
+    assert isinstance(request, Configure) and request.options == given
+    puppet.give(Configure(2, request.identifier, given), protocols.IPCP)
+    puppet.give(Configure(1, 1, (Option(3, SERVER_IP.packed),)), protocols.IPCP)
+    assert puppet.of(ev.IpcpUp) == [ev.IpcpUp(CLIENT_IP, SERVER_IP, DNS[:1])]
 
 
 def test_the_peers_pfc_and_callback_are_rejected_and_its_mru_is_kept() -> None:

@@ -29,7 +29,8 @@ class Timers:
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
     """A client. ``auth`` are the methods it accepts, best first: a demand for any of them is
-    acknowledged, any other is answered with a Nak that proposes them in turn. ``mru`` None asks
+    acknowledged, any other is answered with a Nak that proposes them in turn. EAP that is not the
+    first of them is acknowledged only when the peer insists on it. ``mru`` None asks
     for none. ``credentials`` None accepts no login at all."""
 
     credentials: Credentials | None = None

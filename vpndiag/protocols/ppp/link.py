@@ -411,9 +411,13 @@ class PppLink:
             if protocol == protocols.IPCP and self.role == "client" and not ncp.opened:
                 self._events.append(AddressRefused("protocol-rejected"))
             ncp.protocol_rejected(now)
-        elif self.phase is Phase.AUTHENTICATE and any(
-            engine.protocol == protocol for _, engine in self._engines()
+        elif (
+            self.role == "server"
+            and self.phase is Phase.AUTHENTICATE
+            and any(engine.protocol == protocol for _, engine in self._engines())
         ):
+            # An authenticator that rejects its own protocol (SoftEther, after an EAP Nak) is about
+            # to ask for another one: a client waits for that.
             self.terminate(now, b"Authentication protocol rejected")
 
     # Moving output and notices on

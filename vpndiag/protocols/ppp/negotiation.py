@@ -184,7 +184,14 @@ class LcpPolicy:
         if demand is None:
             return self._accept[0].demand.option() if self._accept else None
         method = method_of(demand)
-        if method in self._accept:
+        # EAP says nothing of the method inside, which is often one with certificates: unless it
+        # is preferred, something better known is proposed first, and EAP taken when insisted on.
+        hesitate = (
+            method is AuthMethod.EAP
+            and self._accept[:1] != (AuthMethod.EAP,)
+            and not any(known.demand == demand for known in self.answers)
+        )
+        if method in self._accept and not hesitate:
             self.answers.append(AuthAnswer(demand, True))
             return option
         if not self._accept:
@@ -198,6 +205,15 @@ class LcpPolicy:
         counter = self._accept[(refusals - 1) % len(self._accept)].demand
         self.answers[-1] = AuthAnswer(demand, False, counter)
         return counter.option()
+
+    def _would_rather(self, method: AuthMethod | None) -> bool:
+        """EAP says nothing about the method inside, and gateways that ask for it first often can
+        do only EAP-TLS: where another method is preferred, propose that once."""
+        return (
+            method is AuthMethod.EAP
+            and self._accept[0] is not AuthMethod.EAP
+            and not any(known.demand == AuthMethod.EAP.demand for known in self.answers)
+        )
 
 
 class AddressRefusal(Enum):
