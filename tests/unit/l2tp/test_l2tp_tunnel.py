@@ -25,6 +25,7 @@ from vpndiag.protocols.l2tp import (
     MessageType,
     PppFrame,
     Refuse,
+    ResultCode,
     RetransmitConfig,
     SecretMismatch,
     SecretWanted,
@@ -506,3 +507,39 @@ def test_stopccn_does_not_wait_for_a_window_that_stays_full() -> None:
     net.flush()
     names = [decode(data).name for _, _, data in net.wire[start:]]  # type: ignore[union-attr]
     assert names == ["ICRQ", "StopCCN"]
+
+
+def test_the_tries_before_the_acknowledgement_are_counted() -> None:
+    net = network(
+        lns=L2tpConfig(policy=lambda request: Ignore(acknowledge=True)),
+    )
+    net.blocked = lambda side, data: net.now < 2
+    net.lac.start(0.0)
+    net.run(100)
+    assert net.of("lac", TimedOut) == [TimedOut("SCCRP", 3, acknowledged=True)]
+
+
+def test_stopccn_of_a_peer_that_knows_no_tunnel_id_yet_is_taken() -> None:
+    net = network(blocked=lambda side, data: True)
+    net.lac.start(0.0)
+    net.flush()
+    avps = (
+        make(AvpType.MESSAGE_TYPE, MessageType.StopCCN),
+        make(AvpType.ASSIGNED_TUNNEL_ID, 5),
+        make(AvpType.RESULT_CODE, ResultCode(2, 6, b"no")),
+    )
+    net.lac.receive(encode_control(ControlMessage(0, 0, 0, 1, avps)), 0.1)
+    net.flush()
+    assert net.of("lac", TunnelClosed) == [TunnelClosed(Side.PEER, 2, 6, b"no")]
+
+
+def test_an_engine_that_is_closed_still_acknowledges() -> None:
+    net = network()
+    up(net)
+    net.lns.close(net.now)
+    (stop,) = net.lns.datagrams_to_send(net.now)
+    for _ in range(2):
+        net.lac.receive(stop, net.now)
+        (answer,) = net.lac.datagrams_to_send(net.now)
+        message = decode(answer)
+        assert isinstance(message, ControlMessage) and message.is_zlb

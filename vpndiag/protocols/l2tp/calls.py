@@ -78,11 +78,15 @@ class Calls:
 
     # Time
 
-    def acknowledged(self, now: float) -> None:
-        """All that was sent is acknowledged: from here on the peer's reply is waited for."""
+    def acknowledged(self, now: float, tries: int) -> None:
+        """All that was sent is acknowledged: from here on the peer's reply is waited for.
+
+        ``tries``: transmissions of the last message.
+        """
         for session in self._sessions.values():
             if session.state is not SessionState.ESTABLISHED and session.acknowledged_at is None:
                 session.acknowledged_at = now
+                session.tries = tries
 
     def due(self) -> float | None:
         return min((time for _, time in self._deadlines()), default=None)
@@ -93,7 +97,7 @@ class Calls:
             if now < time:
                 continue
             waiting_for = "ICRP" if session.state is SessionState.WAIT_REPLY else "ICCN"
-            timed_out = events.TimedOut(waiting_for, 1, True, session.local_id)
+            timed_out = events.TimedOut(waiting_for, session.tries, True, session.local_id)
             self._tunnel.emit(timed_out)
             self.close(session.local_id, ResultCode(results.CDN_NOT_IN_TIME))
 

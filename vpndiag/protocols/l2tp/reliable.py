@@ -90,6 +90,8 @@ class ReliableChannel:
         self.next_ns = 0
         self.expected = 0
         """Our Nr: the next Ns that the peer should send."""
+        self.acknowledged_tries = 0
+        """Transmissions of the message that was acknowledged last."""
         self._queue: deque[Outgoing] = deque()
         self._flight: deque[Outgoing] = deque()
         self._early: dict[int, ControlMessage] = {}
@@ -211,6 +213,6 @@ class ReliableChannel:
         if before(self.next_ns, nr):
             return
         while self._flight and before(self._flight[0].ns, nr):
-            self._flight.popleft()
+            self.acknowledged_tries = self._flight.popleft().tries
             self._again = False
             self._cwnd += 1.0 if self._cwnd < self._threshold else 1.0 / self._cwnd

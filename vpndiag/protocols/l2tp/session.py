@@ -44,6 +44,7 @@ class Session:
     peer_id: int
     state: SessionState
     acknowledged_at: float | None = None
+    tries: int = 0
     sequencing: bool = False
     required: bool = False
     next_ns: int = 0

@@ -66,6 +66,7 @@ class L2tpTunnel:
         self._challenge: bytes | None = None
         self._authenticated: bool | None = None
         self._acknowledged_at: float | None = None
+        self._tries = 0
         self._heard = 0.0
         self._final = False
         self._decision: Decision = Accept()
@@ -165,7 +166,7 @@ class L2tpTunnel:
         due = self._reply_due()
         if due is not None and now >= due:
             waiting_for = "SCCRP" if self.state is TunnelState.WAIT_CTL_REPLY else "SCCCN"
-            self.emit(events.TimedOut(waiting_for, 1, acknowledged=True))
+            self.emit(events.TimedOut(waiting_for, self._tries, acknowledged=True))
             self._stop(ResultCode(results.STOPCCN_CLEAR))
             return
         if self.state is TunnelState.ESTABLISHED:
@@ -252,7 +253,8 @@ class L2tpTunnel:
         if self._channel.idle:
             if self._acknowledged_at is None and self.state in _WAITING:
                 self._acknowledged_at = now
-            self._calls.acknowledged(now)
+                self._tries = self._channel.acknowledged_tries
+            self._calls.acknowledged(now, self._channel.acknowledged_tries)
         for entry in ready:
             self._process(entry, data)
         if self.state is TunnelState.CLOSING and self._channel.idle:
