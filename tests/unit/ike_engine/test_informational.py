@@ -165,6 +165,22 @@ def test_a_quick_mode_of_the_responder_can_be_refused() -> None:
     assert joined.client.state is IkeState.ESTABLISHED
 
 
+def test_an_initiator_that_cannot_use_our_answer_ends_its_quick_mode() -> None:
+    """strongSwan that fails to install the SAs sends an error about its SPI in place of QM3."""
+    joined = link()
+    joined.run(until=lambda: bool(joined.server._quick))  # type: ignore[attr-defined]
+    (quick,) = joined.server._quick.values()  # type: ignore[attr-defined]
+    joined.client._send_notify(NotifyType.NO_PROPOSAL_CHOSEN, ProtocolId.ESP, quick.child.spi_out)  # type: ignore[attr-defined]
+    joined.flush()
+    joined._queue.pop(0)  # QM2
+    joined.fate = lambda packet: []
+    joined.run(0.05)
+    failed = one(joined.server_events, Failed)
+    assert (failed.stage, failed.code) == ("QM3", FailureCode.REFUSED_BY_PEER)
+    assert failed.message_id == quick.message_id
+    assert not quick.timer.running
+
+
 def test_initial_contact_is_told_and_believed() -> None:
     joined = link().run()
     notes = [note.notification for note in of(joined.server_events, NotifyReceived)]

@@ -197,8 +197,9 @@ class Informational(QuickModes):
             )
         )
         if quick is not None:
+            stage = "QM2" if quick.initiated else "QM3"
             self._quick_failed(
-                quick, "QM2", FailureCode.REFUSED_BY_PEER, payload.name, payload.notify_type
+                quick, stage, FailureCode.REFUSED_BY_PEER, payload.name, payload.notify_type
             )
         elif payload.is_error and self._phase_one_pending():
             self._fail(
@@ -210,18 +211,17 @@ class Informational(QuickModes):
         return None
 
     def _meant_quick_mode(self, payload: NotificationPayload) -> QuickMode | None:
-        """The unanswered quick mode of ours that an error notification is about.
+        """The unanswered quick mode that an error notification is about.
 
-        Its SPI may be ours, theirs or missing: with one quick mode there is no choice, with
-        several our SPI decides, or else the newest is taken.
+        Its SPI may be ours, theirs, both cookies or missing. One that fits decides; if none does,
+        it is taken to be about the newest that we started: the peer refuses before it chose an SPI.
         """
-        waiting = [
-            quick for quick in self._quick.values() if quick.initiated and quick.timer.running
-        ]
+        waiting = [quick for quick in self._quick.values() if quick.timer.running]
         for quick in waiting:
-            if quick.spi_in == payload.spi[:4]:
+            theirs = quick.child.spi_out if quick.child is not None else None
+            if payload.spi in (quick.spi_in, theirs):
                 return quick
-        return waiting[-1] if waiting else None
+        return next((quick for quick in reversed(waiting) if quick.initiated), None)
 
     def _deleted(self, payload: DeletePayload) -> None:
         self._emit(DeleteReceived(payload.protocol, payload.spis, Trust.AUTHENTICATED))
