@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +18,10 @@ from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import PcapngReader
 
 _BILLION = 1_000_000_000
-Row = tuple[Any, ...]
-Entry = tuple[bytes | None, Callable[[Row], None] | None, Callable[[int], None] | None]
-_NO_ENTRY: Entry = (None, None, None)
+_MAX_FLOWS = 1024
+# (ends, mark, the four columns), loosely typed for the loop's sake.
+Entry = tuple[bytes | None, int, Any, Any, Any, Any]
+_NO_ENTRY: Entry = (None, -1, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,28 @@ class Layout:
         return self.at + (20 if self.version == 4 else 40) + (8 if self.udp else 0) + 8
 
     def fields(self) -> str:
-        """struct codes for: length, fragment word or next header, ends, SPI, sequence number."""
+        """struct codes for: length, mark, ends, SPI, sequence number.
+
+        The mark is what a flow's frames have in common in the IP header besides the addresses:
+        fragment word, time to live and protocol, or next header and hop limit.
+        """
         ports = 4 if self.udp else 0
         skip = "4x" if self.udp else ""
         if self.version == 4:
-            return f"{self.at}x2xH2xH4x{8 + ports}s{skip}II"
-        return f"{self.at}x4xHBx{32 + ports}s{skip}II"
+            return f"{self.at}x2xH2xI2x{8 + ports}s{skip}II"
+        return f"{self.at}x4xHH{32 + ports}s{skip}II"
 
 
 @dataclass(slots=True)
 class _Columns:
+    """Of the packets of one flow in this window: frame number, record offset, length, sequence
+    number (both as the struct read them)."""
+
     flow: EspFlow
-    rows: list[Row] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
 
 
 def interfaces_alike(reader: PcapReader | PcapngReader) -> bool:
@@ -78,116 +87,111 @@ class BulkCounter:
         little = reader.order == "<"
         self._swap = little
         body = layout.fields()
+        # Only the step to the next record is read of its header; times are looked up when needed.
         if isinstance(reader, PcapReader):
-            head = "III4x" + ("8x" if reader.header == 24 else "")
+            head, self._extra = "8xI4x" + ("8x" if reader.header == 24 else ""), reader.header
         else:
-            head = "4xI4xII8x"
+            head, self._extra = "4xI20x", 0
         self._struct = struct.Struct(reader.order + head + body)
-        if layout.version == 4:
-            # Neither offset nor more-fragments bit; with or without don't-fragment.
-            self._marks = (0, 0x0040 if little else 0x4000)
-        else:
-            self._marks = (17, 17) if layout.udp else (50, 50)
+        self._body = reader.header if isinstance(reader, PcapReader) else 28
+        self._mark = struct.Struct(reader.order + ("I" if layout.version == 4 else "H"))
+        self._words = struct.Struct(reader.order + "II").unpack_from
 
     @property
     def stale(self) -> bool:
         """Whether the reader has moved to a section of the other byte order."""
         return self._reader.order != self._order
 
-    def learn(self, ends: bytes, spi: int, flow: EspFlow) -> None:
-        """Count this flow here from now on. Of two flows with one SPI the first stays."""
+    def learn(self, ends: bytes, spi: int, flow: EspFlow, data: bytes) -> None:
+        """Count this flow here from now on, when its frames look like ``data``. Of two flows with
+        one SPI the first stays."""
         raw = int.from_bytes(spi.to_bytes(4, "big"), "little") if self._swap else spi
-        if raw not in self._entries and len(self._entries) < 1024:
-            columns = self._columns[raw] = _Columns(flow)
-            self._entries[raw] = (ends, columns.rows.append, columns.frames.append)
+        known = self._columns.get(raw)
+        if known is None:
+            if len(self._columns) >= _MAX_FLOWS:
+                return
+            known = self._columns[raw] = _Columns(flow)
+        elif known.flow is not flow:
+            return
+        (mark,) = self._mark.unpack_from(data, self.layout.at + 6)
+        self._entries[raw] = (
+            ends,
+            mark,
+            known.frames,
+            known.offsets,
+            known.lengths,
+            known.sequences,
+        )
 
     def run(self) -> None:
         """Count from the window's offset on until a record that is not ours, or needs a refill."""
-        if isinstance(self._reader, PcapReader):
-            self._run_pcap(self._reader)
-        else:
-            self._run_pcapng(self._reader)
-
-    def _run_pcap(self, reader: PcapReader) -> None:
-        window, head = reader.window, reader.header
-        buf, off, end, number = window.buf, window.off, window.end, reader.number
+        window, number, extra = self._reader.window, self._reader.number, self._extra
+        buf, off, end = window.buf, window.off, window.end
         unpack, get, none = self._struct.unpack_from, self._entries.get, _NO_ENTRY
-        mark1, mark2 = self._marks
+        smallest = self._struct.size - extra
         limit = end - self._struct.size
-        captured = 0
-        put: Any = None
+        step = 0
+        put1: Any = None
+        put2: Any = None
+        put3: Any = None
+        put4: Any = None
         while off <= limit:
-            _, _, captured, _, mark, ends, spi, _ = row = unpack(buf, off)
-            want, put, frame = get(spi, none)
-            if want != ends or (mark != mark1 and mark != mark2):
+            step, length, mark, ends, spi, sequence = unpack(buf, off)
+            want, alike, put1, put2, put3, put4 = get(spi, none)
+            # A step that is too short is damage, and zero would never end.
+            if want != ends or mark != alike or step < smallest:
                 break
             number += 1
-            put(row)
-            frame(number)
-            off += captured + head
+            put1.append(number)
+            put2.append(off)
+            put3.append(length)
+            put4.append(sequence)
+            off += step + extra
         if off > end:
             # The last one reaches beyond the window: read again, with all its checks.
-            put.__self__.pop()
-            frame.__self__.pop()
+            for put in (put1, put2, put3, put4):
+                put.pop()
             number -= 1
-            off -= captured + head
-        window.off, reader.number = off, number
-
-    def _run_pcapng(self, reader: PcapngReader) -> None:
-        window = reader.window
-        buf, off, end, number = window.buf, window.off, window.end, reader.number
-        unpack, get, none = self._struct.unpack_from, self._entries.get, _NO_ENTRY
-        mark1, mark2 = self._marks
-        smallest = self._struct.size
-        limit = end - smallest
-        size = 0
-        put: Any = None
-        while off <= limit:
-            size, _, _, _, mark, ends, spi, _ = row = unpack(buf, off)
-            want, put, frame = get(spi, none)
-            if want != ends or (mark != mark1 and mark != mark2) or size < smallest:
-                break
-            number += 1
-            put(row)
-            frame(number)
-            off += size
-        if off > end:
-            put.__self__.pop()
-            frame.__self__.pop()
-            number -= 1
-            off -= size
-        window.off, reader.number = off, number
+            off -= step + extra
+        window.off, self._reader.number = off, number
 
     def flush(self) -> None:
-        """Hand the columns to the flows."""
+        """Hand the columns to the flows; must be done before the window moves."""
         for columns in self._columns.values():
-            if columns.rows:
+            if columns.frames:
                 self._flush(columns)
 
     def flush_flow(self, flow: EspFlow) -> None:
         """Hand over one flow's columns, before the flow counts something the slow way."""
         for columns in self._columns.values():
-            if columns.flow is flow and columns.rows:
+            if columns.flow is flow and columns.frames:
                 self._flush(columns)
 
-    def _flush(self, columns: _Columns) -> None:
-        rows, frames = columns.rows, columns.frames
-        first, second, third, lengths, _, _, _, raw = zip(*rows, strict=True)
+    def _time(self, off: int) -> int:
         reader = self._reader
         if isinstance(reader, PcapReader):
-            scale = reader.scale
-            times = [s * _BILLION + f * scale for s, f in zip(first, second, strict=True)]
-        else:
-            interface = reader.interfaces[reader.first]
-            units, offset = interface.units, interface.offset * _BILLION
-            times = [
-                (h << 32 | low) * _BILLION // units + offset
-                for h, low in zip(second, third, strict=True)
-            ]
-        sizes, sequences = array("H", lengths), array("I", raw)
+            seconds, fraction = self._words(reader.window.buf, off)
+            return int(seconds * _BILLION + fraction * reader.scale)
+        high, low = self._words(reader.window.buf, off + 12)
+        interface = reader.interfaces[reader.first]
+        ticks = high << 32 | low
+        return int(ticks * _BILLION // interface.units + interface.offset * _BILLION)
+
+    def _flush(self, columns: _Columns) -> None:
+        offsets = columns.offsets
+        sizes, sequences = array("H", columns.lengths), array("I", columns.sequences)
         if self._swap:
             sizes.byteswap()
             sequences.byteswap()
-        columns.flow.add_many(frames, times, sizes, sequences, self.layout.headers)
-        rows.clear()
-        frames.clear()
+        time = self._time
+        columns.flow.add_many(
+            columns.frames,
+            lambda index: time(offsets[index]),
+            sizes,
+            sequences,
+            self.layout.headers,
+        )
+        columns.frames.clear()
+        offsets.clear()
+        columns.lengths.clear()
+        columns.sequences.clear()

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import sub
 from typing import NamedTuple
 
 #: Packets behind the highest sequence number that can be told duplicate from late.
 WINDOW = 1024
 _MASK = (1 << WINDOW) - 1
 FIRST, LAST, GAPS, SIZES = 8, 4, 16, 64
+STRIDE = 64
+#: A shorter pause is no silence.
+SILENCE_NS = 100_000_000
+_RUN = 1024
 MAX_FLOWS = 4096
 
 
@@ -52,7 +55,7 @@ class FlowKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The longest time without a packet of a flow, between two frames."""
+    """The longest time without a packet of a flow, between two frames; over SILENCE_NS."""
 
     from_ns: int
     to_ns: int
@@ -76,6 +79,7 @@ class EspFlow:
     """
 
     __slots__ = (
+        "_longest",
         "_window",
         "bytes",
         "duplicates",
@@ -107,6 +111,7 @@ class EspFlow:
         self.lowest = 0
         self.highest = 0
         self._window = 0
+        self._longest = SILENCE_NS
         self.missing = 0
         self.gaps = 0
         self.largest_gap = 0
@@ -138,48 +143,70 @@ class EspFlow:
         self.bytes += sample.size
         self._sized(sample.size, 1)
         if whole:
-            self._sequence(sample.frame, sample.time_ns, sample.sequence)
+            self._sequence(sample.frame, lambda _: sample.time_ns, 0, sample.sequence)
         else:
             self.short += 1
 
     def add_many(
         self,
         frames: Sequence[int],
-        times: Sequence[int],
+        time_at: Callable[[int], int],
         sizes: Sequence[int],
         sequences: array[int],
         headers: int = 0,
     ) -> None:
-        """Count packets in capture order, all columns of one length and not empty: the same as as
-        many :meth:`add`, at a fraction of the time. ``headers`` is taken off each size."""
+        """Count packets in capture order, at a fraction of the time of as many :meth:`add`.
+
+        The columns are of one length and not empty; ``time_at(index)`` gives nanoseconds;
+        ``headers`` is taken off each size. The one difference: a silence that is not seen when
+        comparing the times of a stretch of STRIDE packets, because the clock went back within it,
+        is not found.
+        """
         count = len(frames)
         for size, packets in Counter(sizes).items():
             size -= headers
             self.bytes += size * packets
             self._sized(size, packets)
         self.packets += count
-        self._silences(frames, times)
-        ends = range(count)
-        known = len(self.first)
-        for index in ends[: FIRST - known]:
-            self.first.append(
-                Sample(frames[index], times[index], sizes[index] - headers, sequences[index])
-            )
-        for index in ends[-LAST:]:
-            self.last.append(
-                Sample(frames[index], times[index], sizes[index] - headers, sequences[index])
-            )
-        start = sequences[0]
-        in_order = self.highest and start == self.highest + 1 and start + count <= 1 << 32
-        if in_order and sequences == array("I", range(start, start + count)):
-            self.highest = start + count - 1
-            self._window = (
-                _MASK if count >= WINDOW else (self._window << count | (1 << count) - 1) & _MASK
-            )
-        else:
-            step = self._sequence
-            for frame, time_ns, sequence in zip(frames, times, sequences, strict=True):
-                step(frame, time_ns, sequence)
+        self._silences(frames, time_at)
+
+        def sample(at: int) -> Sample:
+            return Sample(frames[at], time_at(at), sizes[at] - headers, sequences[at])
+
+        self.first.extend(map(sample, range(min(count, FIRST - len(self.first)))))
+        self.last.extend(map(sample, range(max(0, count - LAST), count)))
+        self._runs(frames, time_at, sequences)
+
+    def _runs(
+        self, frames: Sequence[int], time_at: Callable[[int], int], sequences: array[int]
+    ) -> None:
+        """Sequence numbers, stretches without a gap at once."""
+        count, start = len(sequences), sequences[0]
+        end = max(sequences) + 1
+        # What the numbers would be without gaps; a wild jump makes it too long to be of use.
+        straight = array("I", range(start, end if 0 < end - start <= 4 * count else start))
+        at = 0
+        while at < count:
+            sequence = sequences[at]
+            self._sequence(frames[at], time_at, at, sequence)
+            at += 1
+            ref, step = sequence + 1 - start, _RUN
+            if sequence != self.highest or not straight or ref < 0:
+                continue
+            while step and at < count:
+                size = min(step, count - at)
+                if sequences[at : at + size] == straight[ref : ref + size]:
+                    at += size
+                    ref += size
+                    self._advance(size)
+                else:
+                    step >>= 2
+
+    def _advance(self, count: int) -> None:
+        """The next ``count`` numbers came in order."""
+        self.highest += count
+        ones = (1 << min(count, WINDOW)) - 1
+        self._window = _MASK if count >= WINDOW else (self._window << count | ones) & _MASK
 
     def _sample(self, sample: Sample) -> None:
         if len(self.first) < FIRST:
@@ -195,25 +222,37 @@ class EspFlow:
     def _silent(self, sample: Sample) -> None:
         if self.last:
             before = self.last[-1]
-            longest = self.silence.to_ns - self.silence.from_ns if self.silence else -1
-            if sample.time_ns - before.time_ns > longest:
+            if sample.time_ns - before.time_ns > self._longest:
+                self._longest = sample.time_ns - before.time_ns
                 self.silence = Silence(before.time_ns, sample.time_ns, before.frame, sample.frame)
 
-    def _silences(self, frames: Sequence[int], times: Sequence[int]) -> None:
+    def _silences(self, frames: Sequence[int], time_at: Callable[[int], int]) -> None:
         """Called before the samples are taken, so ``last`` is of the packets before."""
-        self._silent(Sample(frames[0], times[0], 0, 0))
-        if len(times) < 2:
-            return
-        longest = self.silence.to_ns - self.silence.from_ns if self.silence else -1
-        if max(times) - min(times) <= longest:
-            return
-        steps = list(map(sub, times[1:], times))
-        widest = max(steps)
-        if widest > longest:
-            at = steps.index(widest)
-            self.silence = Silence(times[at], times[at + 1], frames[at], frames[at + 1])
+        self._silent(Sample(frames[0], time_at(0), 0, 0))
+        end = len(frames) - 1
+        at, before = 0, time_at(0)
+        while at < end:
+            after = min(at + STRIDE, end)
+            now = time_at(after)
+            if now - before > self._longest:
+                self._search(frames, time_at, at, after)
+            at, before = after, now
 
-    def _sequence(self, frame: int, time_ns: int, sequence: int) -> None:
+    def _search(
+        self, frames: Sequence[int], time_at: Callable[[int], int], low: int, high: int
+    ) -> None:
+        """Find the longest silence between two packets further apart than the longest so far."""
+        before = time_at(low)
+        for at in range(low + 1, high + 1):
+            now = time_at(at)
+            if now - before > self._longest:
+                self._longest = now - before
+                self.silence = Silence(before, now, frames[at - 1], frames[at])
+            before = now
+
+    def _sequence(
+        self, frame: int, time_at: Callable[[int], int], index: int, sequence: int
+    ) -> None:
         highest = self.highest
         if not self._window:
             self.lowest = self.highest = sequence
@@ -226,7 +265,7 @@ class EspFlow:
                 self.missing += ahead - 1
                 self.largest_gap = max(self.largest_gap, ahead - 1)
                 if len(self.gap_samples) < GAPS:
-                    self.gap_samples.append(Gap(frame, time_ns, highest + 1, sequence - 1))
+                    self.gap_samples.append(Gap(frame, time_at(index), highest + 1, sequence - 1))
             self.highest = sequence
             self._window = 1 if ahead >= WINDOW else (self._window << ahead | 1) & _MASK
             return

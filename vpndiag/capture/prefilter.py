@@ -111,6 +111,7 @@ class Prefilter:
         window = self.capture.reader.window
         handle = self._frame
         base = -1
+        window.before_refill = self._flush
         for frame in frames:
             handle(frame)
             if out:
@@ -396,10 +397,17 @@ class Prefilter:
                 )
             )
         if self._fast and at >= 0 and whole:
-            self._vote(flow, ends, at, packet, start, bool(sport or dport))
+            self._vote(flow, ends, at, packet, start, bool(sport or dport), data)
 
     def _vote(
-        self, flow: EspFlow, ends: bytes, at: int, packet: ip.Packet, start: int, udp: bool
+        self,
+        flow: EspFlow,
+        ends: bytes,
+        at: int,
+        packet: ip.Packet,
+        start: int,
+        udp: bool,
+        data: bytes,
     ) -> None:
         """A frame in a plain layout: a candidate for the fast way."""
         version = 4 if len(packet.src) == 4 else 6
@@ -409,7 +417,7 @@ class Prefilter:
         layout = Layout(at, version, udp)
         bulk = self._bulk
         if bulk is not None and bulk.layout == layout:
-            bulk.learn(ends, flow.key.spi, flow)
+            bulk.learn(ends, flow.key.spi, flow, data)
         if layout in self._votes or len(self._votes) < 64:
             self._votes[layout] = self._votes.get(layout, 0) + 1
         if (

@@ -256,7 +256,18 @@ class Window:
     ``buf[off:end]`` is what is there and not yet parsed; ``buf`` stays the same object for life.
     ``off`` may be set beyond ``end`` to skip. Behind ``end`` at least PAD bytes can be read."""
 
-    __slots__ = ("base", "buf", "end", "eof", "off", "progress", "source", "total", "view")
+    __slots__ = (
+        "base",
+        "before_refill",
+        "buf",
+        "end",
+        "eof",
+        "off",
+        "progress",
+        "source",
+        "total",
+        "view",
+    )
 
     def __init__(
         self, source: ByteSource, total: int = 0, progress: Progress | None = None
@@ -270,6 +281,8 @@ class Window:
         self.eof = False
         self.total = total
         self.progress = progress
+        #: Called before the bytes in ``buf`` move.
+        self.before_refill: Callable[[], None] | None = None
 
     @property
     def position(self) -> int:
@@ -280,6 +293,8 @@ class Window:
         """Drop what was parsed and read on. False when the stream gave nothing new."""
         if self.eof:
             return False
+        if self.before_refill is not None:
+            self.before_refill()
         view, off, end = self.view, self.off, self.end
         if off < end:
             kept = end - off

@@ -1,0 +1,85 @@
+"""What Wireshark can do for us where it is installed: read other file types, show frames
+dissected."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from vpndiag.capture.errors import CaptureError
+from vpndiag.capture.files import CaptureFile
+from vpndiag.capture.stream import Progress
+
+_TIMEOUT = 600
+_MAX_FRAMES = 200
+
+
+def tshark() -> str | None:
+    """Path of tshark, None when it is not installed."""
+    return shutil.which("tshark")
+
+
+def _need(where: str) -> str:
+    program = tshark()
+    if program is None:
+        raise CaptureError(
+            "tshark is not installed", where, "install Wireshark's command line tools"
+        )
+    return program
+
+
+def _run(command: list[str], where: str, out: BinaryIO | int) -> bytes:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CaptureError(f"tshark failed ({type(error).__name__})", where) from None
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise CaptureError(f"tshark: {lines[-1][:200] if lines else 'failed'}", where)
+    return done.stdout or b""
+
+
+def open_converted(path: str | Path, *, progress: Progress | None = None) -> CaptureFile:
+    """Open a capture of a type that only Wireshark reads, through a temporary pcapng file.
+
+    :raises CaptureError: when tshark is missing or cannot read it either.
+    """
+    where = str(path)
+    command = [_need(where), "-n", "-r", str(Path(path).absolute()), "-F", "pcapng", "-w", "-"]
+    out = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        _run(command, where, cast(BinaryIO, out))
+        size = out.tell()
+        out.seek(0)
+        return CaptureFile(cast(BinaryIO, out), where, bytes_total=size, progress=progress)
+    except BaseException:
+        out.close()
+        raise
+
+
+def dissect(path: str | Path, frame_numbers: Iterable[int]) -> str:
+    """Wireshark's dissection of these frames as text; the first 200 of them.
+
+    tshark itself is asked: pyshark would start the same program, under an event loop of its own
+    that cannot run inside another.
+
+    :raises CaptureError: when tshark is missing or cannot read the file.
+    """
+    where = str(path)
+    numbers = sorted({int(number) for number in frame_numbers})[:_MAX_FRAMES]
+    if not numbers:
+        return ""
+    wanted = "frame.number in {" + ",".join(map(str, numbers)) + "}"
+    command = [_need(where), "-n", "-V", "-r", str(Path(path).absolute()), "-Y", wanted]
+    return _run(command, where, subprocess.PIPE).decode("utf-8", "replace")
