@@ -11,7 +11,7 @@ from collections import deque
 from typing import Literal
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError, RemoteProtocolError
-from vpndiag.protocols.ppp import describe, ipcp_options, ipv6cp_options, lcp_options, protocols
+from vpndiag.protocols.ppp import describe, lcp_options, protocols
 from vpndiag.protocols.ppp.auth import (
     AuthEngine,
     AuthMethod,
@@ -21,8 +21,7 @@ from vpndiag.protocols.ppp.auth import (
     RandomBytes,
     method_of,
 )
-from vpndiag.protocols.ppp.auth_peer import ChapPeer, EapPeer, PapPeer
-from vpndiag.protocols.ppp.auth_server import ChapAuthenticator, EapAuthenticator, PapAuthenticator
+from vpndiag.protocols.ppp.auth_factory import make_authenticator, make_peer
 from vpndiag.protocols.ppp.config import (
     AddressRefusal,
     Assignment,
@@ -50,9 +49,7 @@ from vpndiag.protocols.ppp.events import (
     Dropped,
     EchoReply,
     Finished,
-    IpcpUp,
     IpPacket,
-    Ipv6cpUp,
     LcpUp,
     LinkEvent,
     LoopbackDetected,
@@ -84,6 +81,7 @@ from vpndiag.protocols.ppp.packet import (
     decode_packet,
     encode_packet,
 )
+from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
@@ -545,36 +543,16 @@ class PppLink:
         method = method_of(demand) if demand is not None else None
         config = self._config
         if isinstance(config, ClientConfig) and method is not None:
-            self._peer_auth = (method, self._make_peer(config, method))
+            self._peer_auth = (method, make_peer(config, method, self._random))
             self._auth_pending.add("peer")
         ours = find(self._lcp.our_options, lcp_options.AUTH)
         demand = lcp_options.read_auth(ours) if ours is not None else None
         method = method_of(demand) if demand is not None else None
         if isinstance(config, ServerConfig) and method is not None:
-            self._our_auth = (method, self._make_authenticator(config, method))
+            self._our_auth = (method, make_authenticator(config, method, self._random))
             self._auth_pending.add("ours")
         for _, engine in self._engines():
             engine.start(now)
-
-    def _make_peer(self, config: ClientConfig, method: AuthMethod) -> AuthEngine:
-        credentials, timers = config.credentials, self._timers.auth
-        if credentials is None:
-            raise LocalProtocolError("a login was agreed to without credentials")
-        if method is AuthMethod.PAP:
-            return PapPeer(credentials, timers)
-        if method is AuthMethod.EAP:
-            return EapPeer(credentials, timers, self._random)
-        return ChapPeer(method, credentials, timers, self._random)
-
-    def _make_authenticator(self, config: ServerConfig, method: AuthMethod) -> AuthEngine:
-        timers = self._timers.auth
-        if method is AuthMethod.PAP:
-            return PapAuthenticator(config.policy, timers)
-        if method is AuthMethod.EAP:
-            return EapAuthenticator(
-                config.policy, timers, self._random, config.name, config.eap_methods
-            )
-        return ChapAuthenticator(method, config.policy, timers, self._random, config.name)
 
     def _auth_notice(
         self, method: AuthMethod, engine: AuthEngine, notice: Notice, now: float
@@ -659,42 +637,18 @@ class PppLink:
             if ncp.protocol == protocols.IPCP:
                 self._ipcp_up(ncp, now)
             else:
-                self._events.append(
-                    Ipv6cpUp(_interface(ncp.our_options), _interface(ncp.peer_options))
-                )
+                self._events.append(ipv6cp_result(ncp.our_options, ncp.peer_options))
         elif notice is Upcall.FINISHED and not any(n.opened for n in self._ncps.values()):
             others = [n for n in self._ncps.values() if n is not ncp and n.state >= 6]
             if not others:
                 self.terminate(now, b"No network protocols running")
 
     def _ipcp_up(self, ncp: ControlProtocol, now: float) -> None:
-        ours = {o.type: ipcp_options.read_address(o) for o in ncp.our_options}
-        theirs = {o.type: ipcp_options.read_address(o) for o in ncp.peer_options}
-        address = ours.get(ipcp_options.IP_ADDRESS)
-        peer_address = theirs.get(ipcp_options.IP_ADDRESS)
-        if self.role == "client":
-            if address is None or address == ipcp_options.UNSPECIFIED:
-                how = "rejected" if address is None else "unspecified"
-                self._events.append(AddressRefused(how))
-                self.terminate(now, b"No IP address was assigned")
-                return
-            servers = ours
-        else:
-            servers = theirs
-        unspecified = (None, ipcp_options.UNSPECIFIED)
-        kinds = (
-            (ipcp_options.PRIMARY_DNS, ipcp_options.SECONDARY_DNS),
-            (ipcp_options.PRIMARY_NBNS, ipcp_options.SECONDARY_NBNS),
-        )
-        dns, nbns = (
-            tuple(
-                value
-                for value in map(servers.get, pair)
-                if value is not None and value not in unspecified
-            )
-            for pair in kinds
-        )
-        self._events.append(IpcpUp(address, peer_address, dns, nbns))
+        result = ipcp_result(self.role == "client", ncp.our_options, ncp.peer_options)
+        self._events.append(result)
+        if isinstance(result, AddressRefused):
+            self.terminate(now, b"No IP address was assigned")
+            return
         self._reached(Point.IPCP_UP, now)
 
     # Odds and ends
@@ -732,8 +686,3 @@ class PppLink:
             return
         self.send_echo(now)
         self._echo_at = now + interval
-
-
-def _interface(options: Options) -> bytes | None:
-    option = find(options, ipv6cp_options.INTERFACE_ID)
-    return option.data if option is not None else None
