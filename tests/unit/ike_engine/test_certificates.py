@@ -10,12 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.ike.authentication import sign_raw
 from vpndiag.protocols.ike.certificates import ChainStatus, subject_dn
 from vpndiag.protocols.ike.config import RsaCredentials
 from vpndiag.protocols.ike.constants import AuthMethod, IdType, NotifyType
@@ -183,15 +180,6 @@ def test_a_chain_without_certificates_is_rejected() -> None:
         responder_config(**side(SERVER_NAME, credentials=RsaCredentials(key(SERVER_NAME), ()))),
     ).run()
     assert of(joined.client_events, Rejected)[0].code is FailureCode.BAD_CERTIFICATE
-
-
-def test_the_signed_block_is_the_bare_hash() -> None:
-    """RFC 2409 section 5.1: private key encryption, without the OID of a PKCS #1 signature."""
-    signature = sign_raw(key(SERVER_NAME), b"h" * 20)
-    public = key(SERVER_NAME).public_key()
-    assert public.recover_data_from_signature(signature, PKCS1v15(), None) == b"h" * 20
-    with pytest.raises(LocalProtocolError):
-        sign_raw(key(SERVER_NAME), bytes(120))
 
 
 def test_a_wrong_choice_of_method_is_never_accepted() -> None:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hmac
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike.certificates import (
     ChainReport,
@@ -28,6 +24,7 @@ from vpndiag.protocols.ike.payloads import (
     Payload,
     SignaturePayload,
 )
+from vpndiag.protocols.ike.signatures import rsa_sign, rsa_verify
 
 MAX_PEER_CERTIFICATES = 16
 
@@ -38,24 +35,6 @@ class ProofError(RemoteProtocolError):
     def __init__(self, code: FailureCode, detail: str) -> None:
         super().__init__(detail)
         self.code = code
-
-
-def sign_raw(key: RSAPrivateKey, digest: bytes) -> bytes:
-    """RSA private key operation on a PKCS #1 block type 1 with nothing but the digest in it.
-
-    RFC 2409 section 5.1 wants no DigestInfo around the hash, so that the usual signature calls do
-    not fit.
-
-    :raises LocalProtocolError: the key is too short for the digest.
-    """
-    numbers = key.private_numbers()
-    modulus = numbers.public_numbers.n
-    size = (modulus.bit_length() + 7) // 8
-    padding = size - 3 - len(digest)
-    if padding < 8:
-        raise LocalProtocolError("the RSA key is too short")
-    block = b"\x00\x01" + b"\xff" * padding + b"\x00" + digest
-    return pow(int.from_bytes(block, "big"), numbers.d, modulus).to_bytes(size, "big")
 
 
 def certificate_requests(config: IkeConfig) -> tuple[CertRequestPayload, ...]:
@@ -80,7 +59,7 @@ def make_proof(main: MainMode, config: IkeConfig, identity: IdPayload) -> tuple[
         raise LocalProtocolError("signatures were agreed, but there is no certificate")
     return (
         *(CertPayload(CertEncoding.X509_SIGNATURE, der) for der in config.credentials.chain),
-        SignaturePayload(sign_raw(config.credentials.key, digest)),
+        SignaturePayload(rsa_sign(config.credentials.key, digest)),
     )
 
 
@@ -122,11 +101,7 @@ def _check_signature(config: IkeConfig, chain: PayloadChain, expected: bytes) ->
     if not report.leaf:
         raise ProofError(FailureCode.BAD_CERTIFICATE, f"certificate: {report.status}")
     try:
-        signed = rsa_public_key(report.leaf).recover_data_from_signature(
-            signature.data, PKCS1v15(), None
-        )
-    except (InvalidSignature, ValueError):
-        raise ProofError(FailureCode.WRONG_SIGNATURE, "SIG does not verify") from None
-    if not hmac.compare_digest(signed, expected):
-        raise ProofError(FailureCode.WRONG_SIGNATURE, "SIG is over another hash")
+        rsa_verify(rsa_public_key(report.leaf), expected, signature.data)
+    except RemoteProtocolError as error:
+        raise ProofError(FailureCode.WRONG_SIGNATURE, str(error)) from None
     return report

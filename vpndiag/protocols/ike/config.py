@@ -8,15 +8,15 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike import natt, vendor_ids
 from vpndiag.protocols.ike.constants import EncapsulationMode, NotifyType
 from vpndiag.protocols.ike.natt import Address
 from vpndiag.protocols.ike.payloads import IdPayload
 from vpndiag.protocols.ike.retransmit import Patience, Schedule
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
 
-VID_DPD = bytes.fromhex("afcad71368a1f1c96b8696fc77570100")
-VID_FRAGMENTATION = bytes.fromhex("4048b7d56ebce88525e7de7f00d6c2d380000000")
+VID_DPD = vendor_ids.DPD
+VID_FRAGMENTATION = vendor_ids.FRAGMENTATION
 
 NATT_VENDOR_IDS = tuple(dialect.vendor_id for dialect in natt.DIALECTS)
 DEFAULT_VENDOR_IDS = (*NATT_VENDOR_IDS, VID_DPD, VID_FRAGMENTATION)

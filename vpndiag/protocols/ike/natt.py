@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.ike import vendor_ids
 from vpndiag.protocols.ike.constants import EncapsulationMode
 from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.payloads import NatDPayload
@@ -15,11 +16,11 @@ from vpndiag.protocols.ike.payloads.identity import IPAddress
 Address = tuple[str, int]
 """IP address as text and UDP port."""
 
-VID_RFC3947 = bytes.fromhex("4a131c81070358455c5728f20e95452f")
-VID_DRAFT_03 = bytes.fromhex("7d9419a65310ca6f2c179d9215529d56")
-VID_DRAFT_02 = bytes.fromhex("cd60464335df21f87cfdb2fc68b6a448")
-VID_DRAFT_02_NEWLINE = bytes.fromhex("90cb80913ebb696e086381b5ec427b1f")
-VID_DRAFT_00 = bytes.fromhex("4485152d18b6bbcd0be8a8469579ddcc")
+VID_RFC3947 = vendor_ids.RFC3947
+VID_DRAFT_03 = vendor_ids.NATT_DRAFT_03
+VID_DRAFT_02 = vendor_ids.NATT_DRAFT_02
+VID_DRAFT_02_NEWLINE = vendor_ids.NATT_DRAFT_02_NEWLINE
+VID_DRAFT_00 = vendor_ids.NATT_DRAFT_00
 
 
 @dataclass(frozen=True, slots=True)
