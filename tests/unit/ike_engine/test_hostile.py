@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.ike import engine as engine_module
-from vpndiag.protocols.ike import fragment
+from vpndiag.protocols.ike import flow, fragment
 from vpndiag.protocols.ike.config import VID_FRAGMENTATION
 from vpndiag.protocols.ike.constants import (
     Encryption,
@@ -268,9 +267,9 @@ def test_floods_stay_within_bounds() -> None:
             ),
         )[number % 3]
         server.receive_datagram(message.encode(), False, (SERVER, 500), (CLIENT, 500), joined.now)
-    assert len(server._events) <= engine_module.MAX_EVENTS
-    assert len(server._answers) <= engine_module.MAX_SEEN
-    assert len(server._message_ids) <= engine_module.MAX_MESSAGE_IDS
+    assert len(server._events) <= flow.MAX_EVENTS
+    assert len(server._answers) <= flow.MAX_SEEN
+    assert len(server._message_ids) <= flow.MAX_MESSAGE_IDS
     assert len(server._reassembler) <= fragment.MAX_PENDING
     assert len(server._quick) <= 32  # type: ignore[attr-defined]
     assert server.datagrams_to_send(joined.now) == []
@@ -284,7 +283,7 @@ def test_a_peer_that_repeats_itself_forever_is_answered_a_bounded_number_of_time
     for _ in range(100):
         joined.deliver(mm4)
         joined.flush()
-    assert len(joined.sent) == engine_module.MAX_RESENDS
+    assert len(joined.sent) == flow.MAX_RESENDS
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vpndiag.protocols.ike.attributes import Attribute, encode_attributes
-from vpndiag.protocols.ike.constants import NotifyType, ProtocolId
+from vpndiag.protocols.ike.constants import EspCipher, NotifyType, ProtocolId
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Deleted,
@@ -22,9 +22,10 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
-from vpndiag.protocols.ike.exchange_quick import _responder_lifetime
 from vpndiag.protocols.ike.message import Header, PayloadChain
 from vpndiag.protocols.ike.payloads import DeletePayload, NotificationPayload
+from vpndiag.protocols.ike.quick_state import responder_lifetime
+from vpndiag.protocols.ike.transforms import parse_esp
 
 from .wire import Link, initiator_config, link, of, one
 
@@ -140,6 +141,15 @@ def test_several_quick_modes_live_under_one_ike_sa() -> None:
     assert len({child.enc_key_in for child in ours.values()}) == 6
 
 
+def test_a_quick_mode_may_ask_for_something_else_than_configured() -> None:
+    joined = up()
+    other = initiator_config(esp_transforms=(parse_esp("3des-sha1"),), pfs_group=2)
+    joined.client.start_quick_mode(joined.now, other)  # type: ignore[attr-defined]
+    joined.run()
+    child = one(joined.client_events, QuickModeEstablished).child
+    assert (child.transform.cipher, child.pfs_group) == (EspCipher.TRIPLE_DES, 2)
+
+
 def test_rekeying_keeps_the_old_pair_until_it_is_deleted() -> None:
     joined = up()
     old = joined.client.children[0]  # type: ignore[attr-defined]
@@ -208,6 +218,6 @@ def test_responder_lifetime_is_read() -> None:
         )
     )
     note = NotificationPayload(NotifyType.RESPONDER_LIFETIME, ProtocolId.ESP, bytes(4), data)
-    assert _responder_lifetime(PayloadChain((note,), b"", b"")) == (600, 100_000)
+    assert responder_lifetime(PayloadChain((note,), b"", b"")) == (600, 100_000)
     broken = NotificationPayload(NotifyType.RESPONDER_LIFETIME, ProtocolId.ESP, b"", data[:-1])
-    assert _responder_lifetime(PayloadChain((broken,), b"", b"")) == (None, None)
+    assert responder_lifetime(PayloadChain((broken,), b"", b"")) == (None, None)

@@ -23,7 +23,7 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
-from vpndiag.protocols.ike.exchange_quick import QuickMode, QuickModes
+from vpndiag.protocols.ike.exchange_quick import QuickModes
 from vpndiag.protocols.ike.message import PayloadChain, encode_payloads
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
@@ -31,6 +31,7 @@ from vpndiag.protocols.ike.payloads import (
     NotificationPayload,
     Payload,
 )
+from vpndiag.protocols.ike.quick_state import QuickMode
 from vpndiag.protocols.ike.retransmit import Due, Retransmitter
 from vpndiag.protocols.wire import u32
 

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError, RemoteProtocolError
-from vpndiag.protocols.ike.attributes import decode_attributes
 from vpndiag.protocols.ike.config import UDP, IkeConfig, InitiatorConfig
 from vpndiag.protocols.ike.constants import (
     EncapsulationMode,
     ExchangeType,
-    LifeType,
     NotifyType,
-    Phase2Attribute,
     ProtocolId,
 )
 from vpndiag.protocols.ike.dh import SUPPORTED_GROUPS, KeyPair
@@ -34,7 +30,6 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
-from vpndiag.protocols.ike.exchange_main import MAX_NONCE, MIN_NONCE
 from vpndiag.protocols.ike.message import PayloadChain, encode_payloads
 from vpndiag.protocols.ike.natt import ip_address
 from vpndiag.protocols.ike.payloads import (
@@ -48,39 +43,18 @@ from vpndiag.protocols.ike.payloads import (
     Proposal,
     SaPayload,
 )
+from vpndiag.protocols.ike.quick_state import (
+    QuickMode,
+    QuickState,
+    make_child,
+    nonce_of,
+    same_algorithms,
+)
 from vpndiag.protocols.ike.retransmit import Due, Retransmitter
 from vpndiag.protocols.ike.transforms import EspTransform, esp_sa
-from vpndiag.protocols.wire import Reader
 
 MAX_CHILDREN = 64
 """ESP SA pairs remembered for their deletion."""
-
-
-class QuickState(StrEnum):
-    QM1_SENT = "qm1-sent"
-    QM2_SENT = "qm2-sent"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(slots=True)
-class QuickMode:
-    """One quick mode. ``ni`` and ``nr`` are the bodies of the nonces."""
-
-    message_id: int
-    initiated: bool
-    state: QuickState
-    timer: Retransmitter
-    spi_in: bytes
-    ni: bytes = field(default=b"", repr=False)
-    nr: bytes = field(default=b"", repr=False)
-    offered: tuple[EspTransform, ...] = ()
-    pair: KeyPair | None = None
-    local_id: IdPayload | None = None
-    remote_id: IdPayload | None = None
-    nat_oa: tuple[NatOaPayload, ...] = ()
-    flight: Flight | None = None
-    child: ChildSa | None = None
 
 
 class QuickModes(IkeEngine):
@@ -164,7 +138,7 @@ class QuickModes(IkeEngine):
         local, remote = ip_address(self._local[0]), ip_address(dialled)
         quick.local_id = IdPayload.of_address(local, UDP, config.local_port)
         quick.remote_id = IdPayload.of_address(remote, UDP, config.remote_port)
-        mode = self._encapsulation_mode()
+        mode = self._encapsulation_mode(config)
         quick.offered = tuple(
             replace(
                 transform,
@@ -196,8 +170,7 @@ class QuickModes(IkeEngine):
         """A new ESP SA pair beside the present ones, which stay until they are deleted."""
         return self.start_quick_mode(now)
 
-    def _encapsulation_mode(self) -> EncapsulationMode:
-        config = self._config
+    def _encapsulation_mode(self, config: IkeConfig) -> EncapsulationMode:
         if isinstance(config, InitiatorConfig) and config.encapsulation is not None:
             return config.encapsulation
         if self._main.encapsulate and self._main.dialect is not None:
@@ -212,7 +185,7 @@ class QuickModes(IkeEngine):
         # From here on the message is proven: what is wrong with it ends the quick mode.
         try:
             transform, spi_out = self._read_choice(quick, chain)
-            quick.nr = _nonce(chain)
+            quick.nr = nonce_of(chain)
             shared = self._pfs_secret(quick, chain)
         except RemoteProtocolError as error:
             self._remember(inbound, None)
@@ -298,7 +271,7 @@ class QuickModes(IkeEngine):
         offer = chain.first(SaPayload)
         if offer is None:
             raise DecodeError("SA payload missing")
-        quick.ni = _nonce(chain)
+        quick.ni = nonce_of(chain)
         ids = chain.all(IdPayload)
         if len(ids) >= 2:
             quick.remote_id, quick.local_id = ids[0], ids[1]
@@ -335,7 +308,7 @@ class QuickModes(IkeEngine):
         self._remember(inbound, flight)
         quick.timer.start("QM3", inbound.now)
         # The SA pair is complete but not used until QM3 proves that QM2 arrived.
-        quick.child = self._make_child(quick, transform, proposal.spi, shared, chain)
+        quick.child = make_child(self._keys, quick, transform, proposal.spi, shared, chain)
         return None
 
     def _quick_policy(
@@ -367,7 +340,7 @@ class QuickModes(IkeEngine):
                     self._acceptable_mode(transform.encapsulation_mode)
                     and (transform.pfs_group is None or transform.pfs_group in SUPPORTED_GROUPS)
                     and any(
-                        _same_algorithms(transform, ours) for ours in self._config.esp_transforms
+                        same_algorithms(transform, ours) for ours in self._config.esp_transforms
                     )
                 ):
                     return replace(proposal, transforms=(raw,)), transform
@@ -416,7 +389,7 @@ class QuickModes(IkeEngine):
         chain: PayloadChain,
     ) -> None:
         quick.state = QuickState.DONE
-        quick.child = self._make_child(quick, transform, spi_out, shared, chain)
+        quick.child = make_child(self._keys, quick, transform, spi_out, shared, chain)
         self._register(quick.child)
 
     def _register(self, child: ChildSa) -> None:
@@ -424,44 +397,6 @@ class QuickModes(IkeEngine):
         while len(self._children) > MAX_CHILDREN:
             self._children.popitem(last=False)
         self._emit(QuickModeEstablished(child))
-
-    def _make_child(
-        self,
-        quick: QuickMode,
-        transform: EspTransform,
-        spi_out: bytes,
-        shared: bytes,
-        chain: PayloadChain,
-    ) -> ChildSa:
-        enc, auth = transform.enc_key_size, transform.auth_key_size
-
-        def keymat(spi: bytes) -> bytes:
-            return self._keys.keymat(ProtocolId.ESP, spi, quick.ni, quick.nr, enc + auth, shared)
-
-        key_in, key_out = keymat(quick.spi_in), keymat(spi_out)
-        oa = [payload.address for payload in quick.nat_oa]
-        seconds, kilobytes = _responder_lifetime(chain)
-        return ChildSa(
-            message_id=quick.message_id,
-            initiated=quick.initiated,
-            spi_in=quick.spi_in,
-            spi_out=spi_out,
-            transform=transform,
-            mode=EncapsulationMode(transform.encapsulation_mode),
-            enc_key_in=key_in[:enc],
-            auth_key_in=key_in[enc:],
-            enc_key_out=key_out[:enc],
-            auth_key_out=key_out[enc:],
-            local_id=quick.local_id,
-            remote_id=quick.remote_id,
-            nat_oa_initiator=oa[0] if oa else None,
-            nat_oa_responder=oa[1] if len(oa) > 1 else None,
-            life_seconds=transform.life_seconds,
-            life_kilobytes=transform.life_kb,
-            peer_life_seconds=seconds,
-            peer_life_kilobytes=kilobytes,
-            pfs_group=transform.pfs_group,
-        )
 
     def _quick_failed(
         self,
@@ -524,41 +459,3 @@ class QuickModes(IkeEngine):
         super()._end(state)
         for quick in self._quick.values():
             quick.timer.stop()
-
-
-def _same_algorithms(offered: EspTransform, ours: EspTransform) -> bool:
-    """Equal but for mode, PFS and lifetimes. AES without a key length has 128 bits."""
-    return (
-        offered.cipher == ours.cipher
-        and offered.auth == ours.auth
-        and (offered.key_length or 128) == (ours.key_length or 128)
-    )
-
-
-def _nonce(chain: PayloadChain) -> bytes:
-    nonce = chain.first(NoncePayload)
-    if nonce is None or not MIN_NONCE <= len(nonce.data) <= MAX_NONCE:
-        raise DecodeError("nonce missing or of a forbidden size")
-    return nonce.data
-
-
-def _responder_lifetime(chain: PayloadChain) -> tuple[int | None, int | None]:
-    """Seconds and kilobytes of a RESPONDER-LIFETIME notification (RFC 2407 section 4.6.3.1)."""
-    seconds = kilobytes = None
-    for notification in chain.all(NotificationPayload):
-        if notification.notify_type != NotifyType.RESPONDER_LIFETIME:
-            continue
-        try:
-            attributes = decode_attributes(Reader(notification.data))
-        except RemoteProtocolError:
-            continue
-        kind = 0
-        for attribute in attributes:
-            if attribute.type == Phase2Attribute.LIFE_TYPE:
-                kind = attribute.int_value
-            elif attribute.type == Phase2Attribute.LIFE_DURATION and attribute.int_value < 1 << 32:
-                if kind == LifeType.SECONDS:
-                    seconds = attribute.int_value
-                elif kind == LifeType.KILOBYTES:
-                    kilobytes = attribute.int_value
-    return seconds, kilobytes

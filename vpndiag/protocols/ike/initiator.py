@@ -26,7 +26,6 @@ from vpndiag.protocols.ike.events import (
 )
 from vpndiag.protocols.ike.exchange_info import Informational
 from vpndiag.protocols.ike.exchange_main import offer, read_choice, read_key_exchange
-from vpndiag.protocols.ike.exchange_quick import QuickMode
 from vpndiag.protocols.ike.natt import choose_dialect
 from vpndiag.protocols.ike.payloads import (
     CertRequestPayload,
@@ -37,6 +36,7 @@ from vpndiag.protocols.ike.payloads import (
     SaPayload,
     VendorIdPayload,
 )
+from vpndiag.protocols.ike.quick_state import QuickMode
 
 
 class IkeInitiator(Informational):

@@ -35,7 +35,6 @@ from vpndiag.protocols.ike.events import (
 )
 from vpndiag.protocols.ike.exchange_info import Informational
 from vpndiag.protocols.ike.exchange_main import choose, read_key_exchange
-from vpndiag.protocols.ike.exchange_quick import QuickMode
 from vpndiag.protocols.ike.message import Message
 from vpndiag.protocols.ike.natt import Address, choose_dialect
 from vpndiag.protocols.ike.payloads import (
@@ -47,6 +46,7 @@ from vpndiag.protocols.ike.payloads import (
     SaPayload,
     VendorIdPayload,
 )
+from vpndiag.protocols.ike.quick_state import QuickMode
 from vpndiag.protocols.ike.retransmit import Retransmitter, Schedule
 
 _DIALECT_VIDS = frozenset(dialect.vendor_id for dialect in natt.DIALECTS)
