@@ -112,10 +112,10 @@ def _refused_before_up(view: View) -> Ruling | None:
         code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
         if m.result_code == 2 and m.error_code in (1, 2, 3, 5, 8):
             code = "l2tp.protocol-error"
-        if code == "l2tp.not-authorized" and any(
-            x.challenge or x.challenge_response for x in view.l2tp
-        ):
-            code = "l2tp.secret-mismatch"
+        if any(x.challenge for x in view.l2tp_of("in", "SCCRP")) and not up:
+            # RFC 2661 section 5.1.1 says StopCCN 4; xl2tpd sends 2 with error 6.
+            proved = any(x.challenge_response for x in view.l2tp_of("out", "SCCCN"))
+            code = "l2tp.secret-mismatch" if proved else "l2tp.secret-wanted"
         if code == "l2tp.refused" and view.l2tp_of("in", "SCCRP") and up:
             code = "l2tp.hung-up"
     else:

@@ -8,7 +8,7 @@ not done here, except for the decision that nothing more can be learnt.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from vpndiag.observations import Ended, IcmpError, NameAnswer, Scope, SendError
 from vpndiag.probes.outside import (
@@ -57,6 +57,16 @@ MPPE_WAIT = 1.2
 CLOSING_SECONDS = 1.2
 
 
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """``ike``: initiator cookie and cipher key of phase 1; ``children``: the ESP SA pairs."""
+
+    ike: tuple[bytes, bytes] | None = field(repr=False)
+    children: tuple[ike_events.ChildSa, ...]
+    client: str
+    gateway: str
+
+
 class LadderRun:
     """One run against one gateway address.
 
@@ -102,6 +112,7 @@ class LadderRun:
         self._stop_at: float | None = None
         self._close_by: float | None = None
         self._icmp: dict[int, int] = {}
+        self._children: list[ike_events.ChildSa] = []
 
     # --- the driver's side --------------------------------------------------------------------
 
@@ -302,6 +313,20 @@ class LadderRun:
     def interrupt(self, now: float) -> None:
         """The user wants to stop: end, and say goodbye."""
         self._end("interrupted", now)
+
+    def end(self, now: float) -> None:
+        """End here; for a driver that cannot go on."""
+        self._end("stopped", now)
+
+    def keys(self) -> RunKeys:
+        """The keys of this run, for whoever decrypts its capture."""
+        ike = self.stack.ike.engine if self.stack is not None and self.stack.ike else None
+        return RunKeys(
+            ike=ike.keys_for_wireshark if ike is not None else None,
+            children=tuple(self._children),
+            client=self.options.local,
+            gateway=self.options.gateway,
+        )
 
     # --- decisions ----------------------------------------------------------------------------
 
@@ -519,6 +544,7 @@ class LadderRun:
             case ike_events.Failed():
                 self._ike_failed(event, now)
             case ike_events.QuickModeEstablished():
+                self._children.append(event.child)
                 if self._quick_modes:
                     # Accepted only after another offer was refused: that is what was to be learnt.
                     self._end("stopped", now)
@@ -583,6 +609,8 @@ class LadderRun:
             case l2tp_events.TunnelClosed() | l2tp_events.SessionClosed() | l2tp_events.TimedOut():
                 # A StopCCN may follow a CDN, a CDN an LCP Terminate: let them arrive.
                 self._stop_at = self._stop_at or now + 0.1
+            case l2tp_events.SessionEstablished() if self.options.user is None:
+                self._end("done", now)
             case l2tp_events.SecretMismatch():
                 self._stop_at = self._stop_at or now + 0.3
 

@@ -434,9 +434,11 @@ class Stack:
     # --- PPP --------------------------------------------------------------------------------
 
     def _start_ppp(self, now: float) -> None:
-        self.stage = Stage.PPP
         o = self.options
-        credentials = None if o.user is None else Credentials(o.user, o.password or "")
+        if o.user is None:
+            return  # nothing was asked beyond the session
+        self.stage = Stage.PPP
+        credentials = Credentials(o.user, o.password or "")
         methods = tuple(AuthMethod(m) for m in o.auth_methods)
         config = ClientConfig(credentials=credentials, mru=o.mru, timers=ppp_timers(self.lossy))
         if methods:

@@ -24,6 +24,9 @@ class Timers:
     echo_failures: int = 4
     retry_grace: float = 5.0
     """How long a server leaves a client that may try its password again (R=1)."""
+    refusal_grace: float = 0.0
+    """How long a server that refused a login waits before it ends the link, and meanwhile repeats
+    its refusal to a client that did not get it (RFC 1994 section 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)

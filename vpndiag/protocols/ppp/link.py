@@ -583,8 +583,9 @@ class PppLink:
             )
         )
         if not outcome.ok:
-            if ours and outcome.retry:
-                self._hang_up_at = (now + self._timers.retry_grace, b"Authentication failed")
+            grace = self._timers.retry_grace if outcome.retry else self._timers.refusal_grace
+            if ours and grace > 0:
+                self._hang_up_at = (now + grace, b"Authentication failed")
             else:
                 self.terminate(now, b"Authentication failed")
             return

@@ -1,0 +1,317 @@
+"""Carrying out a live run and showing it: look up, open sockets, drive, judge, report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vpndiag import __version__
+from vpndiag.cli.exits import UsageError
+from vpndiag.diagnosis.ladder import diagnose
+from vpndiag.observations import Direction, Ended, NameAnswer, Observation, Scope
+from vpndiag.report.document import Report, Shown, Tool, Vantage, options
+from vpndiag.report.model import LADDER
+from vpndiag.tunnel.options import Flow, TunnelOptions
+
+if TYPE_CHECKING:
+    from vpndiag.probes.run import LadderRun
+    from vpndiag.render.ladder import LiveLadder
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What to do and what to leave behind."""
+
+    target: str
+    tunnel: TunnelOptions
+    """``gateway`` and ``local`` are filled in from the look-up and the sockets."""
+    resolvers: tuple[str, ...] = ()
+    prefer: str = "ipv4"
+    capture: Path | None = None
+    keys: Path | None = None
+    command: str = "run"
+    shown: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    source_port_500: bool = True
+    address: str | None = None
+    """Given instead of a look-up (the demo)."""
+
+
+class Show:
+    """Follows a run on the live ladder: a rung is shown once the run is beyond it."""
+
+    def __init__(
+        self, ladder: LiveLadder, on_message: Callable[[Observation], None] | None
+    ) -> None:
+        self.ladder = ladder
+        self.on_message = on_message
+        self._shown: set[str] = set()
+        self._running = ""
+        self._seen = -1
+        self._next = 0.0
+
+    def started(self, layer: str) -> None:
+        if layer != self._running:
+            self._running = layer
+            self.ladder.layer_started(layer)
+
+    def follow(self, observations: Sequence[Observation], *, final: bool = False) -> None:
+        """Show what can be said of ``observations`` by now."""
+        now = time.monotonic()
+        if not final and (len(observations) == self._seen or now < self._next):
+            return
+        self._seen, self._next = len(observations), now + 0.05
+        layers = {layer.id: layer for layer in diagnose(observations).layers}
+        reached = [i for i in LADDER if layers[i].status != "not_reached"]
+        last = LADDER.index(reached[-1]) if reached else -1
+        for position, layer_id in enumerate(LADDER):
+            if layer_id in self._shown or not (final or position < last):
+                continue
+            self._shown.add(layer_id)
+            self.ladder.layer_done(layers[layer_id])
+        if not final:
+            following = next((i for i in LADDER if i not in self._shown), "")
+            if following:
+                self.started(following)
+
+
+def carry_out(
+    plan: Plan, ladder: LiveLadder, on_message: Callable[[Observation], None] | None
+) -> Report:
+    """The whole run.
+
+    :raises UsageError: a local problem: no socket, a file that cannot be written.
+    """
+    return asyncio.run(_carry_out(plan, Show(ladder, on_message)))
+
+
+@contextlib.contextmanager
+def _interrupts(event: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set ``event``; a second Ctrl-C ends at once."""
+    loop = asyncio.get_running_loop()
+    times = 0
+
+    def stop(*_: object) -> None:
+        nonlocal times
+        times += 1
+        if times > 1:
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(event.set)
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    before = {}
+    for number in wanted:
+        with contextlib.suppress(ValueError, OSError):
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _carry_out(plan: Plan, show: Show) -> Report:
+    started = datetime.now(UTC)
+    start = time.monotonic()
+    interrupted = asyncio.Event()
+    with _interrupts(interrupted):
+        # signal.signal wakes the loop only when something runs in it (Windows): tick now and then.
+        tick = asyncio.ensure_future(_tick())
+        try:
+            observations, notes, tunnel = await _observe(plan, show, start, interrupted)
+        finally:
+            tick.cancel()
+    show.follow(observations, final=True)
+    diagnosis = diagnose(observations)
+    stopped = any(isinstance(o, Ended) and o.why == "interrupted" for o in observations)
+    return Report(
+        tool=Tool("vpndiag", __version__),
+        run_id=str(uuid.uuid4()),
+        command=plan.command,
+        started_at=_iso(started),
+        ended_at=_iso(datetime.now(UTC)),
+        verdict=diagnosis.verdict,
+        layers=diagnosis.layers,
+        findings=diagnosis.findings,
+        vantage=_vantage(tunnel),
+        target=plan.target,
+        options=options(plan.shown),
+        observations=tuple(sorted(observations, key=lambda o: o.t)),  # type: ignore[arg-type]
+        interrupted=stopped,
+        notes=tuple(notes),
+    )
+
+
+async def _tick() -> None:
+    while True:
+        await asyncio.sleep(0.25)
+
+
+async def _observe(
+    plan: Plan, show: Show, start: float, interrupted: asyncio.Event
+) -> tuple[list[Observation], list[str], TunnelOptions | None]:
+    """Observations and notes of the run; the tunnel's options once it had any."""
+    notes = list(plan.notes)
+    show.started("name")
+    names, addresses = await _addresses(plan, start, interrupted)
+    scope = Scope(
+        t=0.0,
+        credentials=plan.tunnel.can_authenticate or plan.tunnel.plain_l2tp,
+        user=plan.tunnel.user is not None,
+        plain_l2tp=plan.tunnel.plain_l2tp,
+        certificate=plan.tunnel.with_certificate,
+    )
+    if interrupted.is_set() or not addresses:
+        end = Ended(
+            t=time.monotonic() - start, why="interrupted" if interrupted.is_set() else "stopped"
+        )
+        return [scope, *names, end], notes, None
+    if len(addresses) > 1:
+        notes.append(f"{plan.target} has {len(addresses)} addresses; {addresses[0]} was tested.")
+    tunnel = replace(plan.tunnel, gateway=addresses[0], gateway_name=plan.target)
+    run, tunnel = await _drive(plan, show, start, interrupted, names, tunnel)
+    if run.recorder.not_kept:
+        notes.append(f"{run.recorder.not_kept} further observations were not kept (a flood).")
+    return run.recorder.observations(), notes, tunnel
+
+
+async def _addresses(
+    plan: Plan, start: float, interrupted: asyncio.Event
+) -> tuple[list[NameAnswer], list[str]]:
+    from vpndiag.probes.name import addresses_to_try, literal, look_up
+
+    if plan.address is not None:
+        return [], [plan.address]
+    given = literal(plan.target)
+    if given is not None:
+        return [], [given]
+    look = asyncio.ensure_future(
+        look_up(
+            plan.target,
+            resolvers=list(plan.resolvers) or None,
+            now=lambda: time.monotonic() - start,
+        )
+    )
+    stop = asyncio.ensure_future(interrupted.wait())
+    await asyncio.wait({look, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not look.done():
+        look.cancel()
+        return [], []
+    try:
+        answers = look.result()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return answers, addresses_to_try(answers, prefer=plan.prefer)  # type: ignore[arg-type]
+
+
+async def _drive(
+    plan: Plan,
+    show: Show,
+    start: float,
+    interrupted: asyncio.Event,
+    names: list[NameAnswer],
+    tunnel: TunnelOptions,
+) -> tuple[LadderRun, TunnelOptions]:
+    from vpndiag.probes.run import LadderRun
+    from vpndiag.tunnel.driver import drive, open_sockets, random_bytes
+    from vpndiag.tunnel.flow import CannotOpen
+
+    try:
+        sockets, tunnel = await open_sockets(tunnel, source_port_500=plan.source_port_500)
+    except CannotOpen as error:
+        return _cannot_send(tunnel, names, start, error.errno_name, error.detail), tunnel
+    run = LadderRun(tunnel, random_bytes, names=names, start=start)
+    run.recorder.on_observation = show.on_message
+    with contextlib.ExitStack() as stack:
+        stack.callback(sockets.close)
+        if plan.capture is not None:
+            stack.callback(_capture(plan.capture, run, start))
+        await drive(
+            run,
+            sockets,
+            on_change=lambda: show.follow(run.recorder.observations()),
+            interrupted=interrupted,
+        )
+    if plan.keys is not None:
+        _write_keys(plan.keys, run)
+    return run, tunnel
+
+
+def _cannot_send(
+    tunnel: TunnelOptions, names: list[NameAnswer], start: float, error: str, detail: str
+) -> LadderRun:
+    """A run that ends before it began: there is no way to the gateway from here."""
+    from vpndiag.probes.run import LadderRun
+    from vpndiag.tunnel.driver import random_bytes
+
+    now = time.monotonic()
+    run = LadderRun(replace(tunnel, local="0.0.0.0"), random_bytes, names=names, start=start)
+    run.start(now)
+    run.send_failed(error, detail, 500, now)
+    run.end(now)
+    return run
+
+
+def _capture(path: Path, run: LadderRun, start: float) -> Callable[[], None]:
+    """Write every packet of the run to ``path``; returns what closes it."""
+    from vpndiag.capture.write import CaptureWriter
+
+    try:
+        writer = CaptureWriter(path)
+    except OSError as error:
+        raise UsageError(f"--capture {path}: {error.strerror or error}") from error
+    epoch = time.time() - time.monotonic()
+
+    def sink(
+        now: float,
+        flow: Flow,
+        direction: Direction,
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        data: bytes,
+    ) -> None:
+        writer.write(epoch + now, source[0], destination[0], source[1], destination[1], data)
+
+    run.recorder.packet_sink = sink
+    return writer.close
+
+
+def _write_keys(place: Path, run: LadderRun) -> None:
+    from vpndiag.capture.keys import write_keys
+
+    try:
+        write_keys(place, run.keys())
+    except OSError as error:
+        raise UsageError(f"--keys-out {place}: {error.strerror or error}") from error
+
+
+def _vantage(tunnel: TunnelOptions | None) -> Vantage:
+    from vpndiag.host.local import is_administrator, system
+
+    here = system()
+    family = ""
+    if tunnel is not None and tunnel.gateway:
+        family = "IPv6" if ":" in tunnel.gateway else "IPv4"
+    return Vantage(
+        os=f"{here.name} {here.version}",
+        python=".".join(map(str, sys.version_info[:3])),
+        address_family=family,
+        privileged=is_administrator(),
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+__all__ = ["Plan", "Shown", "carry_out"]

@@ -1,0 +1,189 @@
+"""The ``vpndiag`` command. Imports of substance are inside the commands: ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from vpndiag import __version__
+from vpndiag.cli.exits import INTERRUPTED, USAGE, UsageError
+
+app = typer.Typer(
+    name="vpndiag",
+    help="Which layer of an L2TP/IPsec connection fails, why, and who has to do what.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: importing Rich takes longer than all the rest
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON ('-': to stdout)."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")]
+MaybePath = Optional[Path]  # noqa: UP045
+MaybeText = Optional[str]  # noqa: UP045
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vpndiag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    host: Annotated[str, typer.Argument(help="Gateway: name, address, or a profile.")],
+    user: Annotated[
+        MaybeText,
+        typer.Option("--user", "-u", help="Go all the way, as this user. Asks for the secrets."),
+    ] = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    psk_file: Annotated[
+        MaybePath, typer.Option(help="File with the pre-shared key (or VPNDIAG_PSK).")
+    ] = None,
+    password_file: Annotated[
+        MaybePath, typer.Option(help="File with the password (or VPNDIAG_PASSWORD).")
+    ] = None,
+    psk: Annotated[
+        MaybeText,
+        typer.Option(help="Pre-shared key (others can see it), or keyring:SERVICE/USER."),
+    ] = None,
+    password: Annotated[
+        MaybeText, typer.Option(help="Password (others can see it), or keyring:SERVICE/USER.")
+    ] = None,
+    psk_hex: Annotated[bool, typer.Option("--psk-hex", help="The key is spelled in hex.")] = False,
+    cert: Annotated[
+        MaybePath, typer.Option(help="Our certificate (PEM or DER), instead of a key.")
+    ] = None,
+    key: Annotated[MaybePath, typer.Option(help="Private key of --cert.")] = None,
+    ca: Annotated[MaybePath, typer.Option(help="Trusted authorities for the gateway.")] = None,
+    cert_name: Annotated[
+        MaybeText, typer.Option(help="Name that the gateway's certificate must carry.")
+    ] = None,
+    auth: Annotated[
+        MaybeText, typer.Option(help="Login methods allowed: mschapv2,eap,chap,pap.")
+    ] = None,
+    ike: Annotated[
+        MaybeText,
+        typer.Option(help="IKE proposals (aes256-sha1-modp2048,...) or windows, macos, android."),
+    ] = None,
+    esp: Annotated[MaybeText, typer.Option(help="ESP proposals (aes128-sha1,...).")] = None,
+    pfs: Annotated[MaybeText, typer.Option(help="Group for PFS in quick mode.")] = None,
+    no_vendor_ids: Annotated[
+        bool, typer.Option("--no-vendor-ids", help="Send no vendor IDs, so no NAT traversal.")
+    ] = False,
+    plain_l2tp: Annotated[bool, typer.Option("--plain-l2tp", help="L2TP without IPsec.")] = False,
+    l2tp_secret_file: Annotated[
+        MaybePath, typer.Option(help="File with the L2TP tunnel secret (or VPNDIAG_L2TP_SECRET).")
+    ] = None,
+    mru: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=128, max=16384, help="MRU to ask for (1400)."),
+    ] = None,
+    resolver: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="DNS server to ask (repeatable)."),
+    ] = None,
+    ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Prefer IPv6.")] = False,
+    port: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Gateway on other ports: 500=10500 (repeatable)."),
+    ] = None,
+    capture: Annotated[
+        MaybePath, typer.Option(help="Leave a capture (pcapng) of all packets.")
+    ] = None,
+    keys_out: Annotated[
+        MaybePath, typer.Option(help="Leave the session keys here, for Wireshark and analyze.")
+    ] = None,
+) -> None:
+    """Connect to a gateway, layer by layer, and say which layer fails and why."""
+    from vpndiag.cli.run import Output, RunOptions
+    from vpndiag.cli.run import run as carry_out
+
+    given = RunOptions(
+        host=host,
+        user=user,
+        psk=psk,
+        psk_file=psk_file,
+        psk_hex=psk_hex,
+        password=password,
+        password_file=password_file,
+        certificate=cert,
+        key=key,
+        ca=ca,
+        expected_name=cert_name,
+        auth=auth,
+        ike=ike,
+        esp=esp,
+        pfs=pfs,
+        no_vendor_ids=no_vendor_ids,
+        plain_l2tp=plain_l2tp,
+        l2tp_secret_file=l2tp_secret_file,
+        mru=mru,
+        resolver=tuple(resolver or ()),
+        ipv6=ipv6,
+        ports=tuple(port or ()),
+        capture=capture,
+        keys_out=keys_out,
+    )
+    raise typer.Exit(carry_out(given, Output(json=json, quiet=quiet, verbose=verbose)))
+
+
+@app.command()
+def explain(
+    topic: Annotated[
+        MaybeText, typer.Argument(help="Finding code, layer, or Windows error number.")
+    ] = None,
+) -> None:
+    """What a finding means, its causes, what to do and who has to."""
+    from rich.console import Console
+
+    from vpndiag.render.explain import explain as show
+
+    if not show(topic, Console(highlight=False)):
+        raise typer.Exit(USAGE)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of the report."""
+    from vpndiag.report.schema import shipped_schema
+
+    typer.echo(shipped_schema(), nl=False)
+
+
+def _fail(text: str) -> int:
+    print(f"vpndiag: {text}", file=sys.stderr)
+    return USAGE
+
+
+def main() -> None:
+    """Entry point: our own errors become one line and exit code 2, never a traceback."""
+    try:
+        app()
+    except UsageError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        print("vpndiag: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output is gone (head, less); keep Python from complaining about it.
+        sys.stderr.close()
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,130 @@
+"""Profiles: what an administrator hands out so that a user only types ``vpndiag run corp``.
+
+A profile is a TOML file. Secrets are not in it, only where they come from::
+
+    gateway = "vpn.example.com"
+    user = "alice"                     # optional
+    ike = ["aes256-sha1-modp2048"]     # optional; default: everything we can do
+    esp = ["aes128-sha1"]
+    auth = ["mschapv2"]
+    psk_file = "/etc/vpndiag/corp.psk" # or: keyring = "keyring:SERVICE/USER"
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+MAX_SIZE = 1 << 20
+
+
+class ProfileError(Exception):
+    """A profile that cannot be used; the text names the file, the entry and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One gateway and how to reach it. Entries that are not given are empty or None."""
+
+    gateway: str
+    user: str | None = None
+    ike: tuple[str, ...] = ()
+    esp: tuple[str, ...] = ()
+    auth: tuple[str, ...] = ()
+    pfs: str | None = None
+    mru: int | None = None
+    plain_l2tp: bool = False
+    resolvers: tuple[str, ...] = ()
+    psk_file: str | None = None
+    password_file: str | None = None
+    l2tp_secret_file: str | None = None
+    keyring: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    ca: str | None = None
+    expected_name: str | None = None
+
+
+_FORBIDDEN = {"psk", "password", "secret", "l2tp_secret"}
+
+
+def directories() -> list[Path]:
+    """Where profiles are looked for, besides the working directory."""
+    found: list[Path] = []
+    if sys.platform == "win32":
+        for variable in ("APPDATA", "PROGRAMDATA"):
+            if base := os.environ.get(variable):
+                found.append(Path(base) / "vpndiag")
+    else:
+        base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+        found.append(Path(base).expanduser() / "vpndiag")
+        if sys.platform == "darwin":
+            found.append(Path("~/Library/Application Support/vpndiag").expanduser())
+        found.append(Path("/etc/vpndiag"))
+    return found
+
+
+def find(name: str) -> Path | None:
+    """The profile file that ``name`` stands for: a path that ends in ``.toml``, or a name whose
+    ``NAME.toml`` lies here or in one of :func:`directories`. None: it is no profile."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        return path
+    if "/" in name or "\\" in name or ":" in name:
+        return None
+    for place in [Path(), *directories()]:
+        candidate = place / f"{name}.toml"
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def load(path: Path) -> Profile:
+    """:raises ProfileError: the file cannot be read, is not TOML, or has a wrong entry."""
+    try:
+        if path.stat().st_size > MAX_SIZE:
+            raise ProfileError(f"{path}: larger than 1 MiB, not a profile")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: not a TOML file: {error}") from error
+    return _checked(data, path)
+
+
+def _checked(data: dict[str, Any], path: Path) -> Profile:
+    known = {f.name: f for f in fields(Profile)}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        name = key.replace("-", "_")
+        if name in _FORBIDDEN:
+            raise ProfileError(
+                f"{path}: {key}: secrets do not belong into a profile; use {name}_file or keyring"
+            )
+        if name not in known:
+            raise ProfileError(
+                f"{path}: {key}: no such entry; known are {', '.join(sorted(known))}"
+            )
+        values[name] = _value(name, value, path)
+    if not values.get("gateway"):
+        raise ProfileError(f'{path}: gateway: missing; add gateway = "vpn.example.com"')
+    return Profile(**values)
+
+
+_LISTS = {"ike", "esp", "auth", "resolvers"}
+
+
+def _value(name: str, value: object, path: Path) -> object:
+    if name in _LISTS:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(i, str) for i in items):
+            return tuple(items)
+        raise ProfileError(f"{path}: {name}: a list of texts is wanted")
+    wanted: type = {"mru": int, "plain_l2tp": bool}.get(name, str)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise ProfileError(f"{path}: {name}: {wanted.__name__} wanted, not {value!r}")
+    return value
