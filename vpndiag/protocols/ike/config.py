@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -142,5 +143,10 @@ class ResponderConfig(IkeConfig):
     """Refuse every quick mode with this notification."""
     reported_identity: IdPayload | None = None
     """Sent as IDir in place of the true one (SoftEther: 0.0.0.0)."""
+    refuse_peer: NotifyType | Literal["delete"] | None = None
+    """Answer a right MM5 with this error instead of MM6, as for an identity that is not welcome;
+    ``"delete"``: with a Delete of the IKE SA."""
+    false_proof: bool = False
+    """Send a wrong HASH_R or SIG_R."""
     half_open_timeout: float = 30.0
     """Seconds until an unfinished phase 1 is given up."""

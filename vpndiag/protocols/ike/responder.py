@@ -39,11 +39,14 @@ from vpndiag.protocols.ike.message import Message
 from vpndiag.protocols.ike.natt import Address, choose_dialect
 from vpndiag.protocols.ike.payloads import (
     CertRequestPayload,
+    DeletePayload,
+    HashPayload,
     KePayload,
     NoncePayload,
     NotificationPayload,
     Payload,
     SaPayload,
+    SignaturePayload,
     VendorIdPayload,
 )
 from vpndiag.protocols.ike.quick_state import QuickMode
@@ -184,6 +187,9 @@ class IkeResponder(Informational):
                 self._wrong_psk(inbound)
             return
         self._report(inbound, "MM5", chain.payloads, Protection.DECRYPTED)
+        if config.refuse_peer is not None:
+            self._turn_away(inbound, config.refuse_peer)
+            return
         self._accept(inbound)
         self._natt = inbound.natt
         self._peer_named(peer)
@@ -200,11 +206,26 @@ class IkeResponder(Informational):
         for notification in chain.all(NotificationPayload):
             self._emit(NotifyReceived(notification, Trust.AUTHENTICATED, 1, 0))
         identity = config.reported_identity or self._our_identity(inbound)
-        flight = self._send_main(
-            "MM6", (identity, *make_proof(main, config, identity)), protect=True
-        )
+        proof = list(make_proof(main, config, identity))
+        if config.false_proof:
+            proof = [_spoilt(p) for p in proof]
+        flight = self._send_main("MM6", (identity, *proof), protect=True)
         self._remember(inbound, flight)
         self._phase_one_established(peer)
+
+    def _turn_away(self, inbound: Inbound, answer: NotifyType | str) -> None:
+        """Refuse a peer that proved itself. A repeat of its MM5 gets the same answer; the half-open
+        SA expires by itself."""
+        self._reject("MM5", FailureCode.BAD_IDENTITY, "the peer is not welcome")
+        self._accept(inbound)
+        self._natt = inbound.natt
+        if isinstance(answer, NotifyType):
+            flight = self._send_notify(answer, ProtocolId.ISAKMP)
+        else:
+            cookies = self.initiator_cookie + self.responder_cookie
+            flight = self._send_info("DELETE", (DeletePayload(ProtocolId.ISAKMP, (cookies,)),))
+        self._last = flight
+        self._remember(inbound, flight)
 
     def _wrong_psk(self, inbound: Inbound) -> None:
         """MM5 does not decrypt: nearly always another pre-shared key, and never a reason to
@@ -264,3 +285,12 @@ class IkeResponder(Informational):
             wait = config.half_open_timeout
             self._timer = Retransmitter(Schedule(initial=wait, cap=wait, tries=1))
         self._timer.start(name, now)
+
+
+def _spoilt(payload: Payload) -> Payload:
+    """A proof that is wrong; other payloads as they are."""
+    if isinstance(payload, HashPayload):
+        return HashPayload(bytes(x ^ 0xFF for x in payload.data))
+    if isinstance(payload, SignaturePayload):
+        return SignaturePayload(bytes(x ^ 0xFF for x in payload.data))
+    return payload
