@@ -116,42 +116,58 @@ def _refusal(answers: list[IkeMessage]) -> tuple[IkeMessage, IkeNotify] | None:
     return None
 
 
-def _pfs_story(view: View) -> Finding | None:
-    """Refused with one PFS setting and accepted with the other."""
+def _without_pfs(m: IkeMessage) -> tuple[str, ...]:
+    return tuple(text.partition("/PFS")[0] for text in m.transforms)
+
+
+def _taken_after_refusal(
+    view: View,
+) -> tuple[IkeMessage, tuple[IkeMessage, IkeNotify], IkeMessage] | None:
+    """The client's first quick mode and its refusal, when a later one was accepted."""
     modes = _quick_modes(view)
-    for (ask, answers), (then, later) in zip(modes, modes[1:], strict=False):
-        refusal = _refusal(answers)
-        if refusal is None or not any(a.step == "QM2" for a in later):
-            continue
-        if bool(ask.pfs_group) != bool(then.pfs_group):
-            wants = "with" if then.pfs_group else "without"
-            return finding(
-                "ipsec.pfs-wanted",
-                evidence(f"quick mode {'with' if ask.pfs_group else 'without'} PFS: "
-                         f"{refusal[1].name}", ask, refusal[0]),
-                evidence(f"the same {wants} PFS is accepted", then),
-                detail=f"The gateway accepts quick mode only {wants} perfect forward secrecy.",
-            )  # fmt: skip
+    if not modes:
+        return None
+    refusal = _refusal(modes[0][1])
+    if refusal is None:
+        return None
+    for then, later in modes[1:]:
+        if any(a.step == "QM2" for a in later):
+            return modes[0][0], refusal, then
     return None
+
+
+def _pfs_story(view: View) -> Finding | None:
+    """Refused with one PFS setting and accepted with the other, all else being equal."""
+    story = _taken_after_refusal(view)
+    if story is None:
+        return None
+    ask, (answer, notify), then = story
+    if bool(ask.pfs_group) == bool(then.pfs_group) or _without_pfs(ask) != _without_pfs(then):
+        return None
+    wants = "with" if then.pfs_group else "without"
+    return finding(
+        "ipsec.pfs-wanted",
+        evidence(
+            f"quick mode {'with' if ask.pfs_group else 'without'} PFS: {notify.name}", ask, answer
+        ),
+        evidence(f"the same {wants} PFS is accepted", then),
+        detail=f"The gateway accepts quick mode only {wants} perfect forward secrecy.",
+    )
 
 
 def _accepted_after_refusal(view: View) -> Finding | None:
-    modes = _quick_modes(view)
-    for (ask, answers), (then, later) in zip(modes, modes[1:], strict=False):
-        refusal = _refusal(answers)
-        accepted = [a for a in later if a.step == "QM2"]
-        if refusal is None or not accepted or ask.transforms == then.transforms:
-            continue
-        taken = next((p.transform for p in view.ipsec_sas), "")
-        return finding(
-            "ipsec.no-proposal-chosen",
-            evidence(
-                f"offered {'; '.join(ask.transforms[:4])}: {refusal[1].name}", ask, refusal[0]
-            ),
-            evidence(f"another offer is accepted: {taken}", then, accepted[0]),
-            detail=f"The gateway refuses this ESP proposal; it accepts {taken}.",
-        )
-    return None
+    """Refused, and another offer accepted."""
+    story = _taken_after_refusal(view)
+    if story is None:
+        return None
+    ask, (answer, notify), then = story
+    taken = next((p.transform for p in view.ipsec_sas), "another one")
+    return finding(
+        "ipsec.no-proposal-chosen",
+        evidence(f"offered {'; '.join(ask.transforms[:4])}: {notify.name}", ask, answer),
+        evidence(f"another offer is accepted: {taken}", then),
+        detail=f"The gateway refuses this ESP proposal; it accepts {taken}.",
+    )
 
 
 def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:

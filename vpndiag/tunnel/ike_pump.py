@@ -59,6 +59,7 @@ class IkePump:
         self._options = options
         self._recorder = recorder
         self._sent: dict[bytes, int] = {}
+        self._queued: list[MessageSent] = []
         self._frame_in: tuple[int, ...] = ()
         self._method = ""
         self._children = 0
@@ -88,6 +89,10 @@ class IkePump:
             self._sent[out.data] = number
             packets.append(Packet(flow, data))
         self._drain(now)
+        for event in self._queued:
+            self._record(event, now)
+            self.events.append(event)
+        self._queued.clear()
         self._sent.clear()
         return packets
 
@@ -103,12 +108,13 @@ class IkePump:
         return self._options.gateway, self._options.gateway_ports[flow]
 
     def _drain(self, now: float) -> None:
-        while True:
-            event = self.engine.next_event()
-            if event is None:
-                return
-            self._record(event, now)
-            self.events.append(event)
+        while (event := self.engine.next_event()) is not None:
+            if isinstance(event, MessageSent):
+                # Queued, not sent: that is for pump(), which knows the frame number.
+                self._queued.append(event)
+            else:
+                self._record(event, now)
+                self.events.append(event)
 
     def _record(self, event: IkeEvent, now: float) -> None:
         t = self._recorder.t(now)
