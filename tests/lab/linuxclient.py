@@ -100,6 +100,8 @@ class LinuxClient(Owned):
     ) -> Attempt:
         """Connect to the network's gateway (or ``address``), for at most ``limit`` seconds."""
         config = config or ClientConfig()
+        if self._network is network:
+            self.disconnect()  # as a person does before trying again
         self.join(network)
         gateway = address or network.address
         self.machine.sh(_START, files=_files(config, gateway), before=linuxconf.STOP)
@@ -145,8 +147,9 @@ class LinuxClient(Owned):
     def disconnect(self) -> None:
         """Hang up in good order: LCP and L2TP first, then IPsec."""
         self.machine.sh(
-            "echo 'd vpn' >/run/xl2tpd/l2tp-control\n"
-            "for i in $(seq 40); do ip link show ppp0 >/dev/null 2>&1 || break; sleep 0.1; done\n"
+            "killall -q -TERM pppd\n"
+            "for i in $(seq 20); do [ -e /sys/class/net/ppp0 ] || break; sleep 0.1; done\n"
+            "echo 'd vpn' >/run/xl2tpd/l2tp-control; sleep 0.1\n"
             "STRONGSWAN_CONF=/run/lab/strongswan.conf swanctl --terminate --ike lab --timeout 5\n"
             "true",
             timeout=30,

@@ -34,6 +34,8 @@ from tests.lab.process import Daemon, LabError, Owned, StateDir, in_namespace, r
 GATEWAY_ADDRESS = "10.91.2.2"  # of every gateway, at its site
 SITE_ADDRESS = "10.91.2.9"  # of the bridge, where the gateway is a machine of its own
 ROUTER_ADDRESS = "10.91.2.1"
+# one network after another takes the same address: nobody's ARP cache must remember the last one
+ROUTER_MAC = "02:00:00:00:02:01"
 PUBLIC_ADDRESS = "10.91.3.1"  # of the gateway when it is behind a NAT
 Direction = Literal["to-gateway", "to-client", "both"]
 
@@ -211,9 +213,9 @@ class Network(Owned):
 
     def _build(self, ports: Sequence[int], mtu_icmp: bool) -> None:
         router = self.router
-        run(["ip", "link", "add", "gw", "netns", router.name, "type", "veth", "peer", "name",
-             f"up{router.name.split('-')[2]}", "netns", self.site.name])  # fmt: skip
         self._uplink = f"up{router.name.split('-')[2]}"
+        run(["ip", "link", "add", "gw", "address", ROUTER_MAC, "netns", router.name,
+             "type", "veth", "peer", "name", self._uplink, "netns", self.site.name])  # fmt: skip
         self.site.ip(f"link set {self._uplink} master br0 up")
         _plain_packets(router, "gw")
         _plain_packets(self.site, self._uplink)
@@ -285,7 +287,7 @@ class Network(Owned):
         self._links += 1
         number = self._links
         run(["ip", "link", "add", device, "netns", client.name, "type", "veth", "peer", "name",
-             f"c{number}", "netns", self.router.name])  # fmt: skip
+             f"c{number}", "address", "02:00:00:00:01:01", "netns", self.router.name])  # fmt: skip
         # 10.91.1.0/24, then 10.91.11.0/24, 10.91.12.0/24...
         prefix = "10.91.1" if number == 1 else f"10.91.{9 + number}"
         self.router.ip(f"addr add {prefix}.1/24 dev c{number}", f"link set c{number} up")

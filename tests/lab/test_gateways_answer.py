@@ -49,7 +49,7 @@ def traces() -> dict[str, set[str]]:
 
 
 def _names(folder: str) -> set[str]:
-    return set(os.listdir(folder)) if Path(folder).is_dir() else set()
+    return {path.name for path in Path(folder).iterdir()} if Path(folder).is_dir() else set()
 
 
 def left_behind(before: dict[str, set[str]], wait: float = 5) -> dict[str, set[str]]:
