@@ -355,7 +355,7 @@ def reuse_dh() -> Callable[[], None]:
             found = _SHARED[self, peer_public] = shared(self, peer_public)
         return found
 
-    KeyPair.generate = staticmethod(remembered)  # type: ignore[method-assign,assignment]
+    KeyPair.generate = staticmethod(remembered)  # type: ignore[method-assign]
     KeyPair.shared_secret = secret  # type: ignore[method-assign]
 
     def undo() -> None:
