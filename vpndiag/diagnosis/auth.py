@@ -12,7 +12,8 @@ from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
 from vpndiag.report.model import Cause, Confidence, Evidence, Finding
 
-_GARBLED = {1, 16, 23, 4, 10, 11}
+_INVALID_COOKIE = 4
+_GARBLED = {1, 16, 23, 10, 11}
 """INVALID-PAYLOAD-TYPE, PAYLOAD-MALFORMED, INVALID-HASH-INFORMATION: what decrypting message 5 with
 another key looks like to the gateway."""
 _CERTIFICATE = {19, 20, 21, 22, 25, 28}
@@ -21,7 +22,10 @@ _AUTHENTICATION_FAILED = 24
 _CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
 _PROBLEMS = {
     "expired": ("auth.certificate-expired", "The gateway's certificate has expired"),
-    "not-yet-valid": ("auth.certificate-not-yet-valid", "The gateway's certificate is not valid yet"),
+    "not-yet-valid": (
+        "auth.certificate-not-yet-valid",
+        "The gateway's certificate is not valid yet",
+    ),
     "untrusted": ("auth.certificate-untrusted", "The gateway's certificate is not trusted"),
     "name-mismatch": ("auth.certificate-name", "The gateway's certificate is for another name"),
     "bad-signature": ("auth.certificate-bad-signature", "The gateway's signature is wrong"),
@@ -84,13 +88,18 @@ def _passed(view: View) -> Ruling:
 
 def _bad_certificate(seen: CertificateSeen) -> Ruling:
     code, detail = _PROBLEMS.get(seen.problem, _PROBLEMS["untrusted"])
-    text = f"certificate {seen.subject}, issued by {seen.issuer}, valid {seen.not_before} to {seen.not_after}"
+    text = (
+        f"certificate {seen.subject}, issued by {seen.issuer}, "
+        f"valid {seen.not_before} to {seen.not_after}"
+    )
     if seen.names:
         text += f", for {', '.join(seen.names[:5])}"
     return rule(
         "auth",
         "failed",
-        finding(code, evidence(text, seen), detail=f"{detail} ({seen.subject}).", confidence="certain"),
+        finding(
+            code, evidence(text, seen), detail=f"{detail} ({seen.subject}).", confidence="certain"
+        ),
         summary=detail,
         seen=[seen],
     )  # fmt: skip
@@ -118,7 +127,27 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     protected = [(m, n) for m, n in readable if m.protection == "decrypted"]
     if protected:
         return _notified(sa, certificate, said, *protected[0])
+    gone = [
+        m for m in after
+        if m.protection == "decrypted" and any("ISAKMP" in d for d in m.deletes)
+    ]  # fmt: skip
+    if gone:
+        return _hung_up(sa, said, gone)
     wrong_proof = [m for m in after if m.step == "MM6" and m.protection == "bad-hash"]
+    if wrong_proof and certificate:
+        return rule(
+            "auth",
+            "failed",
+            finding(
+                "auth.certificate-bad-signature",
+                *said,
+                evidence("the signature in message 6 is not one of the gateway's certificate",
+                         *wrong_proof[:1]),
+                detail="The gateway's signature does not fit its certificate.",
+            ),
+            summary="the gateway's signature is wrong",
+            seen=sa.messages,
+        )  # fmt: skip
     if wrong_proof:
         return rule(
             "auth",
@@ -142,13 +171,36 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
     if complete and not informational:
         return _cut_after_mm6(view, sa, complete)
-    clear = [(m, n) for m, n in readable if m.protection == "clear"]
+    # INVALID-COOKIE only says that the gateway has meanwhile given up this IKE SA.
+    clear = [
+        (m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE
+    ]
+    said += [
+        evidence("the gateway has dropped this IKE SA (INVALID-COOKIE)", m)
+        for m, n in readable
+        if n.type == _INVALID_COOKIE
+    ][:1]
     repeated4 = [m for m in after if m.step == "MM4"]
     if clear:
         return _clear_notify(sa, certificate, said, clear[0])
     if opaque:
         return _refusal_unreadable(sa, certificate, said, opaque)
     return _silence(view, sa, certificate, said, sent, repeated4)
+
+
+def _hung_up(sa: IkeSa, said: list[Evidence], gone: list[IkeMessage]) -> Ruling:
+    return rule(
+        "auth",
+        "failed",
+        finding(
+            "auth.hung-up",
+            *said,
+            evidence("the gateway deletes the IKE SA instead of proving itself", *gone[:1]),
+            detail="The gateway ended the IKE SA during authentication, without a reason.",
+        ),
+        summary="IKE SA deleted",
+        seen=sa.messages,
+    )
 
 
 def _notified(

@@ -68,7 +68,7 @@ def _cut(layers: dict[str, Layer]) -> list[Layer]:
     stopped = ""
     for layer_id in LADDER:
         layer = layers.get(layer_id) or not_reached(layer_id, _NOT_BUILT).layer
-        if (stopped and layer_id in RULES and not _stands(layer)) or (stopped and layer_id not in RULES):
+        if stopped and not (layer_id in RULES and _stands(layer)):
             layer = not_reached(layer_id, stopped).layer
         ordered.append(layer)
         if layer.status == "failed" and not stopped:

@@ -84,8 +84,11 @@ def _auth_refusal(view: View) -> Ruling | None:
         return None
     theirs = ", ".join(offered_methods(view)) or "none"
     wanted = ", ".join(wanted_methods(view)) or "none"
-    said = [evidence(f"the gateway asks for: {theirs}", *view.ppp_of("LCP", "in", "Configure-Request")[:3]),
-            evidence(f"the client answers with: {wanted}", *refusals[:3])]  # fmt: skip
+    asked = view.ppp_of("LCP", "in", "Configure-Request")[:3]
+    said = [
+        evidence(f"the gateway asks for: {theirs}", *asked),
+        evidence(f"the client answers with: {wanted}", *refusals[:3]),
+    ]
     if end is not None:
         said.append(evidence(f"the gateway ends with {ppp.how(end)}", end))
     return rule(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
-from vpndiag.observations import IcmpError, Observation
+from vpndiag.observations import IcmpError, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 
 _ICMP_CODES = {
@@ -162,12 +162,17 @@ def _began_on_4500(view: View) -> bool:
 def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruling | None:
     """500 answered, 4500 was asked and did not: the float, or the port itself."""
     floated = [m for m in view.asked(4500) if m.step == "MM5"]
-    fresh = [m for m in view.asked(4500) if m.step in ("MM1", "AM1")]
+    fresh = [m for m in view.asked(4500) if m.step == "MM1" and _known_good(view, m)]
+    if not floated and not fresh:
+        return None
     silence = _silence(view, 4500)
     if silence is None or view.running or not view.conclusive(silence[0]):
         return None
     if floated and not fresh:
         # Not told apart from a wrong key here: the auth rung ranks both.
+        return None
+    if not floated and not _asked_alike(view, fresh):
+        # 500 does not answer that question either: the silence is not about the port.
         return None
     errors = [e for e in view.icmp if e.port == 4500 and e.direction == "in"]
     code = "path.float-blocked" if floated else "path.4500-silent"
@@ -190,6 +195,28 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
         summary="500 answers, 4500 silent",
         seen=seen,
     )
+
+
+def _known_good(view: View, offer: IkeMessage) -> bool:
+    """The same offer was taken on port 500: silence to it on 4500 then is the port's."""
+    return any(
+        sa.port == 500
+        and sa.chosen is not None
+        and sa.first.transforms == offer.transforms
+        and sa.first.vendor_ids == offer.vendor_ids
+        for sa in view.ike_sas
+    )
+
+
+def _asked_alike(view: View, fresh: list[IkeMessage]) -> bool:
+    """Whether UDP 500 answered a message with the same offer as one of these."""
+    offers = {(m.version, m.step, m.transforms, m.vendor_ids) for m in fresh}
+    for sa in view.ike_sas:
+        asked = sa.first
+        if asked.direction == "out" and asked.port == 500 and sa.answers:
+            if (asked.version, asked.step, asked.transforms, asked.vendor_ids) in offers:
+                return True
+    return False
 
 
 def _plain(view: View, extra: list[Finding]) -> Ruling:
@@ -265,7 +292,7 @@ def _warnings(view: View) -> list[Finding]:
 
 
 def _answered_repeats(view: View) -> int:
-    """Main mode and quick mode steps that were repeated and answered in the end: loss, not refusal."""
+    """Main and quick mode steps that were repeated and answered in the end: loss, not refusal."""
     count = 0
     for sa in view.ike_sas:
         for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):

@@ -2,9 +2,9 @@
 
 An observation is a fact about the material, never a judgement. The same packet gives the same
 observation whether it passed through our own sockets or was read from a capture, so the same rules
-can judge both. Times ``t`` are seconds since the start of the run or the capture; ``frames`` are the
-numbers of the packets that show it (in a live run: counted over all packets sent and received, and
-so equal to the frame numbers of the capture that the run writes).
+can judge both. Times ``t`` are seconds since the start of the run or the capture; ``frames`` are
+the numbers of the packets that show it (in a live run: counted over all packets sent and received,
+and so equal to the frame numbers of the capture that the run writes).
 
 ``direction`` is seen from the client: ``out`` goes to the gateway, ``in`` comes from it.
 """

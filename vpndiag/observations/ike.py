@@ -8,9 +8,9 @@ from typing import Literal
 from vpndiag.observations.base import Direction, Observation
 
 Protection = Literal["clear", "decrypted", "opaque", "undecryptable", "bad-hash"]
-"""``clear``: not encrypted; ``decrypted``: read with the right key and, where there is one, the hash
-verified; ``opaque``: encrypted and no key at hand; ``undecryptable``: the key we have does not open
-it; ``bad-hash``: it opens but its HASH is wrong."""
+"""``clear``: not encrypted; ``decrypted``: read with the right key and, where there is one, the
+hash verified; ``opaque``: encrypted and no key at hand; ``undecryptable``: the key we have does
+not open it; ``bad-hash``: it opens but its HASH is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

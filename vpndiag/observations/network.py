@@ -36,7 +36,8 @@ class IcmpError(Observation):
     kind: Literal["icmp-error"] = "icmp-error"
     what: str
     """``port-unreachable``, ``host-unreachable``, ``net-unreachable``, ``protocol-unreachable``,
-    ``prohibited``, ``fragmentation-needed``, ``ttl-exceeded``, ``reassembly-timeout`` or ``other``."""
+    ``prohibited``, ``fragmentation-needed``, ``ttl-exceeded``, ``reassembly-timeout`` or
+    ``other``."""
     icmp_type: int
     icmp_code: int
     reporter: str | None

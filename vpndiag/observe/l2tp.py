@@ -113,9 +113,10 @@ class L2tpObserver:
                 self._tunnels.popitem(last=False)
         if message.name == "ICRQ" and direction == "out" and session is not None:
             self._current = session
-        if message.name == "ICRP" and direction == "in" and session is not None:
-            if len(self._gateway_session) < MAX_IDS:
-                self._gateway_session[session] = message.session_id
+        if message.name != "ICRP" or direction != "in" or session is None:
+            return
+        if len(self._gateway_session) < MAX_IDS:
+            self._gateway_session[session] = message.session_id
 
     def _stale(self, message: ControlMessage | DataMessage, direction: Direction) -> bool:
         return (

@@ -124,11 +124,11 @@ class PppObserver:
             if option.type == lcp_options.MAGIC:
                 found["magic"] = option.number(4)
             demand = lcp_options.read_auth(option)
-            if demand is not None and packet.code == Code.CONFIGURE_ACK:
-                if demand.algorithm is not None:
-                    self._algorithm = lcp_options.CHAP_ALGORITHMS.get(
-                        demand.algorithm, f"0x{demand.algorithm:02x}"
-                    )
+            if demand is None or demand.algorithm is None or packet.code != Code.CONFIGURE_ACK:
+                continue
+            self._algorithm = lcp_options.CHAP_ALGORITHMS.get(
+                demand.algorithm, f"0x{demand.algorithm:02x}"
+            )
 
     def _chap(self, data: bytes) -> dict[str, object]:
         packet = chap.decode_chap(data)

@@ -50,7 +50,9 @@ def _v2_payload(following: int, body: bytes) -> bytes:
 
 def _v2_header(spi_i: bytes, spi_r: bytes, first: int, flags: int, body: bytes) -> bytes:
     exchange = ExchangeType.IKE_SA_INIT
-    return spi_i + spi_r + bytes((first, 0x20, exchange, flags)) + u32(0) + u32(28 + len(body)) + body
+    return (
+        spi_i + spi_r + bytes((first, 0x20, exchange, flags)) + u32(0) + u32(28 + len(body)) + body
+    )
 
 
 def ikev2_sa_init(random_bytes: RandomBytes) -> bytes:
