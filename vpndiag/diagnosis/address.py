@@ -45,6 +45,13 @@ def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
         return _conflict(view, ipcp, address)
     end = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
     if address in _NONE:
+        if any(
+            m.direction == "in"
+            and m.code == "Configure-Reject"
+            and ppp.option(m, ADDRESS) is not None
+            for m in ipcp
+        ):
+            return _failed(view, ipcp)
         if end or ppp.hang_up(view, ours.t):
             return _failed(view, ipcp)
         return rule(

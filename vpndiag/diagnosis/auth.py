@@ -172,9 +172,7 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     if complete and not informational:
         return _cut_after_mm6(view, sa, complete)
     # INVALID-COOKIE only says that the gateway has meanwhile given up this IKE SA.
-    clear = [
-        (m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE
-    ]
+    clear = [(m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE]
     said += [
         evidence("the gateway has dropped this IKE SA (INVALID-COOKIE)", m)
         for m, n in readable
@@ -302,8 +300,9 @@ def _silence(
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
         return rule("auth", "inconclusive", summary=why, seen=sa.messages)
+    dropped = said[1:]
     said = [evidence(f"message 5 sent {times(silence.tries)} in {silence.seconds:.1f} s, "
-                     "never answered", silence.first, silence.last)]  # fmt: skip
+                     "never answered", silence.first, silence.last), *dropped]  # fmt: skip
     floated = any(m.port == 4500 for m in sent)
     proven = [m for s in view.others for m in s.answers if m.port == 4500]
     if proven:
@@ -331,11 +330,8 @@ def _silence(
         )  # fmt: skip
     confidence: Confidence = "high" if proven or not floated else "medium"
     causes = () if proven or not floated else _either_key_or_port()
-    code = "auth.psk-mismatch" if repeated4 or not floated or proven else "auth.unanswered"
-    if not repeated4 and not proven:
-        code = "auth.unanswered"
-    if proven and not repeated4:
-        code = "auth.psk-mismatch"
+    code = "auth.psk-mismatch" if repeated4 or proven or not floated else "auth.unanswered"
+    if not repeated4:
         confidence = "medium"
     return rule(
         "auth",

@@ -111,7 +111,8 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
         for m in view.ike
         if m.direction == "out" and m.t >= start and any(n.type == R_U_THERE for n in m.notifies)
     ]
-    alive = [m for m in view.ike if m.direction == "in" and m.t >= start and not m.repeat]
+    since = asked[0].t if asked else start
+    alive = [m for m in view.ike if m.direction == "in" and m.t > since and not m.repeat]
     if asked and not alive:
         return _failed(
             finding(

@@ -98,13 +98,13 @@ def _nat(view: View) -> str:
 def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
     """Each quick mode of the client: its first message, and the answers that follow it until the
     next one."""
-    firsts = [m for m in view.ike if m.step == "QM1" and m.direction == "out" and not m.repeat]
-    found = []
-    for i, m in enumerate(firsts):
-        until = firsts[i + 1].t if i + 1 < len(firsts) else float("inf")
-        found.append(
-            (m, [a for a in view.ike if a.direction == "in" and m.t <= a.t < until])
-        )  # fmt: skip
+    # By order, not by time: an answer and the next question may share a time stamp.
+    found: list[tuple[IkeMessage, list[IkeMessage]]] = []
+    for m in view.ike:
+        if m.step == "QM1" and m.direction == "out" and not m.repeat:
+            found.append((m, []))
+        elif m.direction == "in" and found:
+            found[-1][1].append(m)
     return found
 
 

@@ -201,7 +201,9 @@ def _unanswered(view: View) -> Ruling:
         if not tries or view.l2tp_of("in", answer):
             continue
         silence = view.unanswered(tries)
-        if silence is None or not view.conclusive(silence):
+        # What is acknowledged is not sent again: one try may be all there is.
+        waited = silence is not None and silence.seconds >= 4.0 and not view.interrupted
+        if silence is None or not (view.conclusive(silence) or (view.live and waited)):
             why = "interrupted" if view.interrupted else "too short to tell"
             return rule("l2tp", "inconclusive", summary=why, seen=tries)
         said: list[Evidence] = [

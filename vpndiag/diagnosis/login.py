@@ -5,7 +5,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import PppMessage
+from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Finding
 
 _E_CODES = {
@@ -100,7 +100,8 @@ def _refused(view: View, packets: list[PppMessage], failures: list[PppMessage]) 
             codes[0], ("login.refused", f"The server refuses the login with E={codes[0]}.")
         )
     elif last.protocol == "EAP" and not any(
-        m.method not in ("", "Identity", "Notification", "Nak") for m in packets
+        m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
+        for m in packets
     ):
         code, detail = "login.eap-method", "The server refuses before any EAP method was agreed."
     text = f"{last.protocol} {last.code}"
@@ -172,6 +173,32 @@ def _none(view: View) -> Ruling:
     return not_reached("login", "no login in this material")
 
 
+_PATIENCE = 10.0
+"""Seconds. A refusal without words comes within a few (FreeRADIUS holds one back for 1 s by default,
+others for up to 5); a hang-up after more, with the login repeated all the while, is a gateway that
+waits for its authentication server in vain."""
+
+
+def _never_answered(
+    packets: list[PppMessage],
+    ours: list[PppMessage],
+    method: str,
+    end: PppMessage | L2tpMessage,
+) -> Ruling:
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.no-answer",
+            evidence(f"{method} sent {times(len(ours))}, neither accepted nor refused", *ours[:2]),
+            evidence(f"after {end.t - ours[0].t:.0f} s the gateway ends with {ppp.how(end)}", end),
+            detail="The gateway waits for its authentication server in vain, and gives up.",
+        ),
+        summary="no answer to the login",
+        seen=[*packets, end],
+    )
+
+
 def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
@@ -190,6 +217,8 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
                 summary="no EAP method in common",
                 seen=[*packets, end],
             )  # fmt: skip
+        if len(ours) >= 4 and end.t - ours[0].t >= _PATIENCE:
+            return _never_answered(packets, ours, method, end)
         code = "login.refused" if ours else "login.hung-up"
         return rule(
             "login",

@@ -228,7 +228,8 @@ class View:
         """The IKE SA that the session is about: the one that went furthest beyond message 2 (later
         ones win: a retry that succeeds), else the first that the client began."""
         sas = [sa for sa in self.ike_sas if sa.version == 1]
-        deep = [sa for sa in sas if sa.reached >= 3]
+        # In a live run aggressive mode is only ever a question asked on the side.
+        deep = [sa for sa in sas if sa.reached >= 3 and not (self.live and sa.aggressive)]
         if deep:
             return max(enumerate(deep), key=lambda e: (min(e[1].reached, 7), e[0]))[1]
         for sa in sas:

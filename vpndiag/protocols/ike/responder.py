@@ -271,7 +271,9 @@ class IkeResponder(Informational):
         return super()._acceptable_mode(mode)
 
     def _repeats(self, quick: QuickMode) -> bool:
-        return quick.initiated or self._responder_config.repeat_responses
+        """QM2 too: the initiator takes the SA for agreed once it has sent QM3, and has no way to
+        know that QM3 was lost."""
+        return True
 
     # --- timers -----------------------------------------------------------------------------
 

@@ -174,6 +174,7 @@ class ChapAuthenticator(Authenticator):
         answer = self._judge(packet.name, fits)
         if answer is None:
             self._drop("login left unanswered")
+            self._arm(None)  # there is a Response: asking for another makes no sense
             return None
         if isinstance(answer, Refuse):
             message = answer.message

@@ -133,8 +133,11 @@ class LcpPolicy:
             left.remove(wanted)
             left.insert(0, wanted)
         # With nothing left the last demand stands: a request without one would let the peer in.
+        # A Nak is a wish; only when it is repeated is there nothing in common.
+        last = self._offers[0]
         self._offers = left or self._offers
-        self.no_common_auth = not left
+        insisted = sum(known.demand == last.demand for known in self.refusals)
+        self.no_common_auth = not left and insisted > 1
 
     def judge(self, options: Options, exhausted: bool) -> Answer:
         naks: list[Option] = []
