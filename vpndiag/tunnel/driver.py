@@ -10,7 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from vpndiag.tunnel.flow import Datagram, FlowEvent, IcmpReport, SendFailed
+from vpndiag.tunnel.flow import (
+    Datagram,
+    FlowEvent,
+    IcmpReport,
+    SendFailed,
+    address_towards,
+    same_host,
+)
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.raw_esp import RawEsp
 from vpndiag.tunnel.udp import UdpFlow
@@ -69,7 +76,11 @@ async def open_sockets(
     """
     flows: dict[Flow, UdpFlow | RawEsp] = {}
     ports = options.gateway_ports
-    standard = ports[Flow.IKE] == 500 and ports[Flow.NATT] == 4500 and source_port_500
+    # Towards this very computer our own ports 500 and 4500 would be the gateway's.
+    itself = same_host(address_towards(options.gateway), options.gateway)
+    standard = (
+        ports[Flow.IKE] == 500 and ports[Flow.NATT] == 4500 and source_port_500 and not itself
+    )
     flows[Flow.IKE] = ike = await UdpFlow.open(
         options.gateway, prefer_port=500 if standard else None
     )
