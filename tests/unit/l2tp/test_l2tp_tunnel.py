@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from l2tp_network import Network, network, random_source
 
+from tests.unit.l2tp.l2tp_network import Network, network, random_source
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.l2tp import (
     Accept,

@@ -7,7 +7,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ppp_bench import (
+
+from tests.unit.ppp.ppp_bench import (
     ALICE,
     ALL_METHODS,
     CLIENT_IP,
@@ -19,7 +20,6 @@ from ppp_bench import (
     pair,
     server_policy,
 )
-
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ppp import chap, lcp_options, protocols
 from vpndiag.protocols.ppp import events as ev

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_samples as samples
 from rich.cells import cell_len
 from rich.console import Console
 
+from tests.unit.report import report_samples as samples
 from vpndiag.catalogue import complete
 from vpndiag.render.messages import print_message
 from vpndiag.render.terminal import LiveLadder, print_report, print_verdict

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
-import report_samples as samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.report import report_samples as samples
 from vpndiag.observations import ALL
 from vpndiag.report import schema
 from vpndiag.report.document import WITHHELD, AnyObservation, Report, Shown, options, to_json

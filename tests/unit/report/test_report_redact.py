@@ -4,8 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-import report_samples as samples
-
+from tests.unit.report import report_samples as samples
 from vpndiag.report.document import to_json
 from vpndiag.report.redact import redact
 
