@@ -50,6 +50,8 @@ class GatewayConfig:
     """False: the daemon runs but takes no IKEv1."""
     ipsec: bool = True
     """False: plain L2TP is let in, no IKE daemon."""
+    plain_l2tp: bool = False
+    """L2TP in the clear is let in beside IPsec."""
     l2tp: bool = True
     """False: IPsec is up, nothing listens on UDP 1701."""
     l2tp_secret: str | None = None

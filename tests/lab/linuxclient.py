@@ -86,6 +86,7 @@ class LinuxClient(Owned):
             "ip addr flush dev vec0; ip -batch - <<E\n"
             f"addr add {prefix}.2/24 dev vec0\nlink set vec0 up\n"
             f"route replace default via {prefix}.1\nE\n"
+            "ethtool -K vec0 tx off tso off gro off\n"
             "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6"
         )
         self._network = network

@@ -52,6 +52,7 @@ class LinuxGateway(Owned):
             "ip -batch - <<E\n"
             f"addr add {GATEWAY_ADDRESS}/24 dev vec0\nlink set vec0 up\n"
             f"route add default via {ROUTER_ADDRESS}\nlink add dummy0 type dummy\nE\n"
+            "ethtool -K vec0 tx off tso off gro off\n"
             "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6\ntrue"
         )
 
@@ -65,7 +66,8 @@ class LinuxGateway(Owned):
             else:
                 files |= linuxconf.libreswan_files(config, GATEWAY_ADDRESS)
                 script += linuxconf.libreswan_start(CACHE / "libreswan")
-            # L2TP in the clear is dropped, as on every gateway that is set up with care
+        if config.ipsec and not config.plain_l2tp:
+            # as on every gateway that is set up with care
             script += (
                 f"ip xfrm policy add dir in dst {GATEWAY_ADDRESS}/32 proto udp dport 1701 "
                 "action block priority 4000000\n"

@@ -24,7 +24,7 @@ HUB = "LAB"
 ADMIN = "lab-admin"
 SUPPORTED = frozenset(
     {"psk", "users", "pool", "inside_address", "dns", "dns_mode", "dns_records", "mtu",
-     "radius_silent", "l2tp", "ipsec", "ppp_auth"}
+     "radius_silent", "plain_l2tp", "l2tp", "ipsec", "ppp_auth"}
 )  # fmt: skip
 
 # Read at the start only; what is not here is SoftEther's default
@@ -153,7 +153,7 @@ class SoftEther(Owned):
             else:
                 commands.append(f"UserPasswordSet {user} /PASSWORD:{password}")
         up = config.ipsec and config.l2tp
-        plain = config.l2tp
+        plain = config.l2tp and (config.plain_l2tp or not config.ipsec)
         commands.append(
             f"IPsecEnable /L2TP:{_word(up)} /L2TPRAW:{_word(plain)} /ETHERIP:no "
             f"/PSK:{config.psk} /DEFAULTHUB:{HUB}"

@@ -67,8 +67,8 @@ class Machine(Owned):
                 [KERNEL, f"mem={self._memory}", "umid=vm", f"uml_dir={state}/",
                  "rootfstype=hostfs", "rootflags=/", "ro", f"init={INIT}",
                  f"vec0:transport=tap,ifname={self._tap},depth=64,gro=0,mac=02:00:00:00:02:02",
-                 "con0=fd:0,fd:1", "con=null", "ssl=null", "quiet", f"vdctl={self.control}", f"vdmods={MODULES}",
-                 f"vdname={self._name}"],
+                 "con0=fd:0,fd:1", "con=null", "ssl=null", "quiet",
+                 f"vdctl={self.control}", f"vdmods={MODULES}", f"vdname={self._name}"],
                 log, env={"TMPDIR": _memory_dir()}, stdin=ours,
             )  # fmt: skip
         finally:
