@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,8 @@ class Plan:
     source_port_500: bool = True
     address: str | None = None
     """Given instead of a look-up (the demo)."""
+    beside: Callable[[TunnelOptions], AbstractAsyncContextManager[TunnelOptions]] | None = None
+    """Something that must stand while the run goes on (the demo's gateway)."""
 
 
 class Show:
@@ -178,7 +181,10 @@ async def _observe(
     if len(addresses) > 1:
         notes.append(f"{plan.target} has {len(addresses)} addresses; {addresses[0]} was tested.")
     tunnel = replace(plan.tunnel, gateway=addresses[0], gateway_name=plan.target)
-    run, tunnel = await _drive(plan, show, start, interrupted, names, tunnel)
+    async with contextlib.AsyncExitStack() as stack:
+        if plan.beside is not None:
+            tunnel = await stack.enter_async_context(plan.beside(tunnel))
+        run, tunnel = await _drive(plan, show, start, interrupted, names, tunnel)
     if run.recorder.not_kept:
         notes.append(f"{run.recorder.not_kept} further observations were not kept (a flood).")
     return run.recorder.observations(), notes, tunnel
@@ -287,10 +293,22 @@ def _capture(path: Path, run: LadderRun, start: float) -> Callable[[], None]:
 
 
 def _write_keys(place: Path, run: LadderRun) -> None:
-    from vpndiag.capture.keys import write_keys
+    """The keys of this run, as Wireshark and ``vpndiag analyze --keys`` read them."""
+    from vpndiag.capture.keys import EspKey, write_keys
+    from vpndiag.tunnel.suites import suite_of
 
+    keys = run.keys()
+    esp: list[EspKey] = []
+    for child in keys.children:
+        suite = suite_of(child.transform)
+        for spi, enc, auth, source, destination in (
+            (child.spi_out, child.enc_key_out, child.auth_key_out, keys.client, keys.gateway),
+            (child.spi_in, child.enc_key_in, child.auth_key_in, keys.gateway, keys.client),
+        ):
+            number = int.from_bytes(spi, "big")
+            esp.append(EspKey(number, suite, enc, auth, source, destination))
     try:
-        write_keys(place, run.keys())
+        write_keys(place, ike=[keys.ike] if keys.ike else [], esp=esp)
     except OSError as error:
         raise UsageError(f"--keys-out {place}: {error.strerror or error}") from error
 

@@ -147,6 +147,39 @@ def run(
 
 
 @app.command()
+def demo(
+    break_: Annotated[
+        MaybeText, typer.Option("--break", metavar="FINDING", help="Break what this finding names.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List what can be broken.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Only run the gateway, for other clients, until Ctrl-C.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
+    port: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Port for --serve: 500=10500 (repeatable)."),
+    ] = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    capture: Annotated[MaybeText, typer.Option(help="Leave a capture (pcapng).")] = None,
+    keys_out: Annotated[MaybeText, typer.Option(help="Leave the session keys here.")] = None,
+) -> None:
+    """The same against the embedded gateway, whole or broken on purpose."""
+    from vpndiag.cli import demo as demonstration
+    from vpndiag.cli.run import Output, ports_of
+
+    if list_:
+        typer.echo(demonstration.list_breaks())
+        return
+    if serve:
+        raise typer.Exit(demonstration.serve(break_, host, ports_of(tuple(port or ()))))
+    output = Output(json=json, quiet=quiet, verbose=verbose)
+    raise typer.Exit(demonstration.demo(break_, output, capture, keys_out))
+
+
+@app.command()
 def explain(
     topic: Annotated[
         MaybeText, typer.Argument(help="Finding code, layer, or Windows error number.")

@@ -117,7 +117,7 @@ def plan_of(given: RunOptions) -> Plan:
             custom_ike=bool(ike_list),
             custom_esp=bool(esp_list),
             pfs_group=_group(given.pfs),
-            gateway_ports=_ports(given.ports),
+            gateway_ports=ports_of(given.ports),
             mru=given.mru or 1400,
             **({"vendor_ids": ()} if given.no_vendor_ids else {}),  # type: ignore[arg-type]
         )
@@ -312,7 +312,7 @@ def _auth(names: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _ports(pairs: tuple[str, ...]) -> dict[Flow, int]:
+def ports_of(pairs: tuple[str, ...]) -> dict[Flow, int]:
     """``500=10500`` and so on: a gateway on other ports, as in labs and the demo."""
     from vpndiag.tunnel.options import GATEWAY_PORTS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -54,8 +55,11 @@ class _Sa:
 class IkeObserver:
     """Observes the IKE messages of one client and gateway, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: Mapping[int, int] | None = None) -> None:
+        """``ports``: the gateway's real ports and what they stand for, where it is not on 500 and
+        4500 (labs, the demo)."""
         self._sas: OrderedDict[str, _Sa] = OrderedDict()
+        self._ports = dict(ports or {})
 
     def observe(
         self,
@@ -98,7 +102,7 @@ class IkeObserver:
             t=t,
             frames=frames,
             direction=direction,
-            port=gateway[1],
+            port=self._ports.get(gateway[1], gateway[1]),
             client_port=client[1],
             marker=marker,
             version=header.major,

@@ -30,7 +30,7 @@ from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.protocols.ppp.ccp_options import MPPE
-from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
+from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
 from vpndiag.tunnel.stack import Stack, Stage
 
@@ -83,7 +83,8 @@ class LadderRun:
         start: float = 0.0,
     ) -> None:
         self.options = options
-        self.recorder = Recorder(start)
+        real = options.gateway_ports
+        self.recorder = Recorder(start, {real[f]: n for f, n in GATEWAY_PORTS.items() if n})
         self.patience = Patience()
         self.ended: Ended | None = None
         self.finished = False

@@ -6,7 +6,7 @@ that a run writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vpndiag.observations import Direction, EspFlow, Observation
@@ -43,12 +43,12 @@ class _Count:
 
 
 class Recorder:
-    """``start`` is subtracted from all times."""
+    """``start`` is subtracted from all times; ``ports`` as for the IKE observer."""
 
-    def __init__(self, start: float = 0.0) -> None:
+    def __init__(self, start: float = 0.0, ports: Mapping[int, int] | None = None) -> None:
         self.start = start
         self.frames = 0
-        self.ike = IkeObserver()
+        self.ike = IkeObserver(ports)
         self.l2tp = L2tpObserver()
         self.clear_l2tp = L2tpObserver()
         self.packet_sink: Sink | None = None

@@ -1,0 +1,107 @@
+"""``vpndiag demo``: the same run against the embedded gateway, whole or broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from vpndiag.cli.exits import UsageError
+from vpndiag.cli.live import Plan, Shown
+from vpndiag.cli.run import Output, show
+from vpndiag.gateway.breaks import BREAKS, CANNOT, CannotProvoke, find_break
+from vpndiag.gateway.config import GatewayConfig
+from vpndiag.gateway.server import GatewayServer
+from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
+
+USER, PASSWORD = "alice", "wonderland"
+HOST = "127.0.0.1"
+
+
+def _set_up(break_: str | None) -> tuple[GatewayConfig, TunnelOptions]:
+    """Gateway and client, whole or broken.
+
+    :raises UsageError: no such break.
+    """
+    config = GatewayConfig(users={USER: PASSWORD})
+    options = TunnelOptions(gateway=HOST, local=HOST, psk=config.psk, user=USER, password=PASSWORD)
+    if break_ is None:
+        return config, options
+    try:
+        return find_break(break_).apply(config, options, time.time())
+    except CannotProvoke as error:
+        raise UsageError(str(error)) from error
+    except KeyError:
+        import difflib
+
+        near = difflib.get_close_matches(break_, [*BREAKS], n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(near)}?" if near else "; see vpndiag demo --list"
+        raise UsageError(f"--break {break_}: no such finding{hint}") from None
+
+
+def demo(break_: str | None, output: Output, capture: str | None, keys: str | None) -> int:
+    """Carry out the command; the exit code."""
+    from pathlib import Path
+
+    config, options = _set_up(break_)
+
+    @contextlib.asynccontextmanager
+    async def beside(tunnel: TunnelOptions) -> AsyncIterator[TunnelOptions]:
+        async with GatewayServer(config, HOST) as server:
+            ports = {
+                flow: server.ports.get(number, number) for flow, number in GATEWAY_PORTS.items()
+            }
+            yield replace(tunnel, gateway_ports=ports)
+
+    plan = Plan(
+        target="the embedded gateway",
+        tunnel=options,
+        address=HOST,
+        beside=beside,
+        capture=Path(capture) if capture else None,
+        keys=Path(keys) if keys else None,
+        command="demo",
+        shown={"break": Shown(break_) if break_ else None},
+    )
+    return show(plan, output)
+
+
+def list_breaks() -> str:
+    """What ``--break`` takes, a line each."""
+    width = max(len(name) for name in BREAKS)
+    lines = [f"{name:<{width}}  {b.what}" for name, b in BREAKS.items()]
+    cannot = [f"{name:<{width}}  not here: {why}" for name, why in CANNOT.items()]
+    return "\n".join([*lines, "", *cannot])
+
+
+def serve(break_: str | None, host: str, ports: dict[Flow, int]) -> int:
+    """Only the gateway, until Ctrl-C, for any client to try.
+
+    :raises UsageError: a port that cannot be bound.
+    """
+    config, _ = _set_up(break_)
+    wanted = {number: ports[flow] for flow, number in GATEWAY_PORTS.items() if number}
+    if ports == GATEWAY_PORTS and hasattr(os, "geteuid") and os.geteuid() != 0:
+        wanted = dict.fromkeys(wanted, 0)
+
+    async def run() -> None:
+        try:
+            async with GatewayServer(config, host, wanted) as server:
+                pairs = " ".join(f"--port {n}={p}" for n, p in server.ports.items() if n != p)
+                print(
+                    f"Listening on {host}: "
+                    + ", ".join(f"UDP {p} as {n}" for n, p in server.ports.items())
+                )
+                print(f"  VPNDIAG_PSK={(config.psk or b'').decode()} VPNDIAG_PASSWORD={PASSWORD} "
+                      f"vpndiag run {host} --user {USER} {pairs}".rstrip())  # fmt: skip
+                print("Ctrl-C ends it.", flush=True)
+                await asyncio.Event().wait()
+        except OSError as error:
+            raise UsageError(f"cannot listen on {host}: {error.strerror or error}") from error
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())
+    return 0
