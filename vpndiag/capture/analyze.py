@@ -1,0 +1,181 @@
+"""From capture files to the sessions in them, observed; judging is for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpndiag.capture.collect import Collector, Material
+from vpndiag.capture.errors import CaptureError, Note
+from vpndiag.capture.files import CaptureFile, open_capture
+from vpndiag.capture.keys import Keys
+from vpndiag.capture.observing import Observer
+from vpndiag.capture.packets import EspPacket
+from vpndiag.capture.prefilter import Prefilter
+from vpndiag.capture.sessions import Attempt, sessions
+from vpndiag.observations import Observation, OtherTraffic
+from vpndiag.protocols.esp.transport import guess_null
+
+SMALL = 4 * 1024 * 1024
+"""Bytes of a file whose every ESP packet is looked into without keys (NULL encryption)."""
+SAMPLE = 400
+"""ESP packets of a larger file that are looked into first."""
+
+FileProgress = Callable[[int, int, int], None]
+"""``progress(index of the file, bytes read, bytes in all)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """One file; its frames have the numbers ``first_frame`` to ``first_frame + frames - 1``."""
+
+    path: Path
+    first_frame: int
+    frames: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One attempt and what was seen of it."""
+
+    attempt: Attempt
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What capture files hold. ``other`` is traffic that is no attempt of ours."""
+
+    files: tuple[FileRead, ...]
+    material: Material
+    observed: tuple[Observed, ...]
+    other: tuple[OtherTraffic, ...]
+    notes: tuple[str, ...]
+
+
+def read(
+    paths: Sequence[str | Path],
+    keys: Keys | None = None,
+    progress: FileProgress | None = None,
+) -> Analysis:
+    """Read all files as one capture, in the order of their first packets.
+
+    :raises CaptureError: a file that cannot be read as a capture, or not on to its end.
+    """
+    ordered = _in_time_order([Path(p) for p in paths])
+    collector = Collector(keys)
+    files: list[FileRead] = []
+    for index, path in enumerate(ordered):
+        files.append(_read_file(path, index, collector, keys, progress))
+    material = collector.material
+    observer = Observer(material, keys)
+    observed = tuple(
+        Observed(attempt, tuple(observer.observe(attempt))) for attempt in sessions(material)
+    )
+    return Analysis(
+        tuple(files), material, observed, tuple(_other(material, observer)), _notes(files, material)
+    )
+
+
+def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> CaptureFile:
+    return open_capture(path, progress=progress)
+
+
+def _in_time_order(paths: list[Path]) -> list[Path]:
+    if len(paths) < 2:
+        return paths
+    firsts: list[tuple[int, int, Path]] = []
+    for index, path in enumerate(paths):
+        with _open(path) as capture:
+            frame = next(iter(capture), None)
+            # An empty file of a ring stays where it was given.
+            firsts.append((frame.time_ns if frame else 0, index, path))
+    return [path for _, _, path in sorted(firsts)]
+
+
+def _read_file(
+    path: Path,
+    index: int,
+    collector: Collector,
+    keys: Keys | None,
+    progress: FileProgress | None,
+) -> FileRead:
+    keep = bool(keys and keys.esp) or _worth_opening(path)
+    tell: Callable[[int, int], None] | None = None
+    if progress is not None:
+        report = progress
+
+        def tell(done: int, total: int) -> None:
+            report(index, done, total)
+
+    before = collector.material.frames
+    with _open(path, tell) as capture:
+        scan = Prefilter(capture, keep_esp=keep)
+        collector.read(scan)
+        notes = tuple(str(note) for note in scan.notes)
+    return FileRead(path, before + 1, collector.material.frames - before, notes)
+
+
+def _worth_opening(path: Path) -> bool:
+    """Whether ESP packets are kept although there are no keys: the file is small, or the first of
+    them read as NULL encryption."""
+    try:
+        if not path.is_file() or path.stat().st_size <= SMALL:
+            return path.is_file()
+    except OSError:
+        return False
+    seen = 0
+    with _open(path) as capture:
+        for packet in Prefilter(capture, keep_esp=True):
+            if isinstance(packet, EspPacket):
+                seen += 1
+                if guess_null(packet.payload) is not None:
+                    return True
+            if seen >= SAMPLE or capture.reader.number > 100 * SAMPLE:
+                return False
+    return False
+
+
+_KINDS = {
+    "l2tpv3": "L2TPv3",
+    "wireguard": "WireGuard",
+    "pptp-control": "PPTP",
+    "pptp-gre": "PPTP",
+    "ah": "AH",
+    "gre": "GRE",
+    "pppoe-discovery": "PPPoE",
+    "ike-tcp": "IKE over TCP",
+}
+
+
+def _other(material: Material, observer: Observer) -> list[OtherTraffic]:
+    counted: dict[str, OtherTraffic] = {}
+    for name, what in _KINDS.items():
+        tally = material.tallies.get(name)
+        if tally is None:
+            continue
+        known = counted.get(what)
+        counted[what] = OtherTraffic(
+            t=observer.t(tally.first_ns),
+            frames=(tally.first_frame,),
+            what=what,
+            packets=tally.packets + (known.packets if known else 0),
+        )
+    return list(counted.values())
+
+
+def _notes(files: list[FileRead], material: Material) -> tuple[str, ...]:
+    notes = [f"{f.path.name}: {note}" if len(files) > 1 else note for f in files for note in f.notes]
+    if len(files) > 1:
+        notes.append(
+            "Frame numbers go on from file to file: "
+            + ", ".join(f"{f.path.name} begins at {f.first_frame}" for f in files[:20])
+        )
+    if material.left_out:
+        notes.append(f"{material.left_out} control packets were too many and are not judged.")
+    return tuple(notes)
+
+
+__all__ = ["Analysis", "CaptureError", "FileRead", "Note", "Observed", "read"]

@@ -1,0 +1,489 @@
+"""From the packets of capture files to tracks: what belongs to one IKE SA, one pair of hosts, one
+PPP link. Nothing is judged and nobody is called a client here (that is ``sessions``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+
+from vpndiag.capture.decrypt import EspDecryptor, EspStats, Inner
+from vpndiag.capture.flows import EspFlow
+from vpndiag.capture.keys import Keys
+from vpndiag.capture.packets import (
+    Datagram,
+    EspPacket,
+    IcmpError,
+    Incomplete,
+    Kept,
+    PppPacket,
+)
+from vpndiag.capture.prefilter import Prefilter, Tally, looks_like_ike
+from vpndiag.protocols.esp.udp import NON_ESP_MARKER
+
+Hosts = tuple[str, str]
+"""Two addresses, sorted."""
+End = tuple[str, int]
+
+MAX_TRACKS = 100_000
+MAX_MESSAGES = 2_000
+"""Messages kept of one IKE SA, tunnel or link; dead peer detection may go on for days."""
+MAX_KEPT = 2_000_000
+MAX_DNS = 4_096
+MAX_ICMP = 4_096
+MAX_BIG = 512
+
+
+def hosts(one: str, two: str) -> Hosts:
+    return (one, two) if one <= two else (two, one)
+
+
+@dataclass(slots=True)
+class Message:
+    """A datagram of interest. ``data`` without the non-ESP marker."""
+
+    frames: tuple[int, ...]
+    time_ns: int
+    src: End
+    dst: End
+    data: bytes
+    marker: bool = False
+    missing: int = 0
+    spi: int = 0
+    """Of the ESP packet that it came in; 0: in the clear."""
+
+
+@dataclass(slots=True)
+class IkeTrack:
+    """All messages with one initiator cookie between two hosts."""
+
+    cookie: bytes
+    hosts: Hosts
+    messages: list[Message] = field(default_factory=list)
+    left_out: int = 0
+    last_ns: int = 0
+
+    @property
+    def first_ns(self) -> int:
+        return self.messages[0].time_ns
+
+
+@dataclass(slots=True)
+class DataCount:
+    """Packets that carry users' data, one direction: ``src`` sent them."""
+
+    src: str
+    packets: int = 0
+    bytes: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    first_frame: int = 0
+    echoes: int = 0
+    """LCP echoes among them."""
+
+    def add(self, time_ns: int, size: int, frame: int) -> None:
+        if not self.packets:
+            self.first_ns, self.first_frame = time_ns, frame
+        self.packets += 1
+        self.bytes += size
+        self.last_ns = time_ns
+
+
+@dataclass(slots=True)
+class L2tpTrack:
+    """All L2TP between two hosts that is seen in one way: in the clear, or inside ESP."""
+
+    hosts: Hosts
+    inside_esp: bool
+    messages: list[Message] = field(default_factory=list)
+    data: dict[tuple[str, int], DataCount] = field(default_factory=dict)
+    """By sender and tunnel ID."""
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class PppTrack:
+    """A PPP link that was captured bare or in PPPoE."""
+
+    key: tuple[str, str, int]
+    packets: list[PppPacket] = field(default_factory=list)
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class FlowTrack:
+    """The ESP packets of one SPI between two ends; several counters when several files were read.
+    ``stats`` when there were keys."""
+
+    src: End
+    dst: End
+    spi: int
+    parts: list[EspFlow] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    stats: EspStats | None = None
+
+    @property
+    def first_ns(self) -> int:
+        return self.parts[0].first_ns
+
+    @property
+    def last_ns(self) -> int:
+        return self.parts[-1].last_ns
+
+    @property
+    def packets(self) -> int:
+        return sum(p.packets for p in self.parts)
+
+    @property
+    def udp(self) -> bool:
+        return bool(self.src[1] or self.dst[1])
+
+    @property
+    def hosts(self) -> Hosts:
+        return hosts(self.src[0], self.dst[0])
+
+
+@dataclass(slots=True)
+class BigPacket:
+    """An IP packet inside the tunnel, for judging sizes: an ICMP echo, or a TCP segment."""
+
+    time_ns: int
+    frame: int
+    src: str
+    dst: str
+    protocol: int
+    size: int
+    key: tuple[object, ...]
+    answered: bool = False
+    repeats: int = 0
+
+
+@dataclass(slots=True)
+class Material:
+    """What all files hold together. Times in nanoseconds since 1970."""
+
+    first_ns: int | None = None
+    last_ns: int = 0
+    frames: int = 0
+    ike: list[IkeTrack] = field(default_factory=list)
+    l2tp: list[L2tpTrack] = field(default_factory=list)
+    ppp: list[PppTrack] = field(default_factory=list)
+    flows: list[FlowTrack] = field(default_factory=list)
+    icmp: list[IcmpError] = field(default_factory=list)
+    incomplete: list[Incomplete] = field(default_factory=list)
+    dns: list[Datagram] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    odd: list[Datagram] = field(default_factory=list)
+    inner: dict[Hosts, list[Message]] = field(default_factory=dict)
+    """IP packets that ESP carried in PPP, headers only, by outer hosts."""
+    left_out: int = 0
+
+
+class Collector:
+    """Feed it the packets of one file after another, then take :attr:`material`."""
+
+    def __init__(self, keys: Keys | None = None) -> None:
+        self.material = Material()
+        self._esp = EspDecryptor(keys or Keys())
+        self._offset = 0
+        self._ike: dict[tuple[bytes, Hosts], IkeTrack] = {}
+        self._l2tp: dict[tuple[Hosts, bool], L2tpTrack] = {}
+        self._ppp: dict[tuple[str, str, int], PppTrack] = {}
+        self._flows: dict[tuple[str, int, str, int, int], FlowTrack] = {}
+        self._kept = 0
+
+    def read(self, scan: Prefilter) -> None:
+        """All of one file."""
+        for packet in scan:
+            self.feed(packet)
+        self.end_file(scan)
+
+    def feed(self, packet: Kept) -> None:
+        kind = type(packet)
+        if kind is Datagram:
+            self._datagram(packet)  # type: ignore[arg-type]
+        elif kind is EspPacket:
+            self._esp_packet(packet)  # type: ignore[arg-type]
+        elif kind is PppPacket:
+            self._ppp_packet(packet)  # type: ignore[arg-type]
+        elif kind is IcmpError:
+            if len(self.material.icmp) < MAX_ICMP:
+                self.material.icmp.append(self._moved(packet))  # type: ignore[arg-type]
+        elif kind is Incomplete and len(self.material.incomplete) < MAX_ICMP:
+            frames = tuple(f + self._offset for f in packet.frames)  # type: ignore[union-attr]
+            self.material.incomplete.append(replace(packet, frames=frames))  # type: ignore[arg-type]
+
+    def _moved(self, error: IcmpError) -> IcmpError:
+        return replace(error, frame=error.frame + self._offset) if self._offset else error
+
+    def end_file(self, scan: Prefilter) -> None:
+        """Take over the counters of a file that was read to its end."""
+        material = self.material
+        if scan.first_ns is not None:
+            material.first_ns = (
+                scan.first_ns
+                if material.first_ns is None
+                else min(material.first_ns, scan.first_ns)
+            )
+            material.last_ns = max(material.last_ns, scan.last_ns or 0)
+        for flow in scan.flows:
+            key = flow.key
+            flow_id = (key.src, key.sport, key.dst, key.dport, key.spi)
+            track = self._flows.get(flow_id)
+            if track is None:
+                track = self._flows[flow_id] = FlowTrack(
+                    (key.src, key.sport), (key.dst, key.dport), key.spi
+                )
+                material.flows.append(track)
+            track.parts.append(flow)
+            track.offsets.append(self._offset)
+            track.stats = self._esp.stats(flow_id)
+        for name, tally in scan.tallies.items():
+            self._merge(name, tally)
+        self._offset += scan.frames
+        material.frames = self._offset
+
+    def _merge(self, name: str, tally: Tally) -> None:
+        known = self.material.tallies.get(name)
+        if known is None:
+            self.material.tallies[name] = replace(
+                tally,
+                first_frame=tally.first_frame + self._offset,
+                last_frame=tally.last_frame + self._offset,
+            )
+            return
+        known.packets += tally.packets
+        known.bytes += tally.bytes
+        known.last_frame, known.last_ns = tally.last_frame + self._offset, tally.last_ns
+        known.ends += [e for e in tally.ends if e not in known.ends][: 8 - len(known.ends)]
+
+    def _room(self) -> bool:
+        if self._kept >= MAX_KEPT:
+            self.material.left_out += 1
+            return False
+        self._kept += 1
+        return True
+
+    def _frames(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        offset = self._offset
+        return tuple(f + offset for f in frames) if offset else frames
+
+    def _datagram(self, d: Datagram) -> None:
+        kind = d.kind
+        if kind == "ike" or kind == "ike-natt":
+            self._ike_message(d, kind == "ike-natt")
+        elif kind == "l2tp":
+            self._l2tp_packet(
+                (d.src, d.sport), (d.dst, d.dport), d.payload, d.time_ns, d.frames, 0, d.missing
+            )
+        elif kind == "dns":
+            if d.sport == 53 and len(self.material.dns) < MAX_DNS and self._room():
+                self.material.dns.append(replace(d, frames=self._frames(d.frames)))
+        elif len(d.payload) >= 17 and (d.payload[:8], hosts(d.src, d.dst)) in self._ike:
+            self._ike_message(d, False)
+        elif len(self.material.odd) < MAX_ICMP:
+            self.material.odd.append(replace(d, frames=self._frames(d.frames)))
+
+    def _ike_message(self, d: Datagram, marker: bool) -> None:
+        data = d.payload[4:] if marker else d.payload
+        if len(data) < 18:
+            if len(self.material.odd) < MAX_ICMP:
+                self.material.odd.append(replace(d, frames=self._frames(d.frames)))
+            return
+        pair = hosts(d.src, d.dst)
+        key = (data[:8], pair)
+        track = self._ike.get(key)
+        if track is None:
+            if len(self._ike) >= MAX_TRACKS:
+                self.material.left_out += 1
+                return
+            track = self._ike[key] = IkeTrack(data[:8], pair)
+            self.material.ike.append(track)
+        track.last_ns = max(track.last_ns, d.time_ns)
+        if len(track.messages) >= MAX_MESSAGES or not self._room():
+            track.left_out += 1
+            return
+        track.messages.append(
+            Message(
+                self._frames(d.frames),
+                d.time_ns,
+                (d.src, d.sport),
+                (d.dst, d.dport),
+                data,
+                marker,
+                d.missing,
+            )
+        )
+
+    def _esp_packet(self, packet: EspPacket) -> None:
+        inner = self._esp.open(packet)
+        if inner is None:
+            return
+        udp = inner.udp
+        if udp is not None and 1701 in (udp.source_port, udp.destination_port):
+            self._l2tp_packet(
+                (packet.src, udp.source_port),
+                (packet.dst, udp.destination_port),
+                udp.payload,
+                packet.time_ns,
+                (packet.frame,),
+                inner_spi(packet),
+                0,
+            )
+        elif inner.next_header == 4:
+            self._tunnelled(packet, inner)
+
+    def _tunnelled(self, packet: EspPacket, inner: Inner) -> None:
+        """Tunnel mode: L2TP may be in the IP packet inside (RFC 3193 allows transport only)."""
+        data = inner.payload
+        if len(data) < 28 or data[0] >> 4 != 4 or data[9] != 17:
+            return
+        start = (data[0] & 15) * 4
+        ports = [int.from_bytes(data[start + i : start + i + 2], "big") for i in (0, 2)]
+        if 1701 in ports and len(data) >= start + 8:
+            self._l2tp_packet(
+                (packet.src, ports[0]),
+                (packet.dst, ports[1]),
+                data[start + 8 :],
+                packet.time_ns,
+                (packet.frame,),
+                inner_spi(packet),
+                0,
+            )
+
+    def _l2tp_packet(
+        self,
+        src: End,
+        dst: End,
+        data: bytes,
+        time_ns: int,
+        frames: tuple[int, ...],
+        spi: int,
+        missing: int,
+    ) -> None:
+        pair, inside = hosts(src[0], dst[0]), spi != 0
+        track = self._l2tp.get((pair, inside))
+        if track is None:
+            if len(self._l2tp) >= MAX_TRACKS:
+                self.material.left_out += 1
+                return
+            track = self._l2tp[pair, inside] = L2tpTrack(pair, inside)
+            self.material.l2tp.append(track)
+        number = frames[-1] + self._offset
+        carried = l2tp_data(data)
+        if carried is not None:
+            tunnel, ppp = carried
+            if not is_ppp_control(ppp):
+                count = track.data.get((src[0], tunnel))
+                if count is None:
+                    if len(track.data) >= MAX_TRACKS:
+                        return
+                    count = track.data[src[0], tunnel] = DataCount(src[0])
+                count.add(time_ns, len(data) + missing, number)
+                count.echoes += is_echo(ppp)
+                if inside:
+                    self._inner_ip(pair, src, dst, ppp, time_ns, number)
+                return
+        if len(track.messages) >= 500_000 or not self._room():
+            track.left_out += 1
+            return
+        track.messages.append(
+            Message(self._frames(frames), time_ns, src, dst, data, False, missing, spi)
+        )
+
+    def _inner_ip(
+        self, pair: Hosts, src: End, dst: End, ppp: bytes, time_ns: int, frame: int
+    ) -> None:
+        """Headers of users' IP packets, for judging which sizes pass."""
+        if ppp[:2] == b"\xff\x03":
+            ppp = ppp[2:]
+        if ppp[:2] == b"\x00\x21":
+            packet = ppp[2:]
+        elif ppp[:1] == b"\x21":
+            packet = ppp[1:]
+        else:
+            return
+        kept = self.material.inner.setdefault(pair, [])
+        if len(kept) < 4 * MAX_BIG and len(packet) >= 28 and packet[9] in (1, 6):
+            kept.append(Message((frame,), time_ns, src, dst, packet[:64], False, len(packet) - 64))
+
+    def _ppp_packet(self, packet: PppPacket) -> None:
+        one, two = hosts(packet.src, packet.dst)
+        key = (one, two, packet.session)
+        track = self._ppp.get(key)
+        if track is None:
+            if len(self._ppp) >= MAX_TRACKS:
+                self.material.left_out += 1
+                return
+            track = self._ppp[key] = PppTrack(key)
+            self.material.ppp.append(track)
+        if len(track.packets) >= 200_000 or not self._room():
+            track.left_out += 1
+            return
+        if self._offset:
+            packet = replace(packet, frame=packet.frame + self._offset)
+        track.packets.append(packet)
+
+
+def inner_spi(packet: EspPacket) -> int:
+    return int.from_bytes(packet.payload[:4], "big")
+
+
+def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
+    """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
+    if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
+        return None
+    flags = data[0]
+    at = 2 + (2 if flags & 0x40 else 0)
+    tunnel = int.from_bytes(data[at : at + 2], "big")
+    at += 4 + (4 if flags & 0x08 else 0)
+    if flags & 0x02:
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+    return tunnel, data[at:]
+
+
+def is_ppp_control(ppp: bytes) -> bool:
+    """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    return bool(ppp) and not ppp[0] & 1 and ppp[0] >= 0x80 and not is_echo(ppp)
+
+
+def is_echo(ppp: bytes) -> bool:
+    """LCP Echo-Request, Echo-Reply or Discard-Request."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    return ppp[:2] == b"\xc0\x21" and ppp[2:3] in (b"\x09", b"\x0a", b"\x0b")
+
+
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def collect(scans: Iterable[Prefilter], keys: Keys | None = None) -> Material:
+    """All of several files, in the order given."""
+    collector = Collector(keys)
+    for scan in scans:
+        collector.read(scan)
+    return collector.material
+
+
+__all__ = [
+    "NON_ESP_MARKER",
+    "BigPacket",
+    "Collector",
+    "DataCount",
+    "FlowTrack",
+    "IkeTrack",
+    "L2tpTrack",
+    "Material",
+    "Message",
+    "PppTrack",
+    "collect",
+    "hosts",
+    "looks_like_ike",
+]

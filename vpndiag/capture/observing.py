@@ -1,0 +1,397 @@
+"""The observations of one attempt: packets through the same observers as a live run's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from vpndiag.capture.collect import FlowTrack, Material, Message
+from vpndiag.capture.decrypt import IkeDecryptor
+from vpndiag.capture.icmp import icmp_what
+from vpndiag.capture.keys import Keys
+from vpndiag.capture.packets import Datagram, IcmpError
+from vpndiag.capture.sessions import SECOND, Attempt
+from vpndiag.capture.sketch import Sketch
+from vpndiag.observations import (
+    CertificateSeen,
+    Direction,
+    Ended,
+    EspFlow,
+    IkeEstablished,
+    IkeMessage,
+    IpsecSa,
+    L2tpMessage,
+    NameAnswer,
+    Observation,
+    PppMessage,
+)
+from vpndiag.observations import IcmpError as IcmpObservation
+from vpndiag.observe.ike import IkeObserver
+from vpndiag.observe.l2tp import L2tpObserver
+from vpndiag.observe.ppp import PppObserver
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.ike.constants import PayloadType, ProtocolId
+from vpndiag.protocols.ike.message import Message as IkeWire
+from vpndiag.protocols.ike.message import decode
+from vpndiag.protocols.ike.payloads import IdPayload, Payload, SaPayload
+from vpndiag.protocols.ike.transforms import EspTransform
+from vpndiag.protocols.ppp.frame import encode_frame
+from vpndiag.report.text import visible
+
+MAX_OBSERVATIONS = 5_000
+_TUNNEL_MODES = (1, 3, 61443)
+_ENCAPSULATED = (3, 4, 61443, 61444)
+_SAMPLES = 16
+
+
+class Observer:
+    """Observes attempts of one capture; times are seconds since its first packet."""
+
+    def __init__(self, material: Material, keys: Keys | None = None) -> None:
+        self._material = material
+        self._start = material.first_ns or 0
+        self._keys = keys or Keys()
+
+    def t(self, time_ns: int) -> float:
+        return max(0, time_ns - self._start) / SECOND
+
+    def observe(self, attempt: Attempt) -> list[Observation]:
+        """All observations of ``attempt`` in time order, with how it ended."""
+        found: list[Observation] = []
+        for s in attempt.ike:
+            found += self._ike(attempt, s)
+        found.sort(key=lambda o: o.t)
+        found += self._l2tp(attempt, attempt.clear, "clear")
+        found += self._l2tp(attempt, attempt.inside, "esp")
+        found += self._ppp(attempt)
+        found += [self._flow(attempt, f) for f in attempt.flows]
+        found += [self._icmp(attempt, e) for e in attempt.icmp]
+        found += self._names(attempt)
+        found.sort(key=lambda o: o.t)
+        if len(found) > MAX_OBSERVATIONS:
+            del found[MAX_OBSERVATIONS - 1 : -1]
+        found.append(self._ended(attempt, found))
+        return found
+
+    # IKE
+
+    def _ike(self, attempt: Attempt, s: Sketch) -> Iterator[Observation]:
+        observer = IkeObserver()
+        decryptor = IkeDecryptor(self._keys.ike.get(s.track.cookie, []))
+        children = _Children(s)
+        proof: dict[bool, Payload] = {}
+        client = attempt.is_client(s)
+        for m, from_initiator in zip(s.track.messages, s.sent, strict=True):
+            payloads, protection = None, None
+            wire: IkeWire | None = None
+            data = m.data
+            if m.missing and len(data) >= 28 and data[19] & 1:
+                data += bytes(m.missing)  # a header says enough of what is encrypted
+            try:
+                wire = decode(data)
+            except ProtocolError:
+                pass
+            else:
+                if not m.missing:
+                    payloads, protection = decryptor.open(wire, from_initiator)
+            seen = observer.observe(
+                data,
+                t=self.t(m.time_ns),
+                direction="out" if from_initiator == client else "in",
+                source=m.src,
+                destination=m.dst,
+                marker=m.marker,
+                frames=m.frames,
+                payloads=payloads,
+                protection=protection,
+            )
+            seen = _standard_port(seen)
+            if m.missing and wire is None:
+                seen = _cut_short(seen)
+            yield seen
+            if wire is None or seen.repeat:
+                continue
+            clear = wire.payloads if payloads is None else payloads
+            yield from self._certificates(seen, clear)
+            if seen.step in ("MM5", "MM6", "AM2", "AM3") and protection != "undecryptable":
+                for p in clear:
+                    if isinstance(p, IdPayload):
+                        proof.setdefault(seen.direction == "in", p)
+            if seen.step == "MM6" and protection == "decrypted" and _proven(clear):
+                identity = proof.get(True)
+                yield IkeEstablished(
+                    t=seen.t,
+                    frames=seen.frames,
+                    initiator_cookie=seen.initiator_cookie,
+                    peer_identity=visible(identity.text, 120)
+                    if isinstance(identity, IdPayload)
+                    else "",
+                )
+            if seen.step.startswith("QM"):
+                sa = children.take(seen, clear)
+                if sa is not None:
+                    yield sa
+
+    def _certificates(self, seen: IkeMessage, payloads: tuple[Payload, ...]) -> Iterator[Observation]:
+        bodies = [p.body for p in payloads if p.payload_type == PayloadType.CERT]
+        for body in bodies[:1]:
+            found = _certificate(seen, body[1:] if body[:1] == b"\x04" else b"")
+            if found is not None:
+                yield found
+
+    # L2TP and PPP
+
+    def _l2tp(
+        self, attempt: Attempt, messages: list[Message], inside: Literal["esp", "clear"]
+    ) -> Iterator[Observation]:
+        observer = L2tpObserver()
+        outward = {f.spi for f in attempt.flows if attempt.sent(f)}
+        for m in messages:
+            seen = observer.observe(
+                m.data + bytes(m.missing),
+                t=self.t(m.time_ns),
+                direction="out" if _by_client(attempt, m, messages[0], outward) else "in",
+                inside=inside,
+                source=m.src,
+                destination=m.dst,
+                frames=m.frames,
+            )
+            if seen is not None:
+                yield seen
+
+    def _ppp(self, attempt: Attempt) -> Iterator[Observation]:
+        if attempt.ppp is None:
+            return
+        observer = PppObserver()
+        for p, sent in zip(attempt.ppp.packets, attempt.ppp.sent, strict=True):
+            seen = observer.observe(
+                encode_frame(p.protocol, p.payload),
+                t=self.t(p.time_ns),
+                direction="out" if sent else "in",
+                frames=(p.frame,),
+            )
+            if seen is not None:
+                yield seen
+
+    # ESP and the rest
+
+    def _flow(self, attempt: Attempt, flow: FlowTrack) -> EspFlow:
+        parts = flow.parts
+        samples = [
+            (s.frame + offset, s.time_ns, s.size)
+            for p, offset in zip(parts, flow.offsets, strict=True)
+            for s in p.first
+        ][:_SAMPLES]
+        silences = [p.silence for p in parts if p.silence is not None]
+        longest = max(silences, key=lambda s: s.seconds) if silences else None
+        stats = flow.stats
+        return EspFlow(
+            t=self.t(flow.first_ns),
+            frames=tuple(frame for frame, _, _ in samples[:4]),
+            direction="out" if attempt.sent(flow) else "in",
+            spi=f"0x{flow.spi:08x}",
+            udp_encapsulated=flow.udp,
+            packets=flow.packets,
+            bytes=sum(p.bytes for p in parts),
+            last_t=self.t(flow.last_ns),
+            verified=stats.verified if stats else None,
+            bad_integrity=stats.bad if stats else None,
+            truncated_to_96=stats.truncated if stats else None,
+            replayed=sum(p.duplicates for p in parts),
+            missing=sum(p.missing for p in parts),
+            out_of_order=sum(p.late for p in parts),
+            longest_silence=longest.seconds if longest else 0.0,
+            silence_from=self.t(longest.from_ns) if longest else 0.0,
+            sizes=tuple(size for _, _, size in samples),
+            times=tuple(self.t(time_ns) for _, time_ns, _ in samples),
+        )
+
+    def _icmp(self, attempt: Attempt, error: IcmpError) -> IcmpObservation:
+        quote = error.quote
+        by_client = quote.src == attempt.client
+        port = quote.dport if by_client else quote.sport
+        return IcmpObservation(
+            t=self.t(error.time_ns),
+            frames=(error.frame,),
+            what=icmp_what(error.type, error.code, ipv6=error.version == 6),
+            icmp_type=error.type,
+            icmp_code=error.code,
+            reporter=error.src,
+            from_gateway=error.src == attempt.gateway,
+            port=port,
+            mtu=error.mtu or None,
+            direction="in" if by_client else "out",
+        )
+
+    def _names(self, attempt: Attempt) -> list[Observation]:
+        from vpndiag.capture.names import answers_for
+
+        until = attempt.first_ns + SECOND
+        found: list[Observation] = []
+        for d in answers_for(self._material.dns, attempt, until):
+            found += _name_answers(d[0], self.t(d[0].time_ns), d[1])
+        return found
+
+    def _ended(self, attempt: Attempt, found: list[Observation]) -> Ended:
+        """When the client itself gave up, that is the end; else the capture's, or the client's
+        next attempt."""
+        gone = _given_up(found)
+        one_sided = _one_sided(attempt, found)
+        if gone is not None:
+            return Ended(t=gone.t, frames=gone.frames, why="stopped", one_sided=one_sided)
+        return Ended(t=self.t(attempt.end_ns), why="capture-end", one_sided=one_sided)
+
+
+def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:
+    if m.spi:
+        return m.spi in outward
+    if attempt.client != attempt.gateway:
+        return m.src[0] == attempt.client
+    # Both have one address: told by ports, and by who began.
+    return m.src == first.src
+
+
+def _name_answers(d: Datagram, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
+    return [replace(a, t=t, frames=d.frames) for a in answers]
+
+
+def _standard_port(seen: IkeMessage) -> IkeMessage:
+    """Behind a forwarded port a gateway's ports have other numbers: told by the marker."""
+    if seen.port in (500, 4500):
+        return seen
+    return replace(seen, port=4500 if seen.marker else 500)
+
+
+def _cut_short(seen: IkeMessage) -> IkeMessage:
+    """A clear message of which the capture kept only the beginning (snap length)."""
+    zero = seen.responder_cookie == "00" * 8
+    step = {2: "MM1", 4: "AM1"}.get(seen.exchange, "?") if zero else "?"
+    return replace(seen, step=step, payloads=("cut off by the capture",))
+
+
+def _proven(payloads: tuple[Payload, ...]) -> bool:
+    kinds = {p.payload_type for p in payloads}
+    return PayloadType.ID in kinds and bool(kinds & {PayloadType.HASH, PayloadType.SIG})
+
+
+class _Children:
+    """IPsec SAs out of decrypted quick modes."""
+
+    def __init__(self, s: Sketch) -> None:
+        self._s = s
+        self._offers: dict[int, tuple[str, SaPayload]] = {}
+        self._made = 0
+
+    def take(self, seen: IkeMessage, payloads: tuple[Payload, ...]) -> IpsecSa | None:
+        offer = next((p for p in payloads if isinstance(p, SaPayload)), None)
+        if offer is None:
+            return None
+        if seen.step == "QM1":
+            if len(self._offers) < 1024:
+                self._offers[seen.message_id] = (seen.direction, offer)
+            return None
+        asked = self._offers.get(seen.message_id)
+        theirs = _esp(offer)
+        if asked is None or theirs is None:
+            return None
+        ours = _esp(asked[1])
+        if ours is None:
+            return None
+        # SPIs are named by the receiver of the packets.
+        first, second = ours[0], theirs[0]
+        spi_in, spi_out = (first, second) if asked[0] == "out" else (second, first)
+        transform = theirs[1]
+        self._made += 1
+        ids = [p for p in payloads if isinstance(p, IdPayload)][:2]
+        if asked[0] != "out":
+            ids.reverse()
+        return IpsecSa(
+            t=seen.t,
+            frames=seen.frames,
+            spi_in=f"0x{spi_in:08x}",
+            spi_out=f"0x{spi_out:08x}",
+            transform=transform.text,
+            mode="tunnel" if transform.encapsulation_mode in _TUNNEL_MODES else "transport",
+            udp_encapsulated=transform.encapsulation_mode in _ENCAPSULATED,
+            pfs_group=transform.pfs_group,
+            weak=transform.weak,
+            rekey=self._made > 1,
+            client_port=ids[0].port if len(ids) == 2 else None,
+            gateway_port=ids[1].port if len(ids) == 2 else None,
+        )
+
+
+def _esp(offer: SaPayload) -> tuple[int, EspTransform] | None:
+    for proposal in offer.proposals:
+        if proposal.protocol == ProtocolId.ESP and len(proposal.spi) == 4 and proposal.transforms:
+            spi = int.from_bytes(proposal.spi, "big")
+            return spi, EspTransform.from_transform(proposal.transforms[0])
+    return None
+
+
+def _certificate(seen: IkeMessage, der: bytes) -> CertificateSeen | None:
+    from vpndiag.protocols.ike.certificates import describe
+
+    try:
+        leaf = describe(der)
+    except (ProtocolError, ValueError):
+        return None
+    return CertificateSeen(
+        t=seen.t,
+        frames=seen.frames,
+        direction=seen.direction,
+        subject=visible(leaf.subject, 160),
+        issuer=visible(leaf.issuer, 160),
+        not_before=_iso(leaf.not_before),
+        not_after=_iso(leaf.not_after),
+        names=tuple(visible(n, 80) for n in leaf.names[:16]),
+    )
+
+
+def _iso(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _given_up(found: list[Observation]) -> Observation | None:
+    """The client's own farewell before it was let in; None after success."""
+    if any(
+        isinstance(o, PppMessage) and o.protocol == "IPCP" and o.code == "Configure-Ack"
+        and o.direction == "in" for o in found
+    ):  # fmt: skip
+        return None
+    for o in found:
+        if isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
+            return o
+        if isinstance(o, L2tpMessage) and o.direction == "out" and o.message in ("StopCCN", "CDN"):
+            return o
+        if (
+            isinstance(o, PppMessage)
+            and o.direction == "out"
+            and o.protocol == "LCP"
+            and o.code == "Terminate-Request"
+        ):
+            return o
+    return None
+
+
+def _one_sided(attempt: Attempt, found: list[Observation]) -> bool:
+    """Only one direction is in the capture although the other must have been there: a cookie, an
+    acknowledgement or a session that cannot be without it."""
+    ways = {o.direction for o in found if isinstance(o, IkeMessage | EspFlow | L2tpMessage | PppMessage)}
+    if len(ways) != 1:
+        return False
+    for o in found:
+        if isinstance(o, IkeMessage) and o.responder_cookie != "00" * 8 and o.direction == "out":
+            return True
+        if isinstance(o, L2tpMessage) and (o.tunnel_id or o.nr):
+            return True
+        if isinstance(o, PppMessage) and o.code.endswith(("-Ack", "-Nak", "-Reject")):
+            return True
+    if ways == {"in"}:
+        return True
+    return bool(attempt.flows) and not attempt.ike

@@ -1,0 +1,444 @@
+"""From tracks to sessions: one client, one gateway, one connection attempt.
+
+What makes a new attempt: a new IKE SA (a new initiator cookie) of the same client after the
+attempt before had ended or was silent. What does not: a retransmission (same cookie); a rekey
+(the ESP of the attempt goes on while the new SA is made); IKE SAs that never get beyond message 2
+and overlap an attempt (probes, other proposals). Two clients behind one NAT have different UDP
+ports at the same time, and so different ``lane`` numbers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vpndiag.capture.collect import (
+    DataCount,
+    End,
+    FlowTrack,
+    Hosts,
+    L2tpTrack,
+    Material,
+    Message,
+)
+from vpndiag.capture.packets import IcmpError, Incomplete
+from vpndiag.capture.ppp_sides import PppRound, rounds
+from vpndiag.capture.sketch import Sketch, sketch
+
+SECOND = 1_000_000_000
+SLACK = 3 * SECOND
+"""Longer silence than this ends an attempt that has not succeeded."""
+AFTER = 10 * SECOND
+"""L2TP in the clear may follow an IPsec attempt by this much and be of it."""
+_SERVER_PORTS = (500, 4500, 1701)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """``begun`` False: it was going on when the capture started. ``end_ns`` is until when silence
+    can be judged: the next attempt of the same client, or the end of the capture."""
+
+    client: str
+    gateway: str
+    lane: int = 0
+    begun: bool = True
+    ike: list[Sketch] = field(default_factory=list)
+    flows: list[FlowTrack] = field(default_factory=list)
+    clear: list[Message] = field(default_factory=list)
+    inside: list[Message] = field(default_factory=list)
+    data: list[DataCount] = field(default_factory=list)
+    ppp: PppRound | None = None
+    icmp: list[IcmpError] = field(default_factory=list)
+    incomplete: list[Incomplete] = field(default_factory=list)
+    end_ns: int = 0
+    followed: bool = False
+    """Another attempt of the same client follows."""
+    other: str = ""
+    """Not an attempt of ours: what it is."""
+
+    @property
+    def first_ns(self) -> int:
+        return min(self._times(first=True), default=0)
+
+    @property
+    def last_ns(self) -> int:
+        return max(self._times(first=False), default=0)
+
+    def _times(self, first: bool) -> Iterable[int]:
+        for s in self.ike:
+            yield s.first_ns if first else s.last_ns
+        for f in self.flows:
+            yield f.first_ns if first else f.last_ns
+        for messages in (self.clear, self.inside):
+            if messages:
+                yield messages[0 if first else -1].time_ns
+        for d in self.data:
+            yield d.first_ns if first else d.last_ns
+        if self.ppp is not None:
+            yield self.ppp.first_ns if first else self.ppp.last_ns
+
+    @property
+    def client_ends(self) -> set[End]:
+        """UDP ends of the client in IKE."""
+        return {e for s in self.ike if self.is_client(s) for e in s.ends}
+
+    def is_client(self, s: Sketch) -> bool:
+        """Whether the initiator of this SA is the session's client."""
+        if self.client != self.gateway:
+            return s.initiator[0] == self.client
+        return s is self.ike[0] or bool(s.ends & self.ike[0].ends)
+
+    def sent(self, flow: FlowTrack) -> bool:
+        """Whether the client sent these ESP packets."""
+        if self.client != self.gateway:
+            return flow.src[0] == self.client
+        ends = self.client_ends
+        if flow.src in ends or flow.dst in ends:
+            return flow.src in ends
+        return flow.src == self.flows[0].src
+
+    @property
+    def established_ns(self) -> int | None:
+        return min((s.established_ns for s in self.ike if s.established_ns), default=None)
+
+    @property
+    def key(self) -> tuple[Hosts, int]:
+        """The same for all attempts of one client at one gateway."""
+        pair = (self.client, self.gateway)
+        return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane
+
+
+def sessions(material: Material) -> list[Attempt]:
+    """All attempts, in order of their first packet."""
+    by_hosts: dict[Hosts, list[Sketch]] = defaultdict(list)
+    for track in material.ike:
+        by_hosts[track.hosts].append(sketch(track))
+    flows: dict[Hosts, list[FlowTrack]] = defaultdict(list)
+    for flow in material.flows:
+        flows[flow.hosts].append(flow)
+    found: list[Attempt] = []
+    ipsec: dict[Hosts, list[Attempt]] = {}
+    for pair in dict.fromkeys((*by_hosts, *flows)):
+        made = _ipsec(by_hosts.get(pair, []), flows.get(pair, []))
+        ipsec[pair] = made
+        found += made
+    for tunnel in material.l2tp:
+        if tunnel.inside_esp:
+            _put_inside(tunnel, ipsec.get(tunnel.hosts, []))
+        else:
+            found += _clear(tunnel, ipsec.get(tunnel.hosts, []))
+    for link in material.ppp:
+        for part in rounds(link):
+            found.append(Attempt(part.client, part.gateway, ppp=part, begun=part.begun))
+    found.sort(key=lambda a: a.first_ns)
+    _ends(found, material.last_ns)
+    _errors(found, material)
+    return found
+
+
+def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
+    sketches.sort(key=lambda s: s.first_ns)
+    lanes = _lanes(sketches, flows)
+    found: list[Attempt] = []
+    left = list(flows)
+    for number, lane in enumerate(lanes):
+        mine = _flows_of(lane, flows) if len(lanes) > 1 else flows
+        attempts = _attempts(lane, mine, number)
+        _assign(attempts, [f for f in left if f in mine])
+        found += attempts
+        taken = {id(f) for a in attempts for f in a.flows}
+        left = [f for f in left if id(f) not in taken]
+    if left:
+        found.append(_flows_only(left))
+    return found
+
+
+def _flows_only(flows: list[FlowTrack]) -> Attempt:
+    """ESP whose IKE the capture does not show. The client is the side with an odd port, else the
+    one that is seen to send first."""
+    first = min(flows, key=lambda f: f.first_ns)
+    client, gateway = first.src, first.dst
+    if first.udp and first.src[1] in _SERVER_PORTS and first.dst[1] not in _SERVER_PORTS:
+        client, gateway = gateway, client
+    return Attempt(client[0], gateway[0], begun=False, flows=flows)
+
+
+def _component_of(sketches: list[Sketch]) -> list[list[Sketch]]:
+    """SAs that share an end of the initiator's host: surely of one client."""
+    groups: list[tuple[set[End], list[Sketch]]] = []
+    for s in sketches:
+        ends = set(s.ends)
+        merged: tuple[set[End], list[Sketch]] = (ends, [s])
+        rest = []
+        for group in groups:
+            if group[0] & merged[0]:
+                merged = (group[0] | merged[0], group[1] + merged[1])
+            else:
+                rest.append(group)
+        groups = [*rest, merged]
+    found = [sorted(group, key=lambda s: s.first_ns) for _, group in groups]
+    return sorted(found, key=lambda g: g[0].first_ns)
+
+
+def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]:
+    """One list for each client: components that are busy at the same time are different ones."""
+    if len({e for s in sketches for e in s.ends}) <= 1:
+        return [sketches] if sketches else []
+    lanes: list[list[Sketch]] = []
+    for component in _component_of(sketches):
+        deep = [_span(s, flows) for s in component if s.deep]
+        for lane in lanes:
+            busy = [_span(s, flows) for s in lane if s.deep]
+            if lane[0].initiator[0] == component[0].initiator[0] and not any(
+                a[0] < b[1] and b[0] < a[1] for a in deep for b in busy
+            ):
+                lane += component
+                lane.sort(key=lambda s: s.first_ns)
+                break
+        else:
+            lanes.append(component)
+    return lanes
+
+
+def _span(s: Sketch, flows: list[FlowTrack]) -> tuple[int, int]:
+    """From when to when an SA, or ESP between the same ends, was in use."""
+    ends = s.ends
+    last = s.last_ns
+    for flow in flows:
+        if flow.udp and (flow.src in ends or flow.dst in ends) and flow.first_ns >= s.first_ns:
+            last = max(last, flow.last_ns)
+    return s.first_ns, last
+
+
+def _flows_of(lane: list[Sketch], flows: list[FlowTrack]) -> list[FlowTrack]:
+    """The flows of one client of several behind one address: by its ports, and by SPI when it has
+    another port in the meantime (the NAT forgot it)."""
+    ends = {e for s in lane for e in s.ends}
+    mine = [f for f in flows if f.src in ends or f.dst in ends]
+    spis = {(f.spi, f.dst) for f in mine} | {(f.spi, f.src) for f in mine}
+    return [f for f in flows if f in mine or (f.spi, f.dst) in spis or (f.spi, f.src) in spis]
+
+
+def _attempts(lane: list[Sketch], flows: list[FlowTrack], number: int) -> list[Attempt]:
+    found: list[Attempt] = []
+    current: Attempt | None = None
+    last = 0
+    openings = [s for s in lane if s.opening]
+    first_opening = min((s.first_ns for s in openings), default=None)
+    before = [f for f in flows if first_opening is not None and f.first_ns < first_opening]
+    for s in lane:
+        if current is None and s.opening and before and _alive(before, s.first_ns):
+            # A session that is older than the capture renews its keys.
+            current = Attempt(s.initiator[0], s.responder, number, begun=False)
+            found.append(current)
+        elif current is None or not _belongs(current, s, last, flows):
+            current = Attempt(s.initiator[0], s.responder, number, begun=s.opening)
+            found.append(current)
+            last = 0
+        current.ike.append(s)
+        last = max(last, s.last_ns)
+    return found
+
+
+def _alive(flows: list[FlowTrack], at: int) -> bool:
+    return any(f.first_ns < at < f.last_ns for f in flows)
+
+
+def _belongs(current: Attempt, s: Sketch, last: int, flows: list[FlowTrack]) -> bool:
+    """Whether an IKE SA is part of the attempt before it."""
+    established = current.established_ns
+    if not s.opening:
+        # Its beginning is not in the capture: an older SA that is still used beside the attempt.
+        return s.first_ns <= last + SLACK or established is not None
+    start = current.ike[0].first_ns
+    if established is not None or not current.begun:
+        mine = [f for f in flows if f.first_ns >= start - SECOND or not current.begun]
+        return _alive(mine, s.first_ns)
+    if s.first_ns > last + SLACK:
+        return False
+    deep = [x for x in current.ike if x.deep]
+    if not s.deep or not deep:
+        return True
+    return s.first_ns < max(x.last_ns for x in deep)
+
+
+def _assign(attempts: list[Attempt], flows: list[FlowTrack]) -> None:
+    """Give each flow to its attempt: by SPI when quick mode was read, else to the latest that had
+    begun."""
+    for flow in flows:
+        by_spi = [a for a in attempts if any(flow.spi in s.spis for s in a.ike)]
+        if by_spi:
+            by_spi[-1].flows.append(flow)
+            continue
+        best: Attempt | None = None
+        for attempt in attempts:
+            if not attempt.begun and not best:
+                best = attempt
+            elif attempt.ike and attempt.ike[0].first_ns <= flow.first_ns + SECOND:
+                best = attempt
+        if best is not None:
+            best.flows.append(flow)
+
+
+def _put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
+    """L2TP that came out of ESP goes where its ESP flow went."""
+    owner = {f.spi: a for a in attempts for f in a.flows}
+    for m in tunnel.messages:
+        attempt = owner.get(m.spi)
+        if attempt is not None:
+            attempt.inside.append(m)
+    for count in tunnel.data.values():
+        for attempt in attempts:
+            if attempt.first_ns <= count.first_ns <= attempt.last_ns:
+                attempt.data.append(count)
+                break
+
+
+def _type(data: bytes) -> int:
+    """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
+    if len(data) < 12 or not data[0] & 0x80:
+        return 0
+    if len(data) < 20:
+        return 0 if len(data) == 12 else -1
+    return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
+
+
+_SCCRQ, _SCCRP, _SCCCN, _STOPCCN, _ICRQ, _ICCN, _CDN = 1, 2, 3, 4, 10, 12, 14
+
+
+def _clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
+    """Attempts made of L2TP in the clear. What overlaps an IPsec attempt of the same two hosts is
+    of that one: a capture inside of IPsec, a probe, or packets that leaked."""
+    rest: list[Message] = []
+    for m in tunnel.messages:
+        for attempt in ipsec:
+            if attempt.first_ns - SLACK <= m.time_ns <= attempt.last_ns + AFTER:
+                attempt.clear.append(m)
+                break
+        else:
+            rest.append(m)
+    found = _tunnels(rest, tunnel)
+    everyone = found or ipsec
+    if not everyone and tunnel.data:
+        first = min(tunnel.data.values(), key=lambda d: d.first_ns)
+        other = tunnel.hosts[1] if first.src == tunnel.hosts[0] else tunnel.hosts[0]
+        found = everyone = [Attempt(first.src, other, begun=False)]
+    for count in tunnel.data.values():
+        home = everyone[0]
+        for attempt in everyone:
+            if attempt.first_ns and attempt.first_ns <= count.last_ns:
+                home = attempt
+        home.data.append(count)
+    return found
+
+
+def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
+    found: list[Attempt] = []
+    current: Attempt | None = None
+    asked: bytes = b""
+    client = ""
+    closed = False
+    for m in messages:
+        kind = _type(m.data)
+        if kind == _SCCRQ:
+            offered = _assigned_tunnel(m.data)
+            again = offered == asked and m.src[0] == client and not closed
+            quick = (
+                current is not None
+                and not closed
+                and m.src[0] == client
+                and len({_type(x.data) for x in current.clear}) == 1
+                and m.time_ns - current.last_ns < SLACK
+            )
+            if current is None or not (again or quick):
+                client, closed = m.src[0], False
+                current = Attempt(client, _other(tunnel.hosts, client))
+                found.append(current)
+            asked = offered
+        elif current is None:
+            client = _l2tp_client(messages, tunnel.hosts)
+            current = Attempt(client, _other(tunnel.hosts, client), begun=False)
+            found.append(current)
+        current.clear.append(m)
+        if kind == _STOPCCN:
+            closed = True
+    return found
+
+
+def _other(pair: Hosts, one: str) -> str:
+    return pair[1] if one == pair[0] else pair[0]
+
+
+def _assigned_tunnel(data: bytes) -> bytes:
+    """The value of the Assigned Tunnel ID AVP (type 9), by a quick look."""
+    at = 12
+    while at + 6 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
+        if size < 6:
+            return b""
+        if data[at + 2 : at + 6] == b"\0\0\0\x09":
+            return data[at + 6 : at + size]
+        at += size
+    return b""
+
+
+def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
+    """Who dialled a tunnel that is older than the capture."""
+    for m in messages:
+        kind = _type(m.data)
+        if kind in (_SCCCN, _ICRQ, _ICCN):
+            return m.src[0]
+        if kind == _SCCRP:
+            return m.dst[0]
+        if kind == _SCCRQ:
+            break
+    for m in messages:
+        if (m.src[1] == 1701) != (m.dst[1] == 1701):
+            return m.dst[0] if m.src[1] == 1701 else m.src[0]
+    for m in messages:
+        if _type(m.data) == _SCCRQ:
+            return m.src[0]
+    return messages[0].src[0] if messages else pair[0]
+
+
+def _ends(found: list[Attempt], last_ns: int) -> None:
+    following: dict[tuple[Hosts, int], int] = {}
+    for attempt in reversed(found):
+        if attempt.ppp is not None:
+            attempt.end_ns = attempt.ppp.end_ns or last_ns
+            attempt.followed = bool(attempt.ppp.end_ns)
+            continue
+        after = following.get(attempt.key)
+        attempt.followed = after is not None
+        attempt.end_ns = max(after if after is not None else last_ns, attempt.last_ns)
+        following[attempt.key] = attempt.first_ns
+
+
+def _errors(found: list[Attempt], material: Material) -> None:
+    """ICMP errors and lost fragments go to the attempt whose packet they are about."""
+    by_hosts: dict[Hosts, list[Attempt]] = defaultdict(list)
+    for attempt in found:
+        by_hosts[attempt.key[0]].append(attempt)
+    for error in material.icmp:
+        attempts = by_hosts.get(_pair(error.quote.src, error.quote.dst), [])
+        home = _at(attempts, error.time_ns)
+        if home is not None:
+            home.icmp.append(error)
+    for lost in material.incomplete:
+        home = _at(by_hosts.get(_pair(lost.src, lost.dst), []), lost.first_ns)
+        if home is not None:
+            home.incomplete.append(lost)
+
+
+def _pair(one: str, two: str) -> Hosts:
+    return (one, two) if one <= two else (two, one)
+
+
+def _at(attempts: list[Attempt], time_ns: int) -> Attempt | None:
+    """The attempt that was going on then."""
+    best = None
+    for attempt in attempts:
+        if attempt.first_ns <= time_ns + SECOND:
+            best = attempt
+    return best

@@ -1,0 +1,107 @@
+"""What the headers of one IKE SA's messages tell, without decoding them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vpndiag.capture.collect import End, IkeTrack
+
+_MAIN, _AGGRESSIVE, _TRANSACTION, _QUICK = 2, 4, 6, 32
+_SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
+_ZERO = bytes(8)
+_SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
+
+
+@dataclass(slots=True)
+class Sketch:
+    """``opening``: the first message begins the SA (responder cookie zero); ``deep``: it went
+    beyond message 2; ``established_ns``: a quick mode or IKE_AUTH was answered."""
+
+    track: IkeTrack
+    version: int
+    opening: bool
+    initiator: End
+    deep: bool = False
+    established_ns: int | None = None
+    ends: set[End] = field(default_factory=set)
+    """Ends of the initiator: it may float to another port, and a NAT may give it yet another."""
+    sent: list[bool] = field(default_factory=list)
+    """For each message, whether it is the initiator's."""
+    first_ns: int = 0
+    last_ns: int = 0
+    spis: set[int] = field(default_factory=set)
+    """From decrypted quick modes."""
+
+    @property
+    def responder(self) -> str:
+        one, two = self.track.hosts
+        return two if self.initiator[0] == one else one
+
+
+def sketch(track: IkeTrack) -> Sketch:
+    first = track.messages[0]
+    head = first.data
+    version, exchange = head[17] >> 4, head[18]
+    opening = head[8:16] == _ZERO and exchange in (_MAIN, _AGGRESSIVE, _SA_INIT)
+    found = Sketch(
+        track,
+        version,
+        opening,
+        first.src if opening else _guess_initiator(track),
+        first_ns=track.first_ns,
+        last_ns=track.last_ns,
+    )
+    found.ends.add(found.initiator)
+    same_host = track.hosts[0] == track.hosts[1]
+    responder: set[End] = {first.dst if first.src == found.initiator else first.src}
+    quick: dict[bytes, bool] = {}
+    for m in track.messages:
+        if same_host:
+            mine = _by_end(m.src, m.dst, found.ends, responder)
+        else:
+            mine = m.src[0] == found.initiator[0]
+            if len(found.ends) < 64:
+                found.ends.add(m.src if mine else m.dst)
+        found.sent.append(mine)
+        data = m.data
+        exchange = data[18]
+        if exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != _ZERO:
+            found.deep = True
+        elif exchange in (_QUICK, _TRANSACTION, _AUTH, _CHILD):
+            found.deep = True
+        if (
+            exchange in (_QUICK, _AUTH)
+            and found.established_ns is None
+            and quick.setdefault(data[20:24], mine) != mine
+        ):
+            found.established_ns = m.time_ns
+    return found
+
+
+def _by_end(src: End, dst: End, ours: set[End], theirs: set[End]) -> bool:
+    """Both hosts have one address: told by ports. Between two new ones it is the initiator that
+    moves first (RFC 3947 section 4)."""
+    if src in ours or dst in theirs:
+        ours.add(src)
+        theirs.add(dst)
+        return True
+    if src in theirs or dst in ours:
+        theirs.add(src)
+        ours.add(dst)
+        return False
+    ours.add(src)
+    theirs.add(dst)
+    return True
+
+
+def _guess_initiator(track: IkeTrack) -> End:
+    """Who began an SA whose first messages are not in the capture."""
+    for m in track.messages:
+        if m.data[17] >> 4 == 2 and len(m.data) > 19:
+            # RFC 7296 section 3.1: the I flag is set by the original initiator.
+            return m.src if m.data[19] & 0x08 else m.dst
+    first = track.messages[0]
+    well_known = (500, 4500)
+    if first.dst[1] not in well_known and first.src[1] in well_known:
+        return first.dst
+    return first.src
