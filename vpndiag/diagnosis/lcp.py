@@ -139,9 +139,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
         )
     if end is not None:
         refused = any(m.code in ("Configure-Nak", "Configure-Reject") for m in packets)
-        code = "lcp.refused" if refused or theirs else "lcp.hung-up"
-        if not any(m.code.startswith("Configure-") for m in theirs):
-            code = "lcp.hung-up"
+        said = getattr(end, "message", "") if isinstance(end, PppMessage) else end.error_message
+        # A reason, or options turned down: that is a refusal. Without either it just hung up.
+        code = "lcp.refused" if refused or said else "lcp.hung-up"
         return rule(
             "lcp",
             "failed",

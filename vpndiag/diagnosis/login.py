@@ -174,9 +174,9 @@ def _none(view: View) -> Ruling:
 
 
 _PATIENCE = 10.0
-"""Seconds. A refusal without words comes within a few (FreeRADIUS holds one back for 1 s by default,
-others for up to 5); a hang-up after more, with the login repeated all the while, is a gateway that
-waits for its authentication server in vain."""
+"""Seconds. A refusal without words comes within a few (FreeRADIUS holds one back for 1 s by
+default, others for up to 5); a hang-up after more, with the login repeated all the while, is a
+gateway that waits for its authentication server in vain."""
 
 
 def _never_answered(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import Unanswered, View
+from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 
@@ -168,6 +168,10 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     silence = _silence(view, 4500)
     if silence is None or view.running or not view.conclusive(silence[0]):
         return None
+    primary = view.primary
+    if floated and primary is not None and _reacted(primary, floated[0]):
+        # Message 5 did arrive: the gateway answers it, if only from UDP 500.
+        return None
     if floated and not fresh:
         # Not told apart from a wrong key here: the auth rung ranks both.
         return None
@@ -208,14 +212,22 @@ def _known_good(view: View, offer: IkeMessage) -> bool:
     )
 
 
+def _reacted(sa: IkeSa, mm5: IkeMessage) -> bool:
+    """Whether the gateway said something on this SA that only message 5 can have brought about:
+    a repeat of message 4 is none."""
+    return any(
+        m.direction == "in" and m.t >= mm5.t and m.step not in ("MM2", "MM4") for m in sa.messages
+    )
+
+
 def _asked_alike(view: View, fresh: list[IkeMessage]) -> bool:
     """Whether UDP 500 answered a message with the same offer as one of these."""
     offers = {(m.version, m.step, m.transforms, m.vendor_ids) for m in fresh}
     for sa in view.ike_sas:
         asked = sa.first
-        if asked.direction == "out" and asked.port == 500 and sa.answers:
-            if (asked.version, asked.step, asked.transforms, asked.vendor_ids) in offers:
-                return True
+        offer = (asked.version, asked.step, asked.transforms, asked.vendor_ids)
+        if asked.direction == "out" and asked.port == 500 and sa.answers and offer in offers:
+            return True
     return False
 
 

@@ -76,15 +76,12 @@ class Association:
                 self._site.send(port, out.remote or self.remote, data)
 
     def _event(self, event: events.IkeEvent, now: float) -> None:
-        faults = self._site.faults
         match event:
             case events.MessageReceived(protection=events.Protection.DECRYPTED) if not event.repeat:
                 self.heard = now
             case events.PhaseOneEstablished():
                 self.established = True
                 self.esp_remote = self.remote
-                if faults.hang_up == "phase-1":
-                    self.ike.delete(now)
             case events.NotifyReceived(trust=events.Trust.AUTHENTICATED):
                 note = event.notification
                 if note is not None and note.notify_type == NotifyType.INITIAL_CONTACT:
@@ -180,7 +177,9 @@ def responder_config(site: Site) -> ResponderConfig:
         pfs=config.pfs,
         check_ids=_check(config.selectors_ok),
         allow_plain_transport=False,
-        refuse_quick_mode=config.refuse_quick_mode,
+        refuse_quick_mode=(
+            "delete" if site.faults.hang_up == "phase-1" else config.refuse_quick_mode
+        ),
         refuse_peer=site.faults.after_mm5,
         false_proof=site.faults.false_proof,
         repeat_responses=False,

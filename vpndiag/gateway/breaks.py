@@ -299,7 +299,7 @@ _add(
     "quick mode is refused with ADDRESS-NOTIFICATION",
     config={"refuse_quick_mode": NotifyType.ADDRESS_NOTIFICATION},
 )
-_add("ipsec.hung-up", "the IKE SA is deleted right after message 6", hang_up="phase-1")
+_add("ipsec.hung-up", "quick mode is answered with a Delete of the IKE SA", hang_up="phase-1")
 _add(
     "ipsec.weak-algorithm",
     "3DES with HMAC-MD5 is all there is",
@@ -413,7 +413,7 @@ _add(
     client={"plain_l2tp": True},
 )
 _add("login.hung-up", "the link is ended before the login",
-     conduct={Point.LCP_UP: HangUp(b"Try later")})  # fmt: skip
+     conduct={Point.LCP_UP: HangUp(b"Try later", after=2.5)})  # fmt: skip
 
 # --- address ------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ class GatewayConfig:
     pfs: PfsPolicy = PfsPolicy.ACCEPT
     refuse_quick_mode: NotifyType | None = None
     selectors_ok: bool = True
-    schedule: Schedule = field(default_factory=lambda: Schedule(1.0, 2.0, 4.0, 6))
+    schedule: Schedule = field(default_factory=lambda: Schedule(1.0, 1.0, 1.0, 20))
 
     plain_l2tp: bool = False
     host_name: str = "vpndiag-gateway"

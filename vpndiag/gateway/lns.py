@@ -126,6 +126,7 @@ class Link:
         self.reason = b""
         self.no_address = False
         self._extra: list[bytes] = []
+        self._frames_taken = 0
         if site.faults.wire not in ("terminate", "loopback"):
             self.ppp.start(now)
 
@@ -135,13 +136,20 @@ class Link:
             self._extra.append(frame)
             return
         if wire == "terminate":
-            # LCP Terminate-Request, identifier 1, without having negotiated anything.
-            self._extra.append(encode_frame(protocols.LCP, b"\x05\x01\x00\x04"))
-            self.finished = True
+            self._refuse_to_talk(frame)
             return
         self.ppp.receive(frame, now)
         if self._site.faults.hang_up == "login" and self.policy.asked:
             self.ppp.terminate(now)
+
+    def _refuse_to_talk(self, frame: bytes) -> None:
+        """LCP Terminate-Request without having negotiated anything, until it is acknowledged."""
+        payload = frame[4:] if frame[:2] == b"\xff\x03" else frame[2:]
+        self._frames_taken += 1
+        if payload[:1] == b"\x06" or self._frames_taken > 20:
+            self.finished = True
+        else:
+            self._extra.append(encode_frame(protocols.LCP, b"\x05\x01\x00\x04"))
 
     def frames(self, now: float) -> list[bytes]:
         """What is to be sent, and what happened on the way."""

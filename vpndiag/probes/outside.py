@@ -219,19 +219,21 @@ class RawProbe:
         """:meth:`pump` sends what is due."""
 
 
-def ikev2_probe(options: TunnelOptions, recorder: Recorder, random_bytes: RandomBytes) -> RawProbe:
+def ikev2_probe(
+    options: TunnelOptions, recorder: Recorder, random_bytes: RandomBytes, waits: Waits = BRIEF
+) -> RawProbe:
     """IKE_SA_INIT of IKEv2."""
-    return RawProbe("ikev2", foreign.ikev2_sa_init(random_bytes), options, recorder)
+    return RawProbe("ikev2", foreign.ikev2_sa_init(random_bytes), options, recorder, waits)
 
 
 def aggressive_probe(
-    options: TunnelOptions, recorder: Recorder, random_bytes: RandomBytes
+    options: TunnelOptions, recorder: Recorder, random_bytes: RandomBytes, waits: Waits = BRIEF
 ) -> RawProbe:
     """Message 1 of aggressive mode."""
     message = foreign.aggressive_mode_1(
         options.offered_ike(), options.vendor_ids, options.local, random_bytes
     )
-    return RawProbe("aggressive", message, options, recorder)
+    return RawProbe("aggressive", message, options, recorder, waits)
 
 
 class ClearL2tpProbe:

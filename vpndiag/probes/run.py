@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 from vpndiag.observations import Ended, IcmpError, NameAnswer, Scope, SendError
 from vpndiag.probes.outside import (
-    BRIEF,
     ClearL2tpProbe,
     MainModeProbe,
     SideProbe,
@@ -21,7 +20,7 @@ from vpndiag.probes.outside import (
     fixed,
     ikev2_probe,
 )
-from vpndiag.probes.patience import CAP, FIRST_CONTACT, TRIES, Patience
+from vpndiag.probes.patience import CAP, FIRST_CONTACT, TRIES, TRIES_LOSSY, Patience
 from vpndiag.protocols.esp.udp import Kind, demultiplex
 from vpndiag.protocols.ike import events as ike_events
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS
@@ -37,9 +36,9 @@ from vpndiag.tunnel.stack import Stack, Stage
 RandomBytes = Callable[[int], bytes]
 
 NATT_PROBE_AFTER = 0.9
-IKEV2_PROBE_AFTER = 1.7
-OTHER_OFFER_AFTER = 2.2
-AGGRESSIVE_PROBE_AFTER = 2.8
+IKEV2_PROBE_AFTER = 0.7
+OTHER_OFFER_AFTER = 1.2
+AGGRESSIVE_PROBE_AFTER = 1.5
 """Seconds of silence on port 500 before each further question."""
 FLOAT_PROBE_AFTER = 1.5
 """Seconds without message 6 before port 4500 is asked afresh."""
@@ -55,6 +54,10 @@ to 96 bits; and going back."""
 MPPE_WAIT = 1.2
 """After IPCP is up: a gateway that demands MPPE may still hang up."""
 CLOSING_SECONDS = 1.2
+PROBE_EVERY = 0.6
+PROBES_END = 5.5
+"""Questions on the side are repeated until then, as long as nothing at all was heard; while the
+gateway answers others, as often as the loss so far asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ class LadderRun:
         self._quick_modes = 0
         self._stop_at: float | None = None
         self._close_by: float | None = None
+        self._side_tries: dict[str, int] = {}
+        self._sent_all = False
+        """Nothing waits to be sent: what was decided has been seen to leave."""
+        self._now = start
         self._icmp: dict[int, int] = {}
         self._children: list[ike_events.ChildSa] = []
 
@@ -221,6 +228,8 @@ class LadderRun:
             probe.receive(message, flow, source, frame, now)
             if probe.answered:
                 self.patience.heard = True
+                if self._side_tries.pop(probe.name, 1) > 1:
+                    self.patience.lossy = True
 
     def _receive_l2tp(
         self, data: bytes, source: tuple[str, int], frame: int, now: float, from_gateway: bool
@@ -268,6 +277,7 @@ class LadderRun:
     def packets_to_send(self, now: float) -> list[Packet]:
         """What is to be sent now, in order."""
         packets: list[Packet] = []
+        self._now = now
         for _ in range(8):
             more: list[Packet] = []
             if self.stack is not None:
@@ -278,7 +288,9 @@ class LadderRun:
             if self._clear is not None:
                 more += self._clear.pump(now)
             packets += more
+            self._sent_all = True
             self._decide(now)
+            self._sent_all = False
             if not more:
                 break
         return packets
@@ -378,7 +390,9 @@ class LadderRun:
         if self._stop_at is not None and now >= self._stop_at:
             self._end("stopped", now)
         elif self._up_at is not None and (not self._mppe or now >= self._up_at + MPPE_WAIT):
-            self._end("done", now)
+            # Not before our last acknowledgement has left: it is part of what was seen.
+            if self._sent_all:
+                self._end("done", now)
         elif not self.options.plain_l2tp:
             self._decide_ike(now)
 
@@ -456,20 +470,35 @@ class LadderRun:
         o = self.options
         common = (self.recorder, self._random)
         if name == "ikev2":
-            return ikev2_probe(o, *common)
+            return ikev2_probe(o, *common, self._side_waits(name))
         if name == "aggressive":
-            return aggressive_probe(o, *common)
+            return aggressive_probe(o, *common, self._side_waits(name))
         if name == "other-method":
             other = AuthMethod.PSK if o.with_certificate else AuthMethod.RSA_SIG
             transforms = tuple(replace(x, auth_method=other) for x in o.offered_ike())
-            return MainModeProbe(name, o, *common, transforms=transforms, waits=BRIEF)
+            waits = self._side_waits(name)
+            return MainModeProbe(name, o, *common, transforms=transforms, waits=waits)
         without_vids = not set(o.vendor_ids) & set(DEFAULT_VENDOR_IDS)
         if o.custom_ike or without_vids:
             ours = o.offered_ike() if without_vids else BROAD.ike_transforms(o.auth_method)
             return MainModeProbe(
-                name, o, *common, transforms=ours, vendor_ids=DEFAULT_VENDOR_IDS, waits=BRIEF
-            )
+                name, o, *common, transforms=ours, vendor_ids=DEFAULT_VENDOR_IDS,
+                waits=self._side_waits(name),
+            )  # fmt: skip
         return None
+
+    def _side_waits(self, name: str) -> Waits:
+        """How often a question on the side is asked: see :data:`PROBES_END`."""
+
+        def wait(tries: int) -> float | None:
+            self._side_tries[name] = tries
+            if not self.patience.heard:
+                left = self._began + PROBES_END - self._now
+                return PROBE_EVERY if tries <= 2 or left >= PROBE_EVERY else None
+            enough = TRIES_LOSSY if self.patience.lossy else 6
+            return PROBE_EVERY if tries <= enough else None
+
+        return wait
 
     def _probe_natt(self, now: float) -> None:
         if self._natt_probe is not None:
@@ -537,6 +566,8 @@ class LadderRun:
                 self._mm5_at = self._auth_doubt_at = None
             case ike_events.NotifyReceived():
                 self._notified(event, now)
+            case ike_events.Rejected(stage="MM6"):
+                self._auth_doubt_at = self._auth_doubt_at or now
             case ike_events.PeerIsIkev2() | ike_events.PeerAnsweredAggressive():
                 if not self._chosen and self._refused_at is None:
                     self._refused_at = now

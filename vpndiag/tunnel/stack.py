@@ -106,6 +106,7 @@ class Stack:
         self._session: int | None = None
         self._last_sent = 0.0
         self._farewell: float | None = None
+        self._esp_came = False
         if not options.plain_l2tp:
             self.ike = IkePump(
                 IkeInitiator(self._ike_config(patience), random_bytes), options, recorder
@@ -283,6 +284,7 @@ class Stack:
             now, "in", sa.spi, len(packet), frame, udp=udp, verified=True, replayed=not fresh,
             truncated=sa.suite.integrity is Integrity.HMAC_SHA2_256_96,
         )  # fmt: skip
+        self._esp_came = True
         if not fresh or opened.next_header != 17:
             return
         try:
@@ -404,6 +406,9 @@ class Stack:
                     continue
                 case l2tp_events.SecretMismatch():
                     wrong = True
+                case l2tp_events.MessageSent() if event.retransmission and not self._esp_came:
+                    if self.ike is not None:
+                        self.ike.engine.repeat_connection()
             self.events.append(event)
         return wrong
 

@@ -139,8 +139,8 @@ class ResponderConfig(IkeConfig):
     check_ids: IdCheck | None = None
     allow_plain_transport: bool = True
     """False: only UDP-encapsulated transport mode is accepted, as SoftEther does."""
-    refuse_quick_mode: NotifyType | None = None
-    """Refuse every quick mode with this notification."""
+    refuse_quick_mode: NotifyType | Literal["delete"] | None = None
+    """Refuse every quick mode with this notification; ``"delete"``: with a Delete of the IKE SA."""
     reported_identity: IdPayload | None = None
     """Sent as IDir in place of the true one (SoftEther: 0.0.0.0)."""
     refuse_peer: NotifyType | Literal["delete"] | None = None

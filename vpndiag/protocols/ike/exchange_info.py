@@ -124,8 +124,13 @@ class Informational(QuickModes):
     def _send_notify(self, notify_type: NotifyType, protocol: int, spi: bytes = b"") -> Flight:
         return self._send_info("NOTIFY", (NotificationPayload(notify_type, protocol, spi),))
 
-    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> None:
-        self._send_notify(notify_type, ProtocolId.ESP, spi if len(spi) == 4 else b"")
+    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> Flight:
+        return self._send_notify(notify_type, ProtocolId.ESP, spi if len(spi) == 4 else b"")
+
+    def _is_current(self, flight: Flight) -> bool:
+        """An answer that is an Informational is due as long as it is asked for."""
+        informational = flight.message.header.exchange == ExchangeType.INFORMATIONAL
+        return informational or super()._is_current(flight)
 
     # --- receiving --------------------------------------------------------------------------
 

@@ -53,6 +53,8 @@ from vpndiag.protocols.ike.quick_state import (
 from vpndiag.protocols.ike.retransmit import Due, Retransmitter
 from vpndiag.protocols.ike.transforms import EspTransform, esp_sa
 
+MAX_REPEATS = 32
+"""Times QM3 is sent again of our own accord."""
 MAX_CHILDREN = 64
 """ESP SA pairs remembered for their deletion."""
 
@@ -166,6 +168,24 @@ class QuickModes(IkeEngine):
         quick.timer.start("QM2", now)
         return message_id
 
+    def repeat_connection(self) -> bool:
+        """Send the last QM3 again: an initiator whose packets on the new SA stay unanswered cannot
+        know whether QM3 arrived, and not every responder repeats QM2. False: there is none, or it
+        was repeated often enough."""
+        for quick in reversed(self._quick.values()):
+            flight = quick.flight
+            if (
+                quick.initiated
+                and quick.state is QuickState.DONE
+                and flight is not None
+                and flight.resends < MAX_REPEATS
+                and self.state is IkeState.ESTABLISHED
+            ):
+                flight.resends += 1
+                self._transmit(flight, True)
+                return True
+        return False
+
     def rekey_quick(self, now: float) -> int:
         """A new ESP SA pair beside the present ones, which stay until they are deleted."""
         return self.start_quick_mode(now)
@@ -261,7 +281,7 @@ class QuickModes(IkeEngine):
             notify_type, code, detail = refusal
             sa = chain.first(SaPayload)
             spi = sa.proposals[0].spi if sa is not None and sa.proposals else b""
-            self._refuse_quick_mode(notify_type, spi, inbound.now)
+            self._remember(inbound, self._refuse_quick_mode(notify_type, spi, inbound.now))
             self._emit(Failed("QM1", code, detail, message_id, notify_type))
 
     def _answer(
@@ -346,7 +366,7 @@ class QuickModes(IkeEngine):
                     return replace(proposal, transforms=(raw,)), transform
         return None
 
-    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> None:
+    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> Flight:
         raise NotImplementedError
 
     def _on_qm3(self, quick: QuickMode, inbound: Inbound, chain: PayloadChain) -> bool:

@@ -21,7 +21,7 @@ from vpndiag.protocols.ike.constants import (
     ProtocolId,
 )
 from vpndiag.protocols.ike.dh import KeyPair
-from vpndiag.protocols.ike.engine import IkeState, Inbound, Kind, RandomBytes
+from vpndiag.protocols.ike.engine import Flight, IkeState, Inbound, Kind, RandomBytes
 from vpndiag.protocols.ike.events import (
     DropReason,
     FailureCode,
@@ -222,8 +222,7 @@ class IkeResponder(Informational):
         if isinstance(answer, NotifyType):
             flight = self._send_notify(answer, ProtocolId.ISAKMP)
         else:
-            cookies = self.initiator_cookie + self.responder_cookie
-            flight = self._send_info("DELETE", (DeletePayload(ProtocolId.ISAKMP, (cookies,)),))
+            flight = self._send_delete()
         self._last = flight
         self._remember(inbound, flight)
 
@@ -248,7 +247,9 @@ class IkeResponder(Informational):
     ) -> tuple[NotifyType, FailureCode, str] | None:
         config = self._responder_config
         if config.refuse_quick_mode is not None:
-            return config.refuse_quick_mode, FailureCode.NO_PROPOSAL, "quick modes are refused"
+            forced = config.refuse_quick_mode
+            answer = forced if isinstance(forced, NotifyType) else NotifyType.NO_PROPOSAL_CHOSEN
+            return answer, FailureCode.NO_PROPOSAL, "quick modes are refused"
         if config.check_ids is not None and (
             quick.remote_id is None
             or quick.local_id is None
@@ -264,6 +265,16 @@ class IkeResponder(Informational):
         if config.pfs is PfsPolicy.REFUSE and has_key_exchange:
             return NotifyType.NO_PROPOSAL_CHOSEN, FailureCode.PFS_REFUSED, "PFS is not wanted"
         return None
+
+    def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> Flight:
+        if self._responder_config.refuse_quick_mode == "delete":
+            return self._send_delete()
+        return super()._refuse_quick_mode(notify_type, spi, now)
+
+    def _send_delete(self) -> Flight:
+        """Say that the IKE SA is deleted, and keep it: repeats get the same answer."""
+        cookies = self.initiator_cookie + self.responder_cookie
+        return self._send_info("DELETE", (DeletePayload(ProtocolId.ISAKMP, (cookies,)),))
 
     def _acceptable_mode(self, mode: int) -> bool:
         if mode == EncapsulationMode.TRANSPORT and not self._responder_config.allow_plain_transport:

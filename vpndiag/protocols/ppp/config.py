@@ -65,9 +65,11 @@ class Point(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """Send LCP Terminate-Request with ``message``."""
+    """Send LCP Terminate-Request with ``message``, ``after`` seconds during which nothing else is
+    begun."""
 
     message: bytes = b""
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -664,7 +664,10 @@ class PppLink:
             self._silent = True
             return True
         if isinstance(conduct, HangUp):
-            self.terminate(now, conduct.message)
+            if conduct.after > 0:
+                self._hang_up_at = (now + conduct.after, conduct.message)
+            else:
+                self.terminate(now, conduct.message)
             return True
         return False
 
