@@ -10,6 +10,7 @@ from vpndiag.capture.collect import Collector, Material
 from vpndiag.capture.errors import CaptureError, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.nat import join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
@@ -70,12 +71,13 @@ def read(
     for index, path in enumerate(ordered):
         files.append(_read_file(path, index, collector, keys, progress))
     material = collector.material
+    translated = join_translated(material)
     observer = Observer(material, keys)
     observed = tuple(
         Observed(attempt, tuple(observer.observe(attempt))) for attempt in sessions(material)
     )
     return Analysis(
-        tuple(files), material, observed, tuple(_other(material, observer)), _notes(files, material)
+        tuple(files), material, observed, tuple(_other(material, observer)), _notes(files, material, translated)
     )
 
 
@@ -166,12 +168,19 @@ def _other(material: Material, observer: Observer) -> list[OtherTraffic]:
     return list(counted.values())
 
 
-def _notes(files: list[FileRead], material: Material) -> tuple[str, ...]:
+def _notes(
+    files: list[FileRead], material: Material, translated: dict[tuple[str, str], str]
+) -> tuple[str, ...]:
     notes = [f"{f.path.name}: {note}" if len(files) > 1 else note for f in files for note in f.notes]
     if len(files) > 1:
         notes.append(
             "Frame numbers go on from file to file: "
             + ", ".join(f"{f.path.name} begins at {f.first_frame}" for f in files[:20])
+        )
+    for (own, gateway), outside in list(translated.items())[:8]:
+        notes.append(
+            f"The capture was made where {own} is translated to {outside}: packets from {gateway} "
+            f"carry the one, packets to it the other."
         )
     if material.left_out:
         notes.append(f"{material.left_out} control packets were too many and are not judged.")

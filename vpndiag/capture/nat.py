@@ -1,0 +1,112 @@
+"""A capture on the router that translates addresses shows one side of each direction: what the
+client sends with the translated source, what comes back with the client's own address again. The
+initiator cookie tells that both are one conversation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from vpndiag.capture.collect import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
+
+
+def join_translated(material: Material) -> dict[tuple[str, str], str]:
+    """Rewrite such conversations in place, as if every packet had the translated address.
+
+    Returns (own address, gateway) -> translated address.
+    """
+    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
+    for track in material.ike:
+        by_cookie[track.cookie].append(track)
+    names: dict[tuple[str, str], str] = {}
+    for tracks in by_cookie.values():
+        for one in tracks:
+            for two in tracks:
+                found = _one_way(one, two)
+                if found is not None:
+                    own, gateway, translated = found
+                    names.setdefault((own, gateway), translated)
+    for (own, gateway), _ in list(names.items()):
+        if _answers(material, own, gateway):
+            del names[own, gateway]
+    if names:
+        _rewrite(material, names)
+    return names
+
+
+def _one_way(one: IkeTrack, two: IkeTrack) -> tuple[str, str, str] | None:
+    """(own address, gateway, translated address) when all of ``one`` goes to the gateway and all
+    of ``two`` comes from it."""
+    if one is two:
+        return None
+    sent = {(m.src[0], m.dst[0]) for m in one.messages}
+    received = {(m.src[0], m.dst[0]) for m in two.messages}
+    if len(sent) != 1 or len(received) != 1:
+        return None
+    (translated, gateway), (source, own) = next(iter(sent)), next(iter(received))
+    if gateway != source or own == translated or one.first_ns > two.first_ns:
+        return None
+    return own, gateway, translated
+
+
+def _answers(material: Material, own: str, gateway: str) -> bool:
+    """Whether the own address itself sends to the gateway, so that nothing is translated."""
+    pair = hosts(own, gateway)
+    return any(
+        m.src[0] == own for track in material.ike if track.hosts == pair for m in track.messages
+    ) or any(f.src[0] == own and f.hosts == pair for f in material.flows)
+
+
+def _rewrite(material: Material, names: dict[tuple[str, str], str]) -> None:
+    def pair_of(pair: Hosts) -> Hosts:
+        for own, gateway in (pair, pair[::-1]):
+            if (own, gateway) in names:
+                return hosts(names[own, gateway], gateway)
+        return pair
+
+    def message(m: Message) -> None:
+        if (m.dst[0], m.src[0]) in names:
+            m.dst = (names[m.dst[0], m.src[0]], m.dst[1])
+
+    merged: dict[tuple[bytes, Hosts], IkeTrack] = {}
+    for track in material.ike:
+        for m in track.messages:
+            message(m)
+        pair = pair_of(track.hosts)
+        known = merged.get((track.cookie, pair))
+        if known is None:
+            track.hosts = pair
+            merged[track.cookie, pair] = track
+        else:
+            known.messages = sorted(known.messages + track.messages, key=lambda m: m.frames[-1])
+            known.last_ns = max(known.last_ns, track.last_ns)
+            known.left_out += track.left_out
+    material.ike = sorted(merged.values(), key=lambda t: t.first_ns)
+    for flow in material.flows:
+        _flow(flow, names)
+    tunnels: dict[tuple[Hosts, bool], int] = {}
+    for index, tunnel in enumerate(material.l2tp):
+        for m in tunnel.messages:
+            message(m)
+        tunnel.hosts = pair_of(tunnel.hosts)
+        first = tunnels.setdefault((tunnel.hosts, tunnel.inside_esp), index)
+        if first != index:
+            known_tunnel = material.l2tp[first]
+            known_tunnel.messages = sorted(
+                known_tunnel.messages + tunnel.messages, key=lambda m: m.frames[-1]
+            )
+            known_tunnel.data.update(tunnel.data)
+            tunnel.messages, tunnel.data = [], {}
+    material.l2tp = [t for t in material.l2tp if t.messages or t.data]
+    for pair, inner in list(material.inner.items()):
+        other = pair_of(pair)
+        if other != pair:
+            del material.inner[pair]
+            material.inner[other] = sorted(
+                material.inner.get(other, []) + inner, key=lambda m: m.frames[-1]
+            )
+
+
+def _flow(flow: FlowTrack, names: dict[tuple[str, str], str]) -> None:
+    translated = names.get((flow.dst[0], flow.src[0]))
+    if translated is not None:
+        flow.dst = (translated, flow.dst[1])

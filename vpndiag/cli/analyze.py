@@ -1,0 +1,228 @@
+"""``vpndiag analyze``: judge capture files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from vpndiag.cli.exits import UsageError, code_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vpndiag.capture.analyze import FileProgress
+    from vpndiag.capture.keys import Keys
+    from vpndiag.report.document import Report
+    from vpndiag.report.model import Finding
+
+LONG_FILE = 8 * 1024 * 1024
+"""Bytes from which a progress bar is shown on a terminal."""
+
+
+def analyze(
+    captures: Annotated[
+        list[Path], typer.Argument(metavar="CAPTURE...", help="pcap or pcapng files, in any order.")
+    ],
+    json: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--json", metavar="FILE", help="Write the report as JSON ('-': to stdout)."),
+    ] = None,
+    keys: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Keys: a file or a directory with Wireshark's ikev1_decryption_table and esp_sa, "
+            "or the output of 'ip xfrm state'."
+        ),
+    ] = None,
+    frames: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="FINDING",
+            help="Show the frames of this finding (its code, or F1, F2, ...) as tshark does.",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")
+    ] = False,
+) -> None:
+    """Name the failing layer in captures of others, with the frames that prove it."""
+    raise typer.Exit(carry_out(captures, json, keys, frames, quiet=quiet, verbose=verbose))
+
+
+def carry_out(
+    captures: list[Path],
+    json: str | None = None,
+    keys: Path | None = None,
+    frames: str | None = None,
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> int:
+    """The command without Typer; the exit code.
+
+    :raises UsageError: a file that cannot be read.
+    """
+    from vpndiag.capture.errors import CaptureError
+    from vpndiag.cli.analysis import report_of
+
+    given = _keys(keys)
+    from vpndiag.capture.analyze import read
+
+    try:
+        with _Progress(captures, quiet or json == "-") as progress:
+            found = read(captures, given, progress.tell)
+    except CaptureError as error:
+        raise UsageError(str(error)) from None
+    report = report_of(found)
+    _write(report, json)
+    if frames is not None:
+        _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in found.files])
+        return code_of(report.verdict)
+    if json != "-":
+        _show(report, quiet=quiet, verbose=verbose)
+    return code_of(report.verdict)
+
+
+def _keys(place: Path | None) -> Keys | None:
+    if place is None:
+        return None
+    from vpndiag.capture.keys import KeyFileError, read_keys
+
+    try:
+        return read_keys(place)
+    except KeyFileError as error:
+        raise UsageError(f"--keys {error}") from None
+
+
+class _Progress:
+    """A bar on standard error, for long files on a terminal."""
+
+    def __init__(self, captures: list[Path], silent: bool) -> None:
+        size = 0
+        for path in captures:
+            try:
+                size += path.stat().st_size
+            except OSError:
+                continue
+        self._sizes = size
+        self._bar: Any = None
+        self._task: Any = None
+        self._done: dict[int, int] = {}
+        self._wanted = not silent and size >= LONG_FILE and sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        if self._wanted:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("Reading", total=self._sizes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def tell(self) -> FileProgress | None:
+        return self._tell if self._bar is not None else None
+
+    def _tell(self, index: int, done: int, _total: int) -> None:
+        self._done[index] = done
+        self._bar.update(self._task, completed=sum(self._done.values()))
+
+
+def _write(report: Report, json: str | None) -> None:
+    if json is None:
+        return
+    from vpndiag.report.document import to_json
+
+    text = to_json(report)
+    if json == "-":
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(json).write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {json}: {error.strerror or error}") from None
+
+
+def _show(report: Report, *, quiet: bool, verbose: bool) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if quiet:
+        from vpndiag.report.text import visible
+
+        verdict = report.verdict
+        where = f" {verdict.finding or verdict.layer}" if verdict.finding or verdict.layer else ""
+        console.print(
+            visible(f"{verdict.outcome}{where}: {verdict.headline}", 1000),
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    from vpndiag.render.terminal import print_report
+
+    if verbose:
+        _messages(report, console)
+    print_report(report, console)
+
+
+def _messages(report: Report, console: Console) -> None:
+    from vpndiag.render.messages import print_message
+
+    for session in report.sessions:
+        console.print(f"Attempt {session.number}", style="bold")
+        for observation in session.observations:
+            print_message(observation, console)
+        console.print()
+
+
+def _dissect(report: Report, wanted: str, files: list[tuple[Path, int, int]]) -> None:
+    """Wireshark's own view of the frames that a finding cites."""
+    from vpndiag.capture.errors import CaptureError
+    from vpndiag.capture.wireshark import dissect
+
+    found = _find(report, wanted)
+    if found is None:
+        codes = ", ".join(f"F{i} {f.code}" for i, f in enumerate(_all(report), 1)) or "none"
+        raise UsageError(f"--frames {wanted}: no such finding here; there are: {codes}")
+    numbers = sorted({n for e in found.evidence for n in e.frames})
+    if not numbers:
+        raise UsageError(f"--frames {wanted}: this finding cites no frames")
+    for path, first, count in files:
+        mine = [n - first + 1 for n in numbers if first <= n < first + count]
+        if not mine:
+            continue
+        if len(files) > 1:
+            print(f"{path}:")
+        try:
+            print(dissect(path, mine), end="")
+        except CaptureError as error:
+            raise UsageError(str(error)) from None
+
+
+def _all(report: Report) -> list[Finding]:
+    """Findings of the report, then those that only other sessions have."""
+    seen = {f.code: f for f in report.findings}
+    for session in report.sessions:
+        for f in session.findings:
+            seen.setdefault(f.code, f)
+    return list(seen.values())
+
+
+def _find(report: Report, wanted: str) -> Finding | None:
+    every = _all(report)
+    if wanted[:1] in "Ff" and wanted[1:].isdigit():
+        index = int(wanted[1:]) - 1
+        return every[index] if 0 <= index < len(every) else None
+    return next((f for f in every if f.code == wanted), None)
