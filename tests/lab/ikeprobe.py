@@ -18,16 +18,21 @@ RFC3947 = hashlib.md5(b"RFC 3947").digest()  # what SoftEther insists on
 
 
 def main_mode_1(cookie: bytes, nat_t: bytes = RFC3947) -> bytes:
-    """Main Mode message 1: AES-256 or 3DES, SHA-1, PSK, MODP 2048 or 1024, 8 hours."""
+    """Main Mode message 1: AES-256 or 3DES, SHA-1, PSK or RSA, MODP 2048 or 1024, 8 hours."""
 
     def attribute(kind: int, value: int) -> bytes:
         return struct.pack("!HH", 0x8000 | kind, value)
 
     transforms = b""
-    offers = [(7, 256, 14), (7, 256, 2), (5, None, 2)]
-    for index, (cipher, bits, group) in enumerate(offers, 1):
+    offers = [
+        (7, 256, 14, 1),
+        (7, 256, 2, 1),
+        (5, None, 2, 1),
+        (7, 256, 14, 3),  # RSA signatures: Libreswan is silent to a method that it lacks
+    ]
+    for index, (cipher, bits, group, method) in enumerate(offers, 1):
         body = struct.pack("!BBH", index, 1, 0) + attribute(1, cipher) + attribute(2, 2)
-        body += attribute(3, 1) + attribute(4, group) + attribute(11, 1) + attribute(12, 28800)
+        body += attribute(3, method) + attribute(4, group) + attribute(11, 1) + attribute(12, 28800)
         body += attribute(14, bits) if bits else b""
         following = 3 if index < len(offers) else 0
         transforms += struct.pack("!BBH", following, 0, 4 + len(body)) + body

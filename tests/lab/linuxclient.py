@@ -277,8 +277,15 @@ secrets {{
 def _last_words(stage: Stage, output: str, log: str) -> str:
     if stage in ("ike", "ipsec"):
         lines = [line for line in output.splitlines() if line and not line.startswith("VD-")]
-        return lines[-1] if lines else ""
-    name = {"l2tp": "xl2tpd.log", "ppp": "pppd.log", "up": "pppd.log"}[stage]
+        if lines:
+            return lines[-1]
+    name = {
+        "ike": "charon.log",
+        "ipsec": "charon.log",
+        "l2tp": "xl2tpd.log",
+        "ppp": "pppd.log",
+        "up": "pppd.log",
+    }[stage]
     found = re.search(rf"^==> /run/log/{name} <==\n(.*?)(?=^==> |\Z)", log, re.M | re.S)
     words = [line for line in (found[1] if found else "").splitlines() if line.strip()]
     if stage == "ppp":  # the protocol's trace is not what people read

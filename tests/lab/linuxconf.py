@@ -321,14 +321,39 @@ def nss_database(bundle: Certificates) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in (folder / "nss").iterdir()}
 
 
+# RFC 2865 and 2866: what pppd's plugin looks up, or it refuses the user without asking anybody
 _DICTIONARY = "".join(
-    f"ATTRIBUTE {name} {number} {kind}\n"
-    for name, number, kind in (
-        ("User-Name", 1, "string"), ("Password", 2, "string"), ("CHAP-Password", 3, "string"),
-        ("NAS-IP-Address", 4, "ipaddr"), ("NAS-Port-Id", 5, "integer"),
-        ("Service-Type", 6, "integer"), ("Framed-Protocol", 7, "integer"),
-        ("Framed-IP-Address", 8, "ipaddr"), ("Calling-Station-Id", 31, "string"),
-        ("NAS-Identifier", 32, "string"), ("Acct-Status-Type", 40, "integer"),
-        ("CHAP-Challenge", 60, "string"), ("NAS-Port-Type", 61, "integer"),
-    )
-)  # fmt: skip
+    f"ATTRIBUTE {line}\n"
+    for line in """User-Name 1 string
+Password 2 string
+CHAP-Password 3 string
+NAS-IP-Address 4 ipaddr
+NAS-Port-Id 5 integer
+Service-Type 6 integer
+Framed-Protocol 7 integer
+Framed-IP-Address 8 ipaddr
+Framed-IP-Netmask 9 ipaddr
+Framed-Routing 10 integer
+Filter-Id 11 string
+Framed-MTU 12 integer
+Framed-Compression 13 integer
+Reply-Message 18 string
+State 24 string
+Class 25 string
+Session-Timeout 27 integer
+Idle-Timeout 28 integer
+Called-Station-Id 30 string
+Calling-Station-Id 31 string
+NAS-Identifier 32 string
+Acct-Status-Type 40 integer
+Acct-Delay-Time 41 integer
+Acct-Input-Octets 42 integer
+Acct-Output-Octets 43 integer
+Acct-Session-Id 44 string
+Acct-Authentic 45 integer
+Acct-Session-Time 46 integer
+Acct-Terminate-Cause 49 integer
+CHAP-Challenge 60 string
+NAS-Port-Type 61 integer
+Connect-Info 77 string""".splitlines()
+)

@@ -11,6 +11,7 @@ mkdir -p /run/ctl /run/lab/ppp /run/log /run/xl2tpd /run/lock /run/pluto /run/pp
 mount -t hostfs -o "$vdctl" ctl /run/ctl
 mount --bind /run/lab/ppp /etc/ppp
 hostname "$vdname"
+printf "127.0.0.1 localhost\n127.0.0.1 %s\n" "$vdname" >/run/hosts; mount --bind /run/hosts /etc/hosts
 # All modules now, then none: left to itself the kernel starts modprobe many times for every new
 # algorithm, seconds in which the first L2TP messages are lost
 modprobe -d "$vdmods" -a af_packet unix esp4 xfrm_user xfrm_algo authenc cbc ctr ecb gcm ccm hmac cmac \
