@@ -248,7 +248,7 @@ class ClearL2tpProbe:
         self._recorder = recorder
         config = L2tpConfig(
             host_name=options.host_name.encode(),
-            retransmit=RetransmitConfig(first=1.0, cap=1.0, tries=2),
+            retransmit=RetransmitConfig(first=1.0, cap=1.0, tries=8),
         )
         self._tunnel = L2tpTunnel(Role.LAC, config, random_bytes)
 

@@ -101,6 +101,8 @@ class Stack:
         self.ike: IkePump | None = None
         self.pair: EspPair | None = None
         self.child: ChildSa | None = None
+        self.agreed: list[ChildSa] = []
+        """Every SA pair that quick mode agreed on, for the key files."""
         self.l2tp: L2tpTunnel | None = None
         self.ppp: PppLink | None = None
         self._session: int | None = None
@@ -232,6 +234,7 @@ class Stack:
             self._sa_is_up(event.child, now)
 
     def _sa_is_up(self, child: ChildSa, now: float) -> None:
+        self.agreed.append(child)
         try:
             self.pair = pair_of(child, self._random)
         except LocalProtocolError as error:
