@@ -413,7 +413,7 @@ _add(
     client={"plain_l2tp": True},
 )
 _add("login.hung-up", "the link is ended before the login",
-     conduct={Point.LCP_UP: HangUp(b"Try later", after=2.5)})  # fmt: skip
+     conduct={Point.LCP_UP: HangUp(b"Try later", after=4.0)})  # fmt: skip
 
 # --- address ------------------------------------------------------------------------------------
 

@@ -44,9 +44,9 @@ from vpndiag.protocols.ppp.link import PppLink
 CDN_CARRIER_LOST, CDN_ADMINISTRATIVE, CDN_NO_FACILITIES = 1, 3, 4
 NO_ADDRESS = b"No free IP address in the pool"
 PPP_TIMERS = Timers(
-    control=ControlTimers(restart=1.0, max_configure=20, max_terminate=3, max_rounds=80),
+    control=ControlTimers(restart=0.8, max_configure=25, max_terminate=3, max_rounds=80),
     auth=AuthTimers(request=1.0, response=1.0, tries=30),
-    refusal_grace=4.0,
+    refusal_grace=20.0,
 )
 
 
