@@ -210,13 +210,23 @@ def _fail(text: str) -> int:
 def main() -> None:
     """Entry point: our own errors become one line and exit code 2, never a traceback."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except UsageError as error:
         sys.exit(_fail(str(error)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("vpndiag: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output is gone (head, less); keep Python from complaining about it.
         sys.stderr.close()
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        # Click's errors, which Typer brings along under a name of its own in some versions.
+        said = getattr(error, "format_message", None)
+        if said is None:
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(said(), file=sys.stderr)
+            sys.exit(USAGE)
+        where = getattr(getattr(error, "ctx", None), "command_path", "vpndiag")
+        sys.exit(_fail(f"{' '.join(str(said()).split())} (see {where} --help)"))

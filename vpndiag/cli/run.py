@@ -325,6 +325,9 @@ def ports_of(pairs: tuple[str, ...]) -> dict[Flow, int]:
         if not 0 < int(actual) < 65536:
             raise UsageError(f"--port {pair}: {actual} is no port number")
         ports[flows[int(standard)]] = int(actual)
+    in_use = [number for number in ports.values() if number]
+    if len(set(in_use)) < len(in_use):
+        raise UsageError(f"--port {' '.join(pairs)}: each service needs a port of its own")
     return ports
 
 

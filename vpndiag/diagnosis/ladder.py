@@ -119,6 +119,13 @@ def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdic
 def _healthy(view: View, reached: list[Layer]) -> Verdict:
     last = reached[-1]
     if view.scope is not None:
+        if last.id == "name":
+            return Verdict(
+                "inconclusive",
+                "Only the server name was looked at; nothing was heard from the gateway.",
+                layer="path",
+                confidence="low",
+            )
         if last.id == "address" or view.ended is None:
             return Verdict(
                 "healthy", "The VPN works: an address was assigned.", confidence="certain"
