@@ -160,7 +160,7 @@ class Daemon(Owned):
                  *[str(word) for word in argv]],
                 stdin=stdin if stdin is not None else subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, start_new_session=True,
-                env=None if env is None else {**os.environ, **env},
+                env={**os.environ, **(env or {}), "VD_OWNER": str(os.getpid())},
             )  # fmt: skip
 
     @property

@@ -25,27 +25,38 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN_MODE_SA = 1  # payload type of the first payload of an accepted Main Mode message 2
 
 
+OWN = f"vd-{os.getpid()}-"  # others may use the lab on this machine at the same time
+
+
 def traces() -> dict[str, set[str]]:
-    """What a run could leave behind on this machine."""
-    programs = ("vpnserver", "linux.uml", "charon", "pluto", "xl2tpd", "dnsd.py", "tcpdump")
-    processes = set()
+    """What this process could leave behind on this machine."""
+    return {
+        "namespaces": {name for name in _names("/run/netns") if name.startswith(OWN)},
+        "resolvers": {name for name in _names("/etc/netns") if name.startswith(OWN)},
+        "files": {name for name in _names(tempfile.gettempdir()) if name.startswith(OWN)},
+        "softether": {d for d in ("/var/lib/softether", "/run/softether") if Path(d).exists()},
+        "mounts": {
+            line
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+            if "/vd-" not in line or OWN in line
+        },
+        "processes": _processes(),
+    }
+
+
+def _processes() -> set[str]:
+    """Daemons that bear our mark, and our zombies."""
+    found = set()
+    mark = f"VD_OWNER={os.getpid()}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            marked = mark in (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if state == "Z" or any(program in line for program in programs):
-            processes.add(f"{folder.name} {state} {line[:80]}")
-    return {
-        "namespaces": _names("/run/netns"),
-        "resolvers": _names("/etc/netns"),
-        "files": {name for name in _names(tempfile.gettempdir()) if name.startswith("vd-")},
-        "memory": _names("/dev/shm"),
-        "softether": {d for d in ("/var/lib/softether", "/run/softether") if Path(d).exists()},
-        "mounts": set(Path("/proc/self/mounts").read_text().splitlines()),
-        "processes": processes,
-    }
+        if marked or (state == "Z" and int(parent) == os.getpid()):
+            found.add(f"{folder.name} {state} {(folder / 'comm').read_text().strip()}")
+    return found
 
 
 def _names(folder: str) -> set[str]:
@@ -58,11 +69,6 @@ def left_behind(before: dict[str, set[str]], wait: float = 5) -> dict[str, set[s
     while True:
         now = traces()
         extra = {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}
-        # runs of others on this machine come and go
-        own = f"vd-{os.getpid()}-"
-        for kind in ("namespaces", "files", "resolvers"):
-            extra[kind] = {name for name in extra.get(kind, ()) if name.startswith(own)}
-        extra = {kind: names for kind, names in extra.items() if names}
         if not extra or time.monotonic() > end:
             return extra
         time.sleep(0.1)
@@ -73,6 +79,7 @@ def test_starts_answers_and_is_gone(lab: None, name: str) -> None:
     before = traces()
     with start(name) as gateway:
         with gateway.network() as network:
+            assert _processes() - before["processes"]
             for port in (500, 4500):
                 answer = ask_ike(network.client, network.address, port, timeout=5)
                 assert answer is not None, gateway.log()
