@@ -22,7 +22,7 @@ from vpndiag.tunnel.recorder import Recorder
 RandomBytes = Callable[[int], bytes]
 
 PROBE_EVERY = 0.6
-PROBES_END = 5.5
+PROBES_END = 4.8
 """Questions on the side are repeated until then, as long as nothing at all was heard; while the
 gateway answers others, as often as the loss so far asks for."""
 
