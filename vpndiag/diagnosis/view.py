@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from vpndiag.observations import (
     CertificateSeen,
+    DataFlow,
     Direction,
     Ended,
     EspFlow,
@@ -22,6 +23,7 @@ from vpndiag.observations import (
     IkeNotify,
     IpsecSa,
     L2tpMessage,
+    LargeLost,
     LocalEnd,
     NameAnswer,
     Observation,
@@ -208,6 +210,25 @@ class View:
     @cached_property
     def esp(self) -> list[EspFlow]:
         return self.of(EspFlow)
+
+    @cached_property
+    def data(self) -> list[DataFlow]:
+        """Users' packets, counted."""
+        return self.of(DataFlow)
+
+    @cached_property
+    def large_lost(self) -> list[LargeLost]:
+        return self.of(LargeLost)
+
+    @property
+    def only_ikev2(self) -> bool:
+        """A capture of another kind of VPN: all its IKE is version 2."""
+        return (
+            not self.live
+            and bool(self.ike_sas)
+            and all(sa.version == 2 for sa in self.ike_sas)
+            and not self.l2tp_all
+        )
 
     @cached_property
     def proofs(self) -> list[ServerProof]:

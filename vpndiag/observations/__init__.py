@@ -10,6 +10,7 @@ and so equal to the frame numbers of the capture that the run writes).
 """
 
 from vpndiag.observations.base import Direction, Observation
+from vpndiag.observations.data import DataFlow, LargeLost
 from vpndiag.observations.esp import EspFlow, IpsecSa
 from vpndiag.observations.ike import (
     CertificateSeen,
@@ -26,6 +27,7 @@ from vpndiag.observations.session import Ended, Scope
 
 ALL = (
     CertificateSeen,
+    DataFlow,
     Ended,
     EspFlow,
     IcmpError,
@@ -33,6 +35,7 @@ ALL = (
     IkeMessage,
     IpsecSa,
     L2tpMessage,
+    LargeLost,
     LocalEnd,
     NameAnswer,
     OtherTraffic,
@@ -46,6 +49,7 @@ ALL = (
 __all__ = [
     "ALL",
     "CertificateSeen",
+    "DataFlow",
     "Direction",
     "Ended",
     "EspFlow",
@@ -55,6 +59,7 @@ __all__ = [
     "IkeNotify",
     "IpsecSa",
     "L2tpMessage",
+    "LargeLost",
     "Lifetime",
     "LocalEnd",
     "NameAnswer",

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from vpndiag.observations import (
     CertificateSeen,
+    DataFlow,
     Ended,
     EspFlow,
     IcmpError,
@@ -20,6 +21,7 @@ from vpndiag.observations import (
     IkeMessage,
     IpsecSa,
     L2tpMessage,
+    LargeLost,
     LocalEnd,
     NameAnswer,
     OtherTraffic,
@@ -42,6 +44,7 @@ class _ByKind:
 
 AnyObservation = Annotated[
     CertificateSeen
+    | DataFlow
     | Ended
     | EspFlow
     | IcmpError
@@ -49,6 +52,7 @@ AnyObservation = Annotated[
     | IkeMessage
     | IpsecSa
     | L2tpMessage
+    | LargeLost
     | LocalEnd
     | NameAnswer
     | OtherTraffic
