@@ -27,11 +27,13 @@ from vpndiag.report.text import visible
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-def explain(topic: str | None, console: Console) -> bool:
+def explain(topic: str | None, console: Console, errors: Console | None = None) -> bool:
     """Print what is known of ``topic``: a finding's code, a layer, a Windows error number, or all.
 
-    Returns False when nothing is known of it; the closest codes are printed then.
+    Returns False when nothing is known of it; the closest codes are printed then, on ``errors``
+    where that is given.
     """
+    errors = errors or console
     if topic is None:
         _print_list(console, all_entries(), "All findings, in the order of the layers")
         return True
@@ -50,16 +52,16 @@ def explain(topic: str | None, console: Console) -> bool:
         return True
     number = topic.removeprefix("windows").removeprefix("error").strip(" :-")
     if number.isascii() and number.isdigit():
-        return _explain_windows(console, number)
-    _print_unknown(console, topic)
+        return _explain_windows(console, number, errors)
+    _print_unknown(errors, topic)
     return False
 
 
-def _explain_windows(console: Console, number: str) -> bool:
+def _explain_windows(console: Console, number: str, errors: Console) -> bool:
     shown = [e for e in all_entries() if number in e.windows]
     text = windows_error(number)
     if not shown:
-        console.print(Text(f"No finding is known to show as Windows error {visible(number, 20)}."))
+        errors.print(Text(f"No finding is known to show as Windows error {visible(number, 20)}."))
         return False
     # Findings for which it is the usual error come before those where it is one of several.
     shown.sort(key=lambda e: e.windows.index(number))
