@@ -77,7 +77,11 @@ def read(
         Observed(attempt, tuple(observer.observe(attempt))) for attempt in sessions(material)
     )
     return Analysis(
-        tuple(files), material, observed, tuple(_other(material, observer)), _notes(files, material, translated)
+        tuple(files),
+        material,
+        observed,
+        tuple(_other(material, observer)),
+        _notes(files, material, translated),
     )
 
 
@@ -171,7 +175,9 @@ def _other(material: Material, observer: Observer) -> list[OtherTraffic]:
 def _notes(
     files: list[FileRead], material: Material, translated: dict[tuple[str, str], str]
 ) -> tuple[str, ...]:
-    notes = [f"{f.path.name}: {note}" if len(files) > 1 else note for f in files for note in f.notes]
+    notes = [
+        f"{f.path.name}: {note}" if len(files) > 1 else note for f in files for note in f.notes
+    ]
     if len(files) > 1:
         notes.append(
             "Frame numbers go on from file to file: "

@@ -31,7 +31,7 @@ MAX_MESSAGES = 2_000
 MAX_KEPT = 2_000_000
 MAX_DNS = 4_096
 MAX_ICMP = 4_096
-MAX_BIG = 512
+MAX_INNER = 4_096
 
 
 def hosts(one: str, two: str) -> Hosts:
@@ -80,6 +80,7 @@ class DataCount:
     first_frame: int = 0
     echoes: int = 0
     """LCP echoes among them."""
+    inside_esp: bool = False
 
     def add(self, time_ns: int, size: int, frame: int) -> None:
         if not self.packets:
@@ -141,21 +142,6 @@ class FlowTrack:
     @property
     def hosts(self) -> Hosts:
         return hosts(self.src[0], self.dst[0])
-
-
-@dataclass(slots=True)
-class BigPacket:
-    """An IP packet inside the tunnel, for judging sizes: an ICMP echo, or a TCP segment."""
-
-    time_ns: int
-    frame: int
-    src: str
-    dst: str
-    protocol: int
-    size: int
-    key: tuple[object, ...]
-    answered: bool = False
-    repeats: int = 0
 
 
 @dataclass(slots=True)
@@ -378,11 +364,10 @@ class Collector:
                 if count is None:
                     if len(track.data) >= MAX_TRACKS:
                         return
-                    count = track.data[src[0], tunnel] = DataCount(src[0])
+                    count = track.data[src[0], tunnel] = DataCount(src[0], inside_esp=inside)
                 count.add(time_ns, len(data) + missing, number)
                 count.echoes += is_echo(ppp)
-                if inside:
-                    self._inner_ip(pair, src, dst, ppp, time_ns, number)
+                self._inner_ip(pair, src, dst, ppp, time_ns, number, spi)
                 return
         if len(track.messages) >= 500_000 or not self._room():
             track.left_out += 1
@@ -392,7 +377,7 @@ class Collector:
         )
 
     def _inner_ip(
-        self, pair: Hosts, src: End, dst: End, ppp: bytes, time_ns: int, frame: int
+        self, pair: Hosts, src: End, dst: End, ppp: bytes, time_ns: int, frame: int, spi: int
     ) -> None:
         """Headers of users' IP packets, for judging which sizes pass."""
         if ppp[:2] == b"\xff\x03":
@@ -404,8 +389,12 @@ class Collector:
         else:
             return
         kept = self.material.inner.setdefault(pair, [])
-        if len(kept) < 4 * MAX_BIG and len(packet) >= 28 and packet[9] in (1, 6):
-            kept.append(Message((frame,), time_ns, src, dst, packet[:64], False, len(packet) - 64))
+        if len(kept) < MAX_INNER and len(packet) >= 28 and packet[9] in (1, 6):
+            kept.append(
+                Message(
+                    (frame,), time_ns, src, dst, packet[:64], False, max(0, len(packet) - 64), spi
+                )
+            )
 
     def _ppp_packet(self, packet: PppPacket) -> None:
         one, two = hosts(packet.src, packet.dst)
@@ -474,7 +463,6 @@ def collect(scans: Iterable[Prefilter], keys: Keys | None = None) -> Material:
 
 __all__ = [
     "NON_ESP_MARKER",
-    "BigPacket",
     "Collector",
     "DataCount",
     "FlowTrack",

@@ -108,9 +108,7 @@ _FIRST = {
 }
 
 
-def _sane(
-    exchange: int, payloads: tuple[Payload, ...], padding: int, spec: CipherSpec
-) -> bool:
+def _sane(exchange: int, payloads: tuple[Payload, ...], padding: int, spec: CipherSpec) -> bool:
     """Whether these payloads can stand in this exchange (RFC 2409 sections 5.1 to 5.7). Some
     senders pad a block more than is needed."""
     if not payloads or padding > 2 * spec.block_size:

@@ -54,9 +54,7 @@ def _read(d: Datagram, gateway: str) -> list[NameAnswer]:
         dns.rdatatype.AAAA,
     ):
         return []
-    rrtype: Literal["A", "AAAA"] = (
-        "A" if message.question[0].rdtype == dns.rdatatype.A else "AAAA"
-    )
+    rrtype: Literal["A", "AAAA"] = "A" if message.question[0].rdtype == dns.rdatatype.A else "AAAA"
     addresses: list[str] = []
     cnames: list[str] = []
     ttl = None

@@ -12,11 +12,13 @@ from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.icmp import icmp_what
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.packets import Datagram, IcmpError
+from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sessions import SECOND, Attempt
+from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
 from vpndiag.observations import (
     CertificateSeen,
-    Direction,
+    DataFlow,
     Ended,
     EspFlow,
     IkeEstablished,
@@ -68,6 +70,7 @@ class Observer:
         found += self._ppp(attempt)
         found += [self._flow(attempt, f) for f in attempt.flows]
         found += [self._icmp(attempt, e) for e in attempt.icmp]
+        found += self._data(attempt)
         found += self._names(attempt)
         found.sort(key=lambda o: o.t)
         if len(found) > MAX_OBSERVATIONS:
@@ -134,7 +137,9 @@ class Observer:
                 if sa is not None:
                     yield sa
 
-    def _certificates(self, seen: IkeMessage, payloads: tuple[Payload, ...]) -> Iterator[Observation]:
+    def _certificates(
+        self, seen: IkeMessage, payloads: tuple[Payload, ...]
+    ) -> Iterator[Observation]:
         bodies = [p.body for p in payloads if p.payload_type == PayloadType.CERT]
         for body in bodies[:1]:
             found = _certificate(seen, body[1:] if body[:1] == b"\x04" else b"")
@@ -224,6 +229,68 @@ class Observer:
             mtu=error.mtu or None,
             direction="in" if by_client else "out",
         )
+
+    def _data(self, attempt: Attempt) -> Iterator[Observation]:
+        """Users' data, counted, and large packets lost."""
+        for count in attempt.data:
+            yield DataFlow(
+                t=self.t(count.first_ns),
+                frames=(count.first_frame,),
+                direction="out" if count.src == attempt.client else "in",
+                inside="esp" if count.inside_esp else "clear",
+                packets=count.packets,
+                bytes=count.bytes,
+                last_t=self.t(count.last_ns),
+                echoes=count.echoes,
+            )
+        if attempt.ppp is not None:
+            yield from self._ppp_data(attempt)
+        packets = [
+            m
+            for m in self._material.inner.get(attempt.key[0], ())
+            if attempt.first_ns <= m.time_ns <= attempt.last_ns
+        ]
+        outward = {f.spi for f in attempt.flows if attempt.sent(f)}
+        if packets:
+            yield from large_lost(
+                packets,
+                lambda m: _by_client(attempt, m, packets[0], outward),
+                self.t,
+                attempt.end_ns,
+            )
+
+    def _ppp_data(self, attempt: Attempt) -> Iterator[DataFlow]:
+        """Echoes of a bare PPP link by direction; its data, whose sender is not told."""
+        part = attempt.ppp
+        assert part is not None
+        for out in (True, False):
+            echoes = [
+                p
+                for p, sent in zip(part.packets, part.sent, strict=True)
+                if sent == out and p.protocol == LCP and p.payload[:1] in (b"\x09", b"\x0a")
+            ]
+            if echoes:
+                yield DataFlow(
+                    t=self.t(echoes[0].time_ns),
+                    frames=(echoes[0].frame,),
+                    direction="out" if out else "in",
+                    inside="ppp",
+                    packets=len(echoes),
+                    bytes=sum(len(p.payload) for p in echoes),
+                    last_t=self.t(echoes[-1].time_ns),
+                    echoes=len(echoes),
+                )
+        tally = self._material.tallies.get("ppp-data")
+        if tally is not None and tally.packets > 1:
+            yield DataFlow(
+                t=self.t(tally.first_ns),
+                frames=(tally.first_frame,),
+                direction=None,
+                inside="ppp",
+                packets=tally.packets,
+                bytes=tally.bytes,
+                last_t=self.t(tally.last_ns),
+            )
 
     def _names(self, attempt: Attempt) -> list[Observation]:
         from vpndiag.capture.names import answers_for
@@ -382,7 +449,9 @@ def _given_up(found: list[Observation]) -> Observation | None:
 def _one_sided(attempt: Attempt, found: list[Observation]) -> bool:
     """Only one direction is in the capture although the other must have been there: a cookie, an
     acknowledgement or a session that cannot be without it."""
-    ways = {o.direction for o in found if isinstance(o, IkeMessage | EspFlow | L2tpMessage | PppMessage)}
+    ways = {
+        o.direction for o in found if isinstance(o, IkeMessage | EspFlow | L2tpMessage | PppMessage)
+    }
     if len(ways) != 1:
         return False
     for o in found:

@@ -155,9 +155,7 @@ def _best(
 ) -> int | None:
     code = reply.payload[0]
     control = reply.protocol not in (PAP, CHAP, EAP)
-    fitting = [
-        i for i in asked if not control or packets[i].payload[0] == _ANSWERS.get(code, 0)
-    ]
+    fitting = [i for i in asked if not control or packets[i].payload[0] == _ANSWERS.get(code, 0)]
     if control and code == _ACK:
         exact = [i for i in fitting if packets[i].payload[4:] == reply.payload[4:]]
         fitting = exact or fitting
@@ -321,9 +319,7 @@ def _names(track: PppTrack, packets: list[PppPacket], sent: list[bool]) -> tuple
     return "PPP client", "PPP server"
 
 
-def _split(
-    packets: list[PppPacket], sent: list[bool], names: tuple[str, str]
-) -> list[PppRound]:
+def _split(packets: list[PppPacket], sent: list[bool], names: tuple[str, str]) -> list[PppRound]:
     """A new round begins with LCP's first request after the link was terminated or silent."""
     found: list[PppRound] = []
     current: PppRound | None = None

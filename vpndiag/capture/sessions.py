@@ -92,7 +92,9 @@ class Attempt:
     def sent(self, flow: FlowTrack) -> bool:
         """Whether the client sent these ESP packets."""
         if self.client != self.gateway:
-            return flow.src[0] == self.client
+            if flow.src[0] in (self.client, self.gateway):
+                return flow.src[0] == self.client
+            return flow.src[0] == self.flows[0].src[0]
         ends = self.client_ends
         if flow.src in ends or flow.dst in ends:
             return flow.src in ends
@@ -123,6 +125,7 @@ def sessions(material: Material) -> list[Attempt]:
         made = _ipsec(by_hosts.get(pair, []), flows.get(pair, []))
         ipsec[pair] = made
         found += made
+    found = _adopt(found)
     for tunnel in material.l2tp:
         if tunnel.inside_esp:
             _put_inside(tunnel, ipsec.get(tunnel.hosts, []))
@@ -152,6 +155,20 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
     if left:
         found.append(_flows_only(left))
     return found
+
+
+def _adopt(found: list[Attempt]) -> list[Attempt]:
+    """ESP between two hosts that no IKE was seen of, beside exactly one IPsec attempt that came up
+    and has no ESP: its SAs are between other addresses than its IKE."""
+    bare = [a for a in found if a.ike and not a.flows and a.established_ns is not None]
+    orphans = [a for a in found if not a.ike]
+    if len(bare) != 1 or len(orphans) != 1:
+        return found
+    home, orphan = bare[0], orphans[0]
+    if orphan.first_ns < (home.established_ns or 0):
+        return found
+    home.flows = orphan.flows
+    return [a for a in found if a is not orphan]
 
 
 def _flows_only(flows: list[FlowTrack]) -> Attempt:

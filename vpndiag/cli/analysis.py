@@ -77,9 +77,7 @@ def _judge(one: Observed) -> Judged:
     )
 
 
-def _session(
-    number: int, one: Observed, judged: Judged, found: Analysis, *, full: bool
-) -> Session:
+def _session(number: int, one: Observed, judged: Judged, found: Analysis, *, full: bool) -> Session:
     diagnosis = judged.diagnosis
     frames = sorted({f for o in one.observations for f in o.frames})[:MAX_FRAMES]
     start = found.material.first_ns or 0

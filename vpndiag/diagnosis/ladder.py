@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from vpndiag import catalogue
-from vpndiag.diagnosis import address, auth, esp, ike, ipsec, l2tp, lcp, login, name, path
+from vpndiag.diagnosis import (
+    address,
+    auth,
+    captured,
+    esp,
+    ike,
+    ipsec,
+    l2tp,
+    lcp,
+    login,
+    mtu,
+    name,
+    path,
+)
 from vpndiag.diagnosis.ruling import Ruling, not_reached
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Observation
@@ -22,6 +35,7 @@ RULES: dict[str, Callable[[View], Ruling]] = {
     "lcp": lcp.judge,
     "login": login.judge,
     "address": address.judge,
+    "mtu": mtu.judge,
 }
 """One judge a layer, in ladder order. The layers after these have none yet."""
 
@@ -37,7 +51,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     for layer_id, judge in RULES.items():
         if layer_id in layers and layers[layer_id].status in _OVER:
             continue
-        ruling = judge(view)
+        ruling = captured.judge(layer_id, view) or judge(view)
         if ruling.layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)
@@ -68,7 +82,8 @@ def _cut(layers: dict[str, Layer]) -> list[Layer]:
     stopped = ""
     for layer_id in LADDER:
         layer = layers.get(layer_id) or not_reached(layer_id, _NOT_BUILT).layer
-        if stopped and not (layer_id in RULES and _stands(layer)):
+        failed = any(x.status == "failed" for x in ordered)
+        if stopped and not (layer_id in RULES and _stands(layer, failed)):
             layer = not_reached(layer_id, stopped).layer
         ordered.append(layer)
         if layer.status == "failed" and not stopped:
@@ -78,9 +93,10 @@ def _cut(layers: dict[str, Layer]) -> list[Layer]:
     return ordered
 
 
-def _stands(layer: Layer) -> bool:
-    """A rung beyond a failed one keeps what was really seen there."""
-    return layer.status in ("passed", "warning", "failed")
+def _stands(layer: Layer, after_failure: bool) -> bool:
+    """A rung beyond a failed one keeps what was really seen there; what fails there fails for the
+    same reason."""
+    return layer.status in ("passed", "warning") or (layer.status == "failed" and not after_failure)
 
 
 def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdict:

@@ -1,0 +1,225 @@
+"""Large packets that are lost inside the tunnel, told from the headers of users' IP packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from vpndiag.capture.collect import Message
+from vpndiag.observations import Direction, LargeLost
+
+SMALLEST = 576
+"""Every IPv4 host takes this much (RFC 1122 section 3.3.2): smaller losses have other causes."""
+TRIES = 4
+SECONDS = 1.5
+_MAX_STREAMS = 256
+_ECHO, _ECHO_REPLY = 8, 0
+_WRAP = 1 << 32
+
+
+@dataclass(slots=True)
+class _Segment:
+    first: Message
+    last: Message
+    size: int
+    end: int
+    tries: int = 1
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One direction of a TCP connection."""
+
+    next: int | None = None
+    gap: tuple[Message, int] | None = None
+    acked: int | None = None
+    segments: dict[int, _Segment] = field(default_factory=dict)
+    passed: int = 0
+    """Largest IP packet that was acknowledged."""
+
+
+def _after(a: int, b: int) -> bool:
+    """a is behind b in sequence space (RFC 9293 section 3.4)."""
+    return 0 < (a - b) % _WRAP < _WRAP // 2
+
+
+def large_lost(
+    packets: Iterable[Message],
+    sent: Callable[[Message], bool],
+    t: Callable[[int], float],
+    end_ns: int,
+) -> list[LargeLost]:
+    """What a session's inner packets show. ``sent`` tells whether the client sent one."""
+    streams: dict[tuple[object, ...], _Stream] = {}
+    echoes: dict[tuple[object, ...], Message] = {}
+    answered: dict[bool, int] = {}
+    ways: dict[tuple[object, ...], bool] = {}
+    for m in packets:
+        data, size = m.data, len(m.data) + m.missing
+        start = (data[0] & 15) * 4
+        if data[0] >> 4 != 4 or start < 20 or len(data) < start + 8:
+            continue
+        out = sent(m)
+        if data[9] == 1:
+            _echo(m, data, start, size, out, echoes, answered)
+        elif data[9] == 6 and len(data) >= start + 20:
+            key = (data[12:16], data[16:20], data[start : start + 2], data[start + 2 : start + 4])
+            back = (key[1], key[0], key[3], key[2])
+            if key not in streams and len(streams) >= _MAX_STREAMS:
+                continue
+            ways[key] = out
+            _tcp(
+                m, data, start, size, streams.setdefault(key, _Stream()),
+                streams.setdefault(back, _Stream()),
+            )  # fmt: skip
+    found = [_stalled(s, ways[k], t, end_ns) for k, s in streams.items() if k in ways]
+    passed: dict[bool, int] = dict(answered)
+    for key, stream in streams.items():
+        if key in ways:
+            passed[ways[key]] = max(passed.get(ways[key], 0), stream.passed)
+    found.append(_unanswered(echoes, t, end_ns))
+    result: list[LargeLost] = []
+    for one in found:
+        if one is None:
+            continue
+        best = passed.get(one.direction == "out", 0)
+        if one.size >= SMALLEST and 0 < best < one.size:
+            result.append(_with(one, best))
+    return result[:8]
+
+
+def _with(one: LargeLost, passed: int) -> LargeLost:
+    return LargeLost(
+        t=one.t,
+        frames=one.frames,
+        direction=one.direction,
+        how=one.how,
+        size=one.size,
+        passed=passed,
+        tries=one.tries,
+        seconds=one.seconds,
+    )
+
+
+def _echo(
+    m: Message,
+    data: bytes,
+    start: int,
+    size: int,
+    out: bool,
+    echoes: dict[tuple[object, ...], Message],
+    answered: dict[bool, int],
+) -> None:
+    kind, ident = data[start], data[start + 4 : start + 8]
+    if kind == _ECHO:
+        if len(echoes) < 1024:
+            echoes[data[12:16], data[16:20], ident, out, size] = m
+    elif kind == _ECHO_REPLY:
+        for key in list(echoes):
+            if key[:3] == (data[16:20], data[12:16], ident):
+                del echoes[key]
+                answered[not out] = max(answered.get(not out, 0), size)
+
+
+def _tcp(m: Message, data: bytes, start: int, size: int, stream: _Stream, other: _Stream) -> None:
+    sequence = int.from_bytes(data[start + 4 : start + 8], "big")
+    acked = int.from_bytes(data[start + 8 : start + 12], "big")
+    header, flags = (data[start + 12] >> 4) * 4, data[start + 13]
+    length = max(0, size - start - header)
+    span = length + bool(flags & 2) + bool(flags & 1)
+    if flags & 16:
+        if other.acked is None or _after(acked, other.acked):
+            other.acked = acked
+        for at, segment in list(other.segments.items()):
+            if not _after(segment.end, acked):
+                other.passed = max(other.passed, segment.size)
+                del other.segments[at]
+        if other.gap is not None and _after(acked, other.gap[1]):
+            other.gap = None
+    end = (sequence + span) % _WRAP
+    if stream.next is None or flags & 2:
+        stream.next = end
+    elif sequence == stream.next:
+        stream.next = end
+    elif _after(sequence, stream.next):
+        if stream.gap is None:
+            stream.gap = (m, stream.next)
+        if span:
+            stream.next = end
+    if span and length:
+        known = stream.segments.get(sequence)
+        if known is not None:
+            known.tries += 1
+            known.last = m
+            known.size = min(known.size, size)
+        elif len(stream.segments) < 256:
+            stream.segments[sequence] = _Segment(m, m, size, end)
+
+
+def _stalled(
+    stream: _Stream, out: bool, t: Callable[[int], float], end_ns: int
+) -> LargeLost | None:
+    direction: Direction = "out" if out else "in"
+    stuck = [
+        s
+        for s in stream.segments.values()
+        if s.tries >= TRIES and (s.last.time_ns - s.first.time_ns) / 1e9 >= SECONDS
+    ]
+    if stuck:
+        worst = max(stuck, key=lambda s: s.tries)
+        return LargeLost(
+            t=t(worst.first.time_ns),
+            frames=(worst.first.frames[-1], worst.last.frames[-1]),
+            direction=direction,
+            how="retransmitted",
+            size=worst.size,
+            passed=0,
+            tries=worst.tries,
+            seconds=(worst.last.time_ns - worst.first.time_ns) / 1e9,
+        )
+    if stream.gap is not None:
+        m, at = stream.gap
+        sequence = int.from_bytes(_sequence(m.data), "big")
+        hole = (sequence - at) % _WRAP
+        seconds = (end_ns - m.time_ns) / 1e9
+        if SMALLEST <= hole < 1 << 24 and seconds >= SECONDS:
+            return LargeLost(
+                t=t(m.time_ns),
+                frames=m.frames,
+                direction=direction,
+                how="gap",
+                size=min(hole + 40, 1500),
+                passed=0,
+                tries=1,
+                seconds=seconds,
+            )
+    return None
+
+
+def _sequence(data: bytes) -> bytes:
+    start = (data[0] & 15) * 4
+    return data[start + 4 : start + 8]
+
+
+def _unanswered(
+    echoes: dict[tuple[object, ...], Message], t: Callable[[int], float], end_ns: int
+) -> LargeLost | None:
+    by_size: dict[tuple[object, ...], list[Message]] = {}
+    for key, m in echoes.items():
+        by_size.setdefault((key[0], key[1], key[3], key[4]), []).append(m)
+    for key, messages in sorted(by_size.items(), key=lambda e: str(e[0][3])):
+        first, last = messages[0], messages[-1]
+        if len(messages) >= 2 and (end_ns - first.time_ns) / 1e9 >= SECONDS:
+            size = key[3]
+            assert isinstance(size, int)
+            return LargeLost(
+                t=t(first.time_ns),
+                frames=(first.frames[-1], last.frames[-1]),
+                direction="out" if key[2] else "in",
+                how="echo",
+                size=size,
+                passed=0,
+                tries=len(messages),
+                seconds=(last.time_ns - first.time_ns) / 1e9,
+            )
+    return None

@@ -1,0 +1,170 @@
+"""IKEv2 in captures: another protocol than L2TP/IPsec uses, but its stages fall on the same rungs.
+
+SA_INIT is the proposal, IKE_AUTH proves both sides and makes the first ESP SA pair (RFC 7296
+section 1.2). Everything from IKE_AUTH on is encrypted; what is left are sizes and directions.
+"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import IkeMessage
+
+NO_PROPOSAL_CHOSEN, INVALID_KE_PAYLOAD, COOKIE, REDIRECT = 14, 17, 16390, 16407
+_ERRORS = 16384
+ONLY_A_NOTIFY = 112
+"""Bytes of the largest IKE_AUTH answer that has room for one notification and nothing else: 28 of
+header, 4 of the encrypted payload, up to 16 each of IV and padding, 8 or 9 of notification, and an
+integrity value of up to 32. A success has identity, proof, SA and both selectors: well above 150."""
+_ANY_MAJOR = 2
+
+
+def judge(layer: str, view: View) -> Ruling | None:
+    """The ruling for one rung; None where the common rules do."""
+    judges = {"ike": _ike, "auth": _auth, "ipsec": _ipsec, "esp": _esp}
+    found = judges.get(layer)
+    if found is None:
+        return None
+    return found(view)
+
+
+def _of(view: View, step: str) -> list[IkeMessage]:
+    return [m for m in view.ike if m.step == f"IKEv2 {step}"]
+
+
+def _asked_first(messages: list[IkeMessage]) -> str:
+    return messages[0].direction if messages else "out"
+
+
+def _ike(view: View) -> Ruling:
+    inits = _of(view, "SA_INIT")
+    if not inits:
+        return rule("ike", "passed", summary="IKEv2, agreed before the capture began",
+                    seen=view.ike[:1])  # fmt: skip
+    began = _asked_first(inits)
+    answers = [m for m in inits if m.direction != began]
+    if not answers:
+        return not_reached("ike", "no answer to the first IKE message")
+    last = answers[-1]
+    numbers = {n.type for n in last.notifies}
+    errors = sorted(n for n in numbers if n < _ERRORS)
+    went_on = any(m.t >= last.t for m in view.ike if not m.step.endswith("SA_INIT"))
+    if NO_PROPOSAL_CHOSEN in errors and not went_on:
+        found = finding(
+            "ike.no-proposal-chosen",
+            evidence("IKEv2 NO_PROPOSAL_CHOSEN in answer to IKE_SA_INIT", last),
+            detail="The gateway accepts none of the offered IKEv2 proposals.",
+        )
+        return rule("ike", "failed", found, summary="IKEv2, NO_PROPOSAL_CHOSEN", seen=inits)
+    if went_on:
+        return rule("ike", "passed", summary="IKEv2, proposal accepted", seen=inits)
+    if REDIRECT in numbers:
+        return rule(
+            "ike", "inconclusive", summary="IKEv2, redirected to another gateway", seen=inits
+        )
+    if COOKIE in numbers or INVALID_KE_PAYLOAD in errors:
+        what = "a cookie" if COOKIE in numbers else "another key exchange group"
+        return rule("ike", "inconclusive", seen=inits,
+                    summary=f"the gateway asks for {what}; no second try is seen")  # fmt: skip
+    if errors:
+        found = finding(
+            "ike.refused",
+            evidence(f"IKEv2 notification {errors[0]} in answer to IKE_SA_INIT", last),
+            detail=f"The gateway refused the first IKEv2 message (notification {errors[0]}).",
+        )
+        return rule("ike", "failed", found, summary=f"IKEv2, notify {errors[0]}", seen=inits)
+    return rule("ike", "passed", summary="IKEv2, proposal accepted", seen=inits)
+
+
+def _auth(view: View) -> Ruling:
+    proofs = _of(view, "AUTH")
+    later = [m for m in view.ike if m.step in ("IKEv2 CREATE_CHILD_SA", "IKEv2 INFORMATIONAL")]
+    both = {f.direction for f in view.esp if f.packets}
+    if not proofs:
+        if later or view.esp:
+            return rule("auth", "passed", summary="IKEv2, before the capture began",
+                        seen=later[:1] or view.esp[:1])  # fmt: skip
+        return not_reached("auth", "no IKE_AUTH in this material")
+    began = _asked_first(proofs)
+    answers = [m for m in proofs if m.direction != began]
+    asked = [m for m in proofs if m.direction == began]
+    if not answers:
+        silence = view.unanswered(asked)
+        if both or silence is None or not view.conclusive(silence):
+            status = "passed" if both else "inconclusive"
+            summary = "ESP is in use" if both else "too short to tell"
+            return rule("auth", status, summary=summary, seen=proofs)  # type: ignore[arg-type]
+        return rule(
+            "auth",
+            "failed",
+            finding(
+                "auth.unanswered",
+                evidence(f"IKE_AUTH sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+                         "never answered", silence.first, silence.last),
+                detail="The gateway does not answer IKE_AUTH.",
+                confidence="medium",
+            ),
+            summary="no answer to IKE_AUTH",
+            seen=proofs,
+        )  # fmt: skip
+    last = answers[-1]
+    after = [m for m in later if m.t >= last.t and m.direction != last.direction]
+    answered_after = [m for m in later if m.t >= last.t and m.direction == last.direction]
+    short = last.size <= ONLY_A_NOTIFY and proofs[-1] is last
+    if short and not both and not (after and answered_after):
+        return rule(
+            "auth",
+            "failed",
+            finding(
+                "auth.refused",
+                evidence(f"the answer to IKE_AUTH has {last.size} bytes: room for one notification, "
+                         "not for identity, proof and SA", last),
+                evidence("nothing follows: no ESP, no further exchange"),
+                detail="The gateway refuses IKE_AUTH; the reason is encrypted.",
+                confidence="medium",
+            ),
+            summary="refused (encrypted)",
+            seen=proofs,
+        )  # fmt: skip
+    if proofs[-1].direction == began and not (both or later):
+        return rule("auth", "inconclusive", summary="IKE_AUTH is not complete here", seen=proofs)
+    return rule("auth", "passed", summary="IKE_AUTH answered (encrypted)", seen=proofs)
+
+
+def _ipsec(view: View) -> Ruling:
+    proofs = _of(view, "AUTH")
+    if not proofs and not view.esp:
+        later = [m for m in view.ike if not m.step.endswith("SA_INIT")]
+        if later:
+            return rule("ipsec", "passed", summary="before the capture began", seen=later[:1])
+        return not_reached("ipsec", "IKE_AUTH did not complete")
+    return rule("ipsec", "passed", summary="SA pair made by IKE_AUTH", seen=proofs or view.esp[:1])
+
+
+def _esp(view: View) -> Ruling | None:
+    out = [f for f in view.esp if f.direction == "out" and f.packets]
+    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    if (out and back) or not (out or back):
+        return None
+    one = out or back
+    packets = sum(f.packets for f in one)
+    span = max(view.end, *(f.last_t for f in one)) - min(f.t for f in one)
+    if view.ended is not None and view.ended.one_sided or packets < 3 or span < 4.0:
+        return rule("esp", "inconclusive", summary="only one direction is seen", seen=one)
+    start = min(f.t for f in one)
+    alive = [m for m in view.ike if m.t >= start and m.direction != one[0].direction]
+    said = [evidence(f"{packets} ESP packets one way in {span:.1f} s, none the other way", *one)]
+    if alive:
+        said.append(evidence("IKE is answered all the while", alive[0]))
+    return rule(
+        "esp",
+        "failed",
+        finding(
+            "esp.one-way",
+            *said,
+            detail="ESP packets go one way only; nothing comes back.",
+            confidence="high" if alive else "medium",
+        ),
+        summary=f"{packets} one way, none back",
+        seen=one,
+    )
