@@ -190,7 +190,8 @@ def explain(
 
     from vpndiag.render.explain import explain as show
 
-    if not show(topic, Console(highlight=False)):
+    errors = Console(highlight=False, stderr=True)
+    if not show(topic, Console(highlight=False), errors):
         raise typer.Exit(USAGE)
 
 
