@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from vpndiag import __version__
+from vpndiag.cli.analyze import analyze
 from vpndiag.cli.exits import INTERRUPTED, USAGE, UsageError
 
 app = typer.Typer(
@@ -177,6 +178,9 @@ def demo(
         raise typer.Exit(demonstration.serve(break_, host, ports_of(tuple(port or ()))))
     output = Output(json=json, quiet=quiet, verbose=verbose)
     raise typer.Exit(demonstration.demo(break_, output, capture, keys_out))
+
+
+app.command()(analyze)
 
 
 @app.command()
