@@ -109,7 +109,7 @@ def _inferred(packets: list[PppPacket]) -> list[int]:
                 joined.join(i, j[0], j[1])
             else:
                 joined.join(i, 0, p.payload[:1] in (b"\x02", b"\x03", b"\x04"))
-    root, parity = joined.find(0)
+    _, parity = joined.find(0)
     return [joined.find(i)[1] ^ parity for i in range(len(packets))]
 
 
@@ -273,8 +273,17 @@ def _counterpart(
             if told is not None and joined.find(j)[0] == first:
                 return j, told != bool(_authenticator(p))
         return None
-    if p.payload[0] != _REQUEST:
+    if p.payload[0] not in (_REQUEST, _TERMINATE):
         return None
+    follower = _next_identifier(packets, joined, at, first)
+    if follower is not None:
+        return follower
+    if p.protocol != LCP:
+        # Who ends the link does not begin a network protocol on it.
+        for j in range(max(0, at - 3), min(at + 4, len(packets))):
+            q = packets[j]
+            if q.protocol == LCP and q.payload[:1] == b"\x05" and joined.find(j)[0] == first:
+                return j, True
     # A Configure-Request goes out in a negotiation in which the other's is known already.
     for j in range(at - 1, -1, -1):
         q = packets[j]
@@ -285,6 +294,25 @@ def _counterpart(
         if q.protocol == p.protocol and q.payload[:1] == b"\x01" and joined.find(j)[0] == first:
             return j, q.payload[4:] != p.payload[4:]
     return None
+
+
+def _next_identifier(
+    packets: list[PppPacket], joined: _Sides, at: int, first: int
+) -> tuple[int, bool] | None:
+    """Each side counts its requests: the identifier after one side's last and not after the
+    other's is that side's."""
+    p = packets[at]
+    last: dict[int, int] = {}
+    for j in range(at - 1, -1, -1):
+        q = packets[j]
+        if q.protocol == p.protocol and len(q.payload) >= 4 and q.payload[0] in (1, 5):
+            root, parity = joined.find(j)
+            if root == first:
+                last.setdefault(parity, j)
+        if len(last) == 2:
+            break
+    fits = [j for j in last.values() if (packets[j].payload[1] + 1) % 256 == p.payload[1]]
+    return (fits[0], False) if len(fits) == 1 else None
 
 
 def _client(packets: list[PppPacket], sides: list[int]) -> int:

@@ -290,9 +290,8 @@ def _assign(attempts: list[Attempt], flows: list[FlowTrack]) -> None:
             continue
         best: Attempt | None = None
         for attempt in attempts:
-            if not attempt.begun and not best:
-                best = attempt
-            elif attempt.ike and attempt.ike[0].first_ns <= flow.first_ns + SECOND:
+            older = not attempt.begun and best is None
+            if older or (attempt.ike and attempt.ike[0].first_ns <= flow.first_ns + SECOND):
                 best = attempt
         if best is not None:
             best.flows.append(flow)

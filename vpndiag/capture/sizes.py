@@ -54,6 +54,7 @@ def large_lost(
     echoes: dict[tuple[object, ...], Message] = {}
     answered: dict[bool, int] = {}
     ways: dict[tuple[object, ...], bool] = {}
+    key: tuple[object, ...]
     for m in packets:
         data, size = m.data, len(m.data) + m.missing
         start = (data[0] & 15) * 4
@@ -137,9 +138,7 @@ def _tcp(m: Message, data: bytes, start: int, size: int, stream: _Stream, other:
         if other.gap is not None and _after(acked, other.gap[1]):
             other.gap = None
     end = (sequence + span) % _WRAP
-    if stream.next is None or flags & 2:
-        stream.next = end
-    elif sequence == stream.next:
+    if stream.next is None or flags & 2 or sequence == stream.next:
         stream.next = end
     elif _after(sequence, stream.next):
         if stream.gap is None:

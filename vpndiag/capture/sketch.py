@@ -65,9 +65,8 @@ def sketch(track: IkeTrack) -> Sketch:
         found.sent.append(mine)
         data = m.data
         exchange = data[18]
-        if exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != _ZERO:
-            found.deep = True
-        elif exchange in (_QUICK, _TRANSACTION, _AUTH, _CHILD):
+        third = exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != _ZERO
+        if third or exchange in (_QUICK, _TRANSACTION, _AUTH, _CHILD):
             found.deep = True
         if (
             exchange in (_QUICK, _AUTH)

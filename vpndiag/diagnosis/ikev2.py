@@ -15,8 +15,7 @@ _ERRORS = 16384
 ONLY_A_NOTIFY = 112
 """Bytes of the largest IKE_AUTH answer that has room for one notification and nothing else: 28 of
 header, 4 of the encrypted payload, up to 16 each of IV and padding, 8 or 9 of notification, and an
-integrity value of up to 32. A success has identity, proof, SA and both selectors: well above 150."""
-_ANY_MAJOR = 2
+integrity value of up to 32. A success has identity, proof, SA, both selectors: well above 150."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -117,7 +116,7 @@ def _auth(view: View) -> Ruling:
             "failed",
             finding(
                 "auth.refused",
-                evidence(f"the answer to IKE_AUTH has {last.size} bytes: room for one notification, "
+                evidence(f"the answer to IKE_AUTH has {last.size} bytes: one notification fits, "
                          "not for identity, proof and SA", last),
                 evidence("nothing follows: no ESP, no further exchange"),
                 detail="The gateway refuses IKE_AUTH; the reason is encrypted.",
@@ -149,7 +148,7 @@ def _esp(view: View) -> Ruling | None:
     one = out or back
     packets = sum(f.packets for f in one)
     span = max(view.end, *(f.last_t for f in one)) - min(f.t for f in one)
-    if view.ended is not None and view.ended.one_sided or packets < 3 or span < 4.0:
+    if (view.ended is not None and view.ended.one_sided) or packets < 3 or span < 4.0:
         return rule("esp", "inconclusive", summary="only one direction is seen", seen=one)
     start = min(f.t for f in one)
     alive = [m for m in view.ike if m.t >= start and m.direction != one[0].direction]

@@ -34,7 +34,7 @@ def judge(view: View) -> Ruling:
         finding(
             "mtu.black-hole",
             *said,
-            detail=f"Packets of {worst.size} bytes inside the tunnel never arrive on the way {way}; "
+            detail=f"Packets of {worst.size} bytes inside the tunnel are lost on the way {way}; "
             f"packets up to {worst.passed} bytes do.",
             confidence="high" if any(o.how != "gap" for o in lost) or len(lost) > 1 else "medium",
         ),
