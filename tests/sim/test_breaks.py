@@ -2,53 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.sim.network import (
-    VERIFY_TIME,
-    Network,
-    Result,
-    client_options,
-    reuse_dh,
-    rough,
-    simulate,
-)
+from tests.sim.network import VERIFY_TIME, Network, Result, client_options, rough, simulate
 from vpndiag.gateway import GatewayConfig
-from vpndiag.gateway.breaks import BREAKS
+from vpndiag.gateway.breaks import BREAKS, CannotProvoke, find_break
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _reused_dh() -> Iterator[None]:
-    undo = reuse_dh()
-    yield
-    undo()
+SILENT_UNLESS_ASKED_RIGHT = {
+    "ike.ikev2-only",
+    "ike.aggressive-only",
+    "ike.proposal-ignored",
+    "ike.natt-vid-required",
+}
+"""A silent gateway has its verdict within 6 s. That leaves about seven tries for the one question
+that these do answer, and at 30% loss each way one run in a hundred loses them all."""
 
 
 def broken(name: str, network: Network | None = None, seed: int = 0) -> Result:
-    options, config = client_options(), GatewayConfig()
-    config, options = BREAKS[name].apply(config, options, VERIFY_TIME)
+    config, options = BREAKS[name].apply(GatewayConfig(), client_options(), VERIFY_TIME)
     return simulate(options, config, network, seed)
 
 
-def check(name: str, result: Result) -> None:
-    wanted = BREAKS[name]
+def problem(name: str, result: Result, *, loses_packets: bool = False) -> str:
+    """What is wrong with the verdict on a break; empty when it is right."""
+    wanted, verdict = BREAKS[name], result.diagnosis.verdict
     if wanted.outcome == "failed":
-        assert result.finding == wanted.code, result.diagnosis.verdict
-        assert result.diagnosis.verdict.layer == wanted.code.partition(".")[0]
-        assert result.outcome == "failed"
-    else:
-        assert result.outcome == "healthy", result.diagnosis.verdict
-        assert wanted.code in result.codes
+        layer = wanted.code.partition(".")[0]
+        if (verdict.outcome, verdict.layer, verdict.finding) != ("failed", layer, wanted.code):
+            return f"{verdict.outcome}: {verdict.finding} ({verdict.layer})"
+        return ""
+    if verdict.outcome != "healthy":
+        return f"{verdict.outcome}: {verdict.finding} ({verdict.layer})"
+    # L2TP in the clear is asked beside the run, which does not wait for an answer.
+    may_be_missed = loses_packets and wanted.code == "path.l2tp-in-clear"
+    return "" if wanted.code in result.codes or may_be_missed else f"only {result.codes}"
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_break_gives_its_finding(name: str) -> None:
-    check(name, broken(name))
+    result = broken(name)
+    assert problem(name, result) == ""
+    errors = {f.code for f in result.diagnosis.findings if f.severity == "error"}
+    assert errors <= {BREAKS[name].code}, "and no other error is claimed"
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", BREAKS)
 def test_and_the_same_with_a_third_of_all_packets_lost(name: str, seed: int) -> None:
-    check(name, broken(name, rough(), seed))
+    if name == "path.lossy":
+        pytest.skip("loses packets by itself")
+    assert problem(name, broken(name, rough(), seed), loses_packets=True) == ""
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_healthy_run_is_healthy_on_a_bad_network(seed: int) -> None:
+    result = simulate(network=rough(), seed=seed)
+    assert result.outcome == "healthy"
+    assert result.codes <= {"esp.forced-encapsulation", "path.lossy", "esp.replayed"}
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    first, second = simulate(network=rough(), seed=5), simulate(network=rough(), seed=5)
+    assert first.observations == second.observations
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["name.not-found", "path.no-route", "ike.expired-at-once", "session.hung-up"],
+)
+def test_what_no_gateway_can_provoke_is_said_in_one_line(name: str) -> None:
+    with pytest.raises(CannotProvoke) as caught:
+        find_break(name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_break_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        find_break("path.no-such-thing")
+    assert find_break("auth.psk-mismatch:silent").code == "auth.psk-mismatch"
+
+
+def test_a_gateway_silent_on_both_ports_is_judged_within_six_seconds() -> None:
+    assert broken("path.silent").seconds < 6.0

@@ -54,7 +54,7 @@ def ppp_timers(lossy: bool) -> Timers:
     known to lose packets."""
     return Timers(
         control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=80),
-        auth=AuthTimers(request=1.0, response=1.5, tries=24 if lossy else 8),
+        auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
     )
 
 
