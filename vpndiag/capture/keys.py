@@ -63,6 +63,8 @@ class Keys:
 def read_keys(path: str | Path) -> Keys:
     """The keys in a file, or in all files of a directory that hold some.
 
+    Empty key files are fine: a run that ends before there are keys leaves such ones.
+
     :raises KeyFileError: it cannot be read, or holds no key in a format that is known.
     """
     path = Path(path)
@@ -82,7 +84,8 @@ def read_keys(path: str | Path) -> Keys:
             _read(text, keys)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror or 'cannot be read'}") from None
-    if not keys:
+    empty = path.is_dir() and any((path / name).is_file() for name in (IKE_FILE, ESP_FILE))
+    if not keys and (keys.unused or not empty):
         why = f" ({keys.unused[0]})" if keys.unused else ""
         raise KeyFileError(
             f"{path}: no keys found{why}; expected Wireshark's ikev1_decryption_table or esp_sa, "
