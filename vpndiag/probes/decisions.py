@@ -69,6 +69,9 @@ class Decisions:
         self._refused_at: float | None = None
         self._explored = False
         self._auth_doubt_at: float | None = None
+        self._clear_doubt_at: float | None = None
+        """An unprotected refusal came where a protected answer is due: anyone can have sent it."""
+        self._sa_is_up = False
         self._mm5_at: float | None = None
         self._l2tp_at: float | None = None
         self._l2tp_repeated = False
@@ -105,6 +108,8 @@ class Decisions:
             times.append(self._refused_at + GRACE)
         if self._auth_doubt_at is not None:
             times.append(self._auth_doubt_at + GRACE_AUTH)
+        if self._clear_doubt_at is not None:
+            times.append(self._clear_doubt_at + GRACE_AUTH)
         if self._mm5_at is not None and self.questions.natt is None:
             times.append(self._mm5_at + FLOAT_PROBE_AFTER)
         if self._l2tp_at is not None:
@@ -123,7 +128,10 @@ class Decisions:
                 self._stack_event(self.stack.events.popleft(), now)
         if self.over:
             return
+        doubt = self._clear_doubt_at
         if self._stop_at is not None and now >= self._stop_at:
+            self._end("stopped")
+        elif doubt is not None and now >= doubt + GRACE_AUTH:
             self._end("stopped")
         elif self._up_at is not None and (not self._mppe or now >= self._up_at + MPPE_WAIT):
             # Not before our last acknowledgement has left: it is part of what was seen.
@@ -247,6 +255,7 @@ class Decisions:
                 self._refused_at = None
             case ike_events.MessageSent(name="MM5"):
                 self._mm5_at = self._mm5_at or now
+                self._clear_doubt_at = None
             case ike_events.PhaseOneEstablished():
                 self._mm5_at = self._auth_doubt_at = None
             case ike_events.NotifyReceived():
@@ -261,6 +270,7 @@ class Decisions:
             case ike_events.Failed():
                 self._ike_failed(event, now)
             case ike_events.QuickModeEstablished():
+                self._sa_is_up, self._clear_doubt_at = True, None
                 if self._quick_modes:
                     # Accepted only after another offer was refused: that is what was to be learnt.
                     self._end("stopped")
@@ -280,8 +290,8 @@ class Decisions:
         elif self._mm5_at is not None:
             if event.trust is not ike_events.Trust.AUTHENTICATED:
                 self._auth_doubt_at = self._auth_doubt_at or now
-        elif event.phase == 1 and event.trust is ike_events.Trust.CLEAR and self._l2tp_at is None:
-            self._stop_at = self._stop_at or now + GRACE_AUTH
+        elif event.phase == 1 and event.trust is ike_events.Trust.CLEAR and not self._sa_is_up:
+            self._clear_doubt_at = self._clear_doubt_at or now
 
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
         if event.waiting_for == "DPD-ACK":
