@@ -14,6 +14,8 @@ from typing import Self
 
 LINKTYPE_RAW = 101
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 def _checksum(data: bytes) -> int:
     """RFC 1071."""
@@ -30,26 +32,64 @@ def udp_packet(src: str, dst: str, sport: int, dport: int, payload: bytes, ident
 
     :raises ValueError: for bad or mixed addresses, or a payload that one datagram cannot hold.
     """
-    one, two = (
-        ipaddress.ip_address(src.partition("%")[0]),
-        ipaddress.ip_address(dst.partition("%")[0]),
-    )
+    one, two = _ends(src, dst)
     length = 8 + len(payload)
-    if one.version != two.version or length > 65_535 - 20:
-        raise ValueError("addresses of two families, or too long")
+    if length > 65_535 - 20:
+        raise ValueError("too long for one datagram")
     head = struct.pack("!HHHH", sport, dport, length, 0)
     if one.version == 4:
         pseudo = one.packed + two.packed + struct.pack("!HH", 17, length)
     else:
         pseudo = one.packed + two.packed + struct.pack("!II", length, 17)
     check = _checksum(pseudo + head + payload) or 0xFFFF
-    udp = head[:6] + struct.pack("!H", check) + payload
-    if one.version == 6:
-        return struct.pack("!IHBB", 0x60000000, length, 17, 64) + one.packed + two.packed + udp
-    fields = (0x45, 0, 20 + length, ident & 0xFFFF, 0x4000, 64, 17)
+    return ip_packet(src, dst, 17, head[:6] + struct.pack("!H", check) + payload, ident)
+
+
+def _ends(src: str, dst: str) -> tuple[_Address, _Address]:
+    one = ipaddress.ip_address(src.partition("%")[0])
+    two = ipaddress.ip_address(dst.partition("%")[0])
+    if one.version != two.version:
+        raise ValueError("addresses of two families")
+    return one, two
+
+
+def ip_packet(src: str, dst: str, protocol: int, payload: bytes, ident: int = 0) -> bytes:
+    """An IPv4 or IPv6 packet of any protocol (ESP: 50).
+
+    :raises ValueError: for bad or mixed addresses, or a payload that does not fit.
+    """
+    one, two = _ends(src, dst)
+    if len(payload) > 65_535 - 20:
+        raise ValueError("too long for one packet")
     ends = one.packed + two.packed
+    if one.version == 6:
+        return struct.pack("!IHBB", 0x60000000, len(payload), protocol, 64) + ends + payload
+    fields = (0x45, 0, 20 + len(payload), ident & 0xFFFF, 0x4000, 64, protocol)
     blank = struct.pack("!BBHHHBBH", *fields, 0) + ends
-    return struct.pack("!BBHHHBBH", *fields, _checksum(blank)) + ends + udp
+    return struct.pack("!BBHHHBBH", *fields, _checksum(blank)) + ends + payload
+
+
+def icmp_error(
+    reporter: str, icmp_type: int, code: int, quoted: bytes, *, mtu: int = 0, ident: int = 0
+) -> bytes:
+    """An ICMP or ICMPv6 error from ``reporter`` about ``quoted``, an IP packet that it goes back
+    to the source of (RFC 792, RFC 4443). The error queue of a socket gives the type, the code and
+    the sender; the packet is put together again from these.
+
+    :raises ValueError: for a bad address, or one of another family than the quoted packet.
+    """
+    version = quoted[0] >> 4
+    source = str(ipaddress.ip_address(quoted[12:16] if version == 4 else quoted[8:24]))
+    one, two = _ends(reporter, source)
+    kept = quoted[: 20 + 8 if version == 4 else 40 + 8]
+    if version == 4:
+        body = struct.pack("!BBHHH", icmp_type, code, 0, 0, mtu & 0xFFFF) + kept
+        body = body[:2] + struct.pack("!H", _checksum(body)) + body[4:]
+        return ip_packet(reporter, source, 1, body, ident)
+    body = struct.pack("!BBHI", icmp_type, code, 0, mtu) + kept
+    pseudo = one.packed + two.packed + struct.pack("!II", len(body), 58)
+    body = body[:2] + struct.pack("!H", _checksum(pseudo + body)) + body[4:]
+    return ip_packet(reporter, source, 58, body, ident)
 
 
 def _block(kind: int, body: bytes) -> bytes:
@@ -107,6 +147,10 @@ class CaptureWriter:
         """One datagram at ``time`` (seconds since 1970)."""
         self._ident += 1
         packet = udp_packet(src, dst, sport, dport, payload, self._ident)
+        self._file.write(packet_block(round(time * 1e9), packet, comment))
+
+    def write_packet(self, time: float, packet: bytes, comment: str = "") -> None:
+        """A whole IP packet."""
         self._file.write(packet_block(round(time * 1e9), packet, comment))
 
     def close(self) -> None:

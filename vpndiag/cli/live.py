@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 import uuid
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from vpndiag import __version__
 from vpndiag.cli.exits import UsageError
+from vpndiag.cli.interrupts import Interrupts
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.observations import Direction, Ended, NameAnswer, Observation, Scope
 from vpndiag.report.document import Report, Shown, Tool, Vantage, options
 from vpndiag.report.model import LADDER
-from vpndiag.tunnel.options import Flow, TunnelOptions
+from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
 
 if TYPE_CHECKING:
     from vpndiag.probes.run import LadderRun
@@ -45,6 +45,10 @@ class Plan:
     source_port_500: bool = True
     address: str | None = None
     """Given instead of a look-up (the demo)."""
+    problems: list[str] = field(default_factory=list)
+    """Files that could not be written, a line each; the run went on."""
+    output_error: OSError | ValueError | None = None
+    """What kept us from showing the run while it went on."""
     beside: Callable[[TunnelOptions], AbstractAsyncContextManager[TunnelOptions]] | None = None
     """Something that must stand while the run goes on (the demo's gateway)."""
 
@@ -56,7 +60,9 @@ class Show:
         self, ladder: LiveLadder, on_message: Callable[[Observation], None] | None
     ) -> None:
         self.ladder = ladder
-        self.on_message = on_message
+        self.failed: OSError | ValueError | None = None
+        """The output is gone (closed pipe, full disk): from then on nothing is shown."""
+        self._on_message = on_message
         self._shown: set[str] = set()
         self._running = ""
         self._seen = -1
@@ -65,10 +71,30 @@ class Show:
     def started(self, layer: str) -> None:
         if layer != self._running:
             self._running = layer
-            self.ladder.layer_started(layer)
+            with self._guarded():
+                self.ladder.layer_started(layer)
+
+    def message(self, observation: Observation) -> None:
+        """Show one observation as it is made."""
+        if self._on_message is not None and self.failed is None:
+            with self._guarded():
+                self._on_message(observation)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """A run that cannot be shown must still say goodbye to the gateway and be reported."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: a closed stream, an odd encoding
+            self.failed = self.failed or error
 
     def follow(self, observations: Sequence[Observation], *, final: bool = False) -> None:
         """Show what can be said of ``observations`` by now."""
+        if self.failed is None:
+            with self._guarded():
+                self._follow(observations, final=final)
+
+    def _follow(self, observations: Sequence[Observation], *, final: bool) -> None:
         now = time.monotonic()
         if not final and (len(observations) == self._seen or now < self._next):
             return
@@ -88,51 +114,37 @@ class Show:
 
 
 def carry_out(
-    plan: Plan, ladder: LiveLadder, on_message: Callable[[Observation], None] | None
+    plan: Plan,
+    ladder: LiveLadder,
+    on_message: Callable[[Observation], None] | None,
+    interrupts: Interrupts | None = None,
 ) -> Report:
-    """The whole run.
+    """The whole run. What cannot be shown or written while it goes on does not end it: see
+    :attr:`Plan.problems`.
 
-    :raises UsageError: a local problem: no socket, a file that cannot be written.
+    :raises UsageError: a local problem found before anything was sent to the gateway.
     """
-    return asyncio.run(_carry_out(plan, Show(ladder, on_message)))
+    show = Show(ladder, on_message)
+    with contextlib.ExitStack() as stack:
+        if interrupts is None:
+            interrupts = stack.enter_context(Interrupts())
+        report = asyncio.run(_carry_out(plan, show, interrupts))
+    plan.output_error = show.failed
+    return report
 
 
-@contextlib.contextmanager
-def _interrupts(event: asyncio.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set ``event``; a second Ctrl-C ends at once."""
-    loop = asyncio.get_running_loop()
-    times = 0
-
-    def stop(*_: object) -> None:
-        nonlocal times
-        times += 1
-        if times > 1:
-            raise KeyboardInterrupt
-        loop.call_soon_threadsafe(event.set)
-
-    wanted = [signal.SIGINT, signal.SIGTERM]
-    before = {}
-    for number in wanted:
-        with contextlib.suppress(ValueError, OSError):
-            before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-async def _carry_out(plan: Plan, show: Show) -> Report:
+async def _carry_out(plan: Plan, show: Show, interrupts: Interrupts) -> Report:
     started = datetime.now(UTC)
     start = time.monotonic()
     interrupted = asyncio.Event()
-    with _interrupts(interrupted):
-        # signal.signal wakes the loop only when something runs in it (Windows): tick now and then.
-        tick = asyncio.ensure_future(_tick())
-        try:
-            observations, notes, tunnel = await _observe(plan, show, start, interrupted)
-        finally:
-            tick.cancel()
+    interrupts.tell(interrupted)
+    # signal.signal wakes the loop only when something runs in it (Windows): tick now and then.
+    tick = asyncio.ensure_future(_tick())
+    try:
+        observations, notes, tunnel = await _observe(plan, show, start, interrupted)
+    finally:
+        tick.cancel()
+        interrupts.forget()
     show.follow(observations, final=True)
     diagnosis = diagnose(observations)
     stopped = any(isinstance(o, Ended) and o.why == "interrupted" for o in observations)
@@ -237,11 +249,11 @@ async def _drive(
     except CannotOpen as error:
         return _cannot_send(tunnel, names, start, error.errno_name, error.detail), tunnel
     run = LadderRun(tunnel, random_bytes, names=names, start=start)
-    run.recorder.on_observation = show.on_message
+    run.recorder.on_observation = show.message
     with contextlib.ExitStack() as stack:
         stack.callback(sockets.close)
         if plan.capture is not None:
-            stack.callback(_capture(plan.capture, run, start))
+            stack.callback(_capture(plan.capture, run, plan.problems))
         await drive(
             run,
             sockets,
@@ -249,7 +261,7 @@ async def _drive(
             interrupted=interrupted,
         )
     if plan.keys is not None:
-        _write_keys(plan.keys, run)
+        _write_keys(plan.keys, run, plan.problems)
     return run, tunnel
 
 
@@ -268,9 +280,9 @@ def _cannot_send(
     return run
 
 
-def _capture(path: Path, run: LadderRun, start: float) -> Callable[[], None]:
+def _capture(path: Path, run: LadderRun, problems: list[str]) -> Callable[[], None]:
     """Write every packet of the run to ``path``; returns what closes it."""
-    from vpndiag.capture.write import CaptureWriter
+    from vpndiag.capture.write import CaptureWriter, icmp_error, ip_packet, udp_packet
 
     try:
         writer = CaptureWriter(path)
@@ -286,13 +298,33 @@ def _capture(path: Path, run: LadderRun, start: float) -> Callable[[], None]:
         destination: tuple[str, int],
         data: bytes,
     ) -> None:
-        writer.write(epoch + now, source[0], destination[0], source[1], destination[1], data)
+        if flow is Flow.ESP:
+            writer.write_packet(epoch + now, ip_packet(source[0], destination[0], 50, data))
+        else:
+            writer.write(epoch + now, source[0], destination[0], source[1], destination[1], data)
+
+    def icmp_sink(
+        now: float, reporter: str, icmp_type: int, code: int, port: int, mtu: int
+    ) -> None:
+        o = run.options
+        flow = next((f for f, number in GATEWAY_PORTS.items() if number == port), Flow.ESP)
+        local = {Flow.IKE: o.port_ike, Flow.NATT: o.port_natt}.get(flow, 0)
+        if flow is Flow.ESP:
+            quoted = ip_packet(o.local, o.gateway, 50, bytes(8))
+        else:
+            quoted = udp_packet(o.local, o.gateway, local, o.gateway_ports[flow], b"")
+        writer.write_packet(
+            epoch + now,
+            icmp_error(reporter, icmp_type, code, quoted, mtu=mtu),
+            "put together from the socket's error queue",
+        )
 
     run.recorder.packet_sink = sink
+    run.recorder.icmp_sink = icmp_sink
     return writer.close
 
 
-def _write_keys(place: Path, run: LadderRun) -> None:
+def _write_keys(place: Path, run: LadderRun, problems: list[str]) -> None:
     """The keys of this run, as Wireshark and ``vpndiag analyze --keys`` read them."""
     from vpndiag.capture.keys import EspKey, write_keys
     from vpndiag.tunnel.suites import suite_of
@@ -310,7 +342,7 @@ def _write_keys(place: Path, run: LadderRun) -> None:
     try:
         write_keys(place, ike=[keys.ike] if keys.ike else [], esp=esp)
     except OSError as error:
-        raise UsageError(f"--keys-out {place}: {error.strerror or error}") from error
+        problems.append(f"--keys-out {place}: {error.strerror or error}")
 
 
 def _vantage(tunnel: TunnelOptions | None) -> Vantage:

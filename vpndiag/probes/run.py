@@ -185,6 +185,7 @@ class LadderRun:
         self.recorder.add(
             IcmpError(
                 t=self.recorder.t(now),
+                frames=self.recorder.icmp(now, reporter, icmp_type, icmp_code, port, mtu),
                 what=what,
                 icmp_type=icmp_type,
                 icmp_code=icmp_code,
@@ -251,6 +252,11 @@ class LadderRun:
     def end(self, now: float) -> None:
         """End here; for a driver that cannot go on."""
         self._end("stopped", now)
+
+    def abandon(self, now: float) -> list[Packet]:
+        """End at once: the farewells, for whom none of their answers is waited for."""
+        self._end("interrupted", now)
+        return self.packets_to_send(now) + self.packets_to_send(now + CLOSING_SECONDS)
 
     def keys(self) -> RunKeys:
         """The keys of this run, for whoever decrypts its capture."""

@@ -19,6 +19,9 @@ Address = tuple[str, int]
 Sink = Callable[[float, Flow, Direction, Address, Address, bytes], None]
 """``sink(t, flow, direction, source, destination, data)`` for each packet."""
 
+IcmpSink = Callable[[float, str, int, int, int, int], None]
+"""``sink(t, reporter, type, code, port, mtu)`` for each ICMP error whose sender is known."""
+
 MAX_OBSERVATIONS = 20_000
 """A flooding peer must not fill the memory; what comes beyond is counted and not kept."""
 _SAMPLES = 16
@@ -52,6 +55,7 @@ class Recorder:
         self.l2tp = L2tpObserver()
         self.clear_l2tp = L2tpObserver()
         self.packet_sink: Sink | None = None
+        self.icmp_sink: IcmpSink | None = None
         self.on_observation: Callable[[Observation], None] | None = None
         self.not_kept = 0
         self.closed = False
@@ -75,6 +79,23 @@ class Recorder:
         if self.packet_sink is not None:
             self.packet_sink(now, flow, direction, source, destination, data)
         return self.frames
+
+    def icmp(
+        self,
+        now: float,
+        reporter: str | None,
+        icmp_type: int,
+        code: int,
+        port: int,
+        mtu: int | None,
+    ) -> tuple[int, ...]:
+        """Number an ICMP error that can be written as a packet; its frame number, if it has one."""
+        if reporter is None:
+            return ()
+        self.frames += 1
+        if self.icmp_sink is not None:
+            self.icmp_sink(now, reporter, icmp_type, code, port, mtu or 0)
+        return (self.frames,)
 
     def add(self, observation: Observation | None) -> None:
         """Keep an observation (None is ignored). Nothing is kept once ``closed``."""
