@@ -26,6 +26,7 @@ Address = tuple[str, int]
 GATEWAY = "198.51.100.1"
 BEHIND_NAT = "192.168.77.2"
 CLIENT_NAT = "203.0.113.7"
+_GATEWAY = -1
 VERIFY_TIME = 1_790_000_000.0
 
 
@@ -151,6 +152,8 @@ class Simulation:
             for n, options in enumerate(clients)
         ]
         self.ended: list[float | None] = [None] * len(self.runs)
+        self._touched: set[int] = set()
+        self._due: dict[int, float | None] = {}
         self._closed = network.reject | config.faults.closed_ports
         self._mapped: dict[tuple[int, Flow], Address] = {}
         self._back: dict[Address, tuple[int, Flow]] = {}
@@ -204,17 +207,24 @@ class Simulation:
         if port in self._closed:
             self._travel(self._network.up, lambda _now: self._unreachable(client, port))
             return
-        self._travel(self._network.up, lambda now: self.gateway.receive(port, data, source, now))
+
+        def arrive(now: float) -> None:
+            self._touched.add(_GATEWAY)
+            self.gateway.receive(port, data, source, now)
+
+        self._travel(self._network.up, arrive)
 
     def _unreachable(self, client: int, port: int) -> None:
         what = self._network.icmp
         kinds = {"port-unreachable": (3, 3), "prohibited": (3, 13), "host-unreachable": (3, 1),
                  "net-unreachable": (3, 0)}  # fmt: skip
         reporter = GATEWAY if what == "port-unreachable" else "203.0.113.254"
-        self._travel(
-            self._network.down,
-            lambda now: self.runs[client].icmp(what, *kinds[what], reporter, port, now),
-        )
+
+        def arrive(now: float) -> None:
+            self._touched.add(client)
+            self.runs[client].icmp(what, *kinds[what], reporter, port, now)
+
+        self._travel(self._network.down, arrive)
 
     def to_client(self, port: int, destination: Address, data: bytes) -> None:
         """A datagram of the gateway."""
@@ -230,48 +240,52 @@ class Simulation:
 
     def deliver(self, client: int, flow: Flow, data: bytes, source: Address) -> None:
         """A datagram on its way down to a client, from whomever."""
-        self._travel(
-            self._network.down,
-            lambda now: self.runs[client].receive(flow, data, source, now),
-        )
+        self._travel(self._network.down, lambda _now: self.receive(client, flow, data, source))
+
+    def receive(self, client: int, flow: Flow, data: bytes, source: Address) -> None:
+        """A datagram arrives at a client now."""
+        self._touched.add(client)
+        self.runs[client].receive(flow, data, source, self.now)
 
     # --- time -----------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        for _ in range(32):
-            busy = False
-            for n, run in enumerate(self.runs):
+        """Take packets out of whoever was called since the last time, and ask for its timer."""
+        for _ in range(64):
+            if not self._touched:
+                return
+            touched, self._touched = self._touched, set()
+            for n in sorted(touched):
+                if n == _GATEWAY:
+                    for out in self.gateway.packets_to_send(self.now):
+                        self.to_client(out.port, out.destination, out.data)
+                    self._due[n] = self.gateway.get_timer()
+                    continue
+                run = self.runs[n]
                 for packet in run.packets_to_send(self.now):
-                    busy = True
                     self.to_gateway(n, packet.flow, packet.data)
                 if self.ended[n] is None and run.ended is not None:
                     self.ended[n] = self.now
-            for out in self.gateway.packets_to_send(self.now):
-                busy = True
-                self.to_client(out.port, out.destination, out.data)
-            if not busy:
-                return
+                self._due[n] = run.get_timer()
         raise AssertionError("the engines never stop sending")
 
     def step(self, until: float) -> bool:
         """The next event; False when there is none before ``until``."""
-        times = [self._queue[0].time] if self._queue else []
-        times += [t for r in self.runs if (t := r.get_timer()) is not None]
-        if (timer := self.gateway.get_timer()) is not None:
-            times.append(timer)
+        self._flush()
+        times = [t for t in self._due.values() if t is not None]
+        if self._queue:
+            times.append(self._queue[0].time)
         if not times or min(times) > until:
             self.now = max(self.now, until)
             return False
         self.now = max(self.now, min(times))
         while self._queue and self._queue[0].time <= self.now:
             heapq.heappop(self._queue).act(self.now)
-        for run in self.runs:
-            timer = run.get_timer()
-            if timer is not None and timer <= self.now:
-                run.handle_timer(self.now)
-        timer = self.gateway.get_timer()
-        if timer is not None and timer <= self.now:
-            self.gateway.handle_timer(self.now)
+        for n, due in list(self._due.items()):
+            if due is not None and due <= self.now:
+                self._touched.add(n)
+                owner = self.gateway if n == _GATEWAY else self.runs[n]
+                owner.handle_timer(self.now)
         self._flush()
         return True
 
@@ -279,9 +293,9 @@ class Simulation:
         """Until every run has finished."""
         end = self.now + limit
         began = self.now
-        for run in self.runs:
+        for n, run in enumerate(self.runs):
             run.start(self.now)
-        self._flush()
+            self._touched.add(n)
         steps = 0
         while not all(r.finished for r in self.runs):
             steps += 1

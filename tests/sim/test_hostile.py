@@ -35,7 +35,7 @@ def healthy(result: Result) -> None:
 
 def now(sim: Simulation, flow: Flow, data: bytes, source: tuple[str, int]) -> None:
     """Quicker than the gateway: the attacker sits next to the client."""
-    sim.at(sim.now + 0.001, lambda t: sim.runs[0].receive(flow, data, source, t))
+    sim.at(sim.now + 0.001, lambda _now: sim.receive(0, flow, data, source))
 
 
 def ike(flow: Flow, data: bytes) -> bytes | None:
