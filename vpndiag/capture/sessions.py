@@ -29,6 +29,8 @@ from vpndiag.capture.sketch import Sketch, sketch
 SECOND = 1_000_000_000
 SLACK = 3 * SECOND
 """Longer silence than this ends an attempt that has not succeeded."""
+PROBE = 5 * SECOND
+"""A question beside a session that is up is given up sooner than this; an attempt is not."""
 AFTER = 10 * SECOND
 """L2TP in the clear may follow an IPsec attempt by this much and be of it."""
 _SERVER_PORTS = (500, 4500, 1701)
@@ -142,6 +144,12 @@ def sessions(material: Material) -> list[Attempt]:
 
 def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
     sketches.sort(key=lambda s: s.first_ns)
+    notices = [s for s in sketches if s.notice]
+    if len(notices) < len(sketches):
+        # A gateway that has forgotten an SA may answer with cookies of its own making.
+        sketches = [s for s in sketches if not s.notice]
+    else:
+        notices = []
     lanes = _lanes(sketches, flows)
     found: list[Attempt] = []
     left = list(flows)
@@ -154,6 +162,10 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
         left = [f for f in left if id(f) not in taken]
     if left:
         found.append(_flows_only(left))
+    for notice in notices:
+        home = _at([a for a in found if a.ike], notice.first_ns)
+        if home is not None:
+            home.ike.append(notice)
     return found
 
 
@@ -271,7 +283,9 @@ def _belongs(current: Attempt, s: Sketch, last: int, flows: list[FlowTrack]) -> 
     start = current.ike[0].first_ns
     if established is not None or not current.begun:
         mine = [f for f in flows if f.first_ns >= start - SECOND or not current.begun]
-        return _alive(mine, s.first_ns)
+        short = s.first_ns <= last + SLACK and s.last_ns - s.first_ns < PROBE
+        probe = not s.deep and (short or s.first_ns <= (established or start))
+        return probe or _alive(mine, s.first_ns)
     if s.first_ns > last + SLACK:
         return False
     deep = [x for x in current.ike if x.deep]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from vpndiag.capture.collect import End, IkeTrack
 
-_MAIN, _AGGRESSIVE, _TRANSACTION, _QUICK = 2, 4, 6, 32
+_MAIN, _AGGRESSIVE, _INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
 _ZERO = bytes(8)
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
@@ -31,6 +31,13 @@ class Sketch:
     last_ns: int = 0
     spis: set[int] = field(default_factory=set)
     """From decrypted quick modes."""
+
+    @property
+    def notice(self) -> bool:
+        """Nothing but IKEv1 Informational messages: no SA that anyone began or used here."""
+        return self.version == 1 and all(
+            m.data[18] == _INFORMATIONAL for m in self.track.messages
+        )
 
     @property
     def responder(self) -> str:
