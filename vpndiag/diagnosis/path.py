@@ -57,11 +57,13 @@ def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
 
 
 def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
-    seen: list[Observation] = [*view.asked(500), *view.asked(4500), *view.icmp]
+    # an error for 1701, where nothing should listen in the open, says nothing about IKE
+    reported = [e for e in view.icmp if e.port != 1701]
+    seen: list[Observation] = [*view.asked(500), *view.asked(4500), *reported]
     silences = [s for s in (_silence(view, 500), _silence(view, 4500)) if s]
     said = [s[1] for s in silences]
     local = [e for e in view.send_errors if e.port in (500, 4500)]
-    if local and not view.icmp:
+    if local and not reported:
         code = "path.no-route" if local[0].error in _NO_ROUTE else "path.local-blocked"
         detail = f"This computer could not send to the gateway: {local[0].error}."
         return rule(
@@ -75,7 +77,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
             summary=detail.rstrip("."),
             seen=[*seen, *local],
         )  # fmt: skip
-    errors = [e for e in view.icmp if e.direction == "in" and e.what in _ICMP_CODES]
+    errors = [e for e in reported if e.direction == "in" and e.what in _ICMP_CODES]
     if errors:
         worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
         same = [e for e in errors if e.what == worst.what]

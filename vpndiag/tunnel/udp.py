@@ -123,6 +123,8 @@ class UdpFlow(Flow):
             other_sources=True,
         )
         flow._watch(flow._base, 0)
+        # Linux would set DF: a large IKE message then dies at a narrow link that sends no ICMP.
+        flow.set_dont_fragment(False)
         return flow
 
     def send(self, data: bytes, port: int) -> None:
