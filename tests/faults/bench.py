@@ -1,0 +1,361 @@
+"""Making a row's fault around one gateway, and running clients against it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults import pki
+from tests.faults.live import ROOT, UNPRIVILEGED, Result, vpndiag
+from tests.faults.rows import Row, judge
+from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER, Certificates, GatewayConfig
+from tests.lab.gateways import Gateway, for_gateway, start
+from tests.lab.linuxclient import Attempt, ClientConfig, LinuxClient
+from tests.lab.netns import Namespace, Network
+from tests.lab.process import LabError, Owned, StateDir
+
+NAME = "vpn.lab.test"
+PLACES = ("client", "gateway", "middle")
+REFERENCE_LIMIT = 200.0
+"""Seconds that the real client is given; strongSwan gives up by itself after 165."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What ``analyze`` said of a capture made at one place."""
+
+    place: str
+    keys: bool
+    score: str
+    outcome: str
+    layer: str | None
+    finding: str | None
+
+    @property
+    def said(self) -> str:
+        return self.finding or f"{self.outcome} {self.layer or ''}".strip()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A row on a gateway: what was found, and how that compares with what is expected."""
+
+    row: Row
+    gateway: str
+    score: str = "no result"
+    notes: list[str] = field(default_factory=list)
+    live: Result | None = None
+    captures: list[Capture] = field(default_factory=list)
+    reference: Attempt | None = None
+    seconds: float = 0.0
+    """The whole row with set-up."""
+
+    @property
+    def capture_scores(self) -> list[str]:
+        return [c.score for c in self.captures]
+
+    def as_json(self) -> dict[str, Any]:
+        live = self.live
+        return {
+            "row": self.row.id,
+            "gateway": self.gateway,
+            "layer": self.row.layer,
+            "expected": list(self.row.finding),
+            "score": self.score,
+            "notes": self.notes,
+            "found": live.codes if live else [],
+            "verdict": str(live) if live else "",
+            "seconds_to_verdict": round(live.seconds, 1) if live else None,
+            "captures": [
+                {"place": c.place, "keys": c.keys, "score": c.score, "said": c.said}
+                for c in self.captures
+            ],
+            "linux_client": None
+            if self.reference is None
+            else {
+                "stage": self.reference.stage,
+                "seconds": round(self.reference.seconds, 1),
+                "gave_up": self.reference.gave_up,
+                "said": self.reference.said,
+            },
+        }
+
+
+class Neighbour(Owned):
+    """Another client, stopped while it is connected (frozen, so that it never hangs up)."""
+
+    def __init__(self, namespace: Namespace, address: str, until: str = "CHAP Success") -> None:
+        super().__init__()
+        self._process = subprocess.Popen(
+            [*namespace.prefix, *UNPRIVILEGED, sys.executable, "-u", "-m", "vpndiag", "run",
+             address, "--user", LAB_USER, "--verbose"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", cwd=ROOT,
+            env={**os.environ, "VPNDIAG_PSK": LAB_PSK, "VPNDIAG_PASSWORD": LAB_PASSWORD},
+        )  # fmt: skip
+        text = ""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            text += line
+            if until in line:
+                self._process.send_signal(signal.SIGSTOP)
+                return
+        self.close()
+        raise LabError(f"the neighbour did not connect\n{text}")
+
+    def _close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Bench(Owned):
+    """One gateway machine and, when asked for, the real client beside it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.gateway: Gateway = start(name)
+        self._client: LinuxClient | None = None
+        self._to_mend: Callable[[], object] | None = None
+
+    def _close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self.gateway.close()
+
+    # one row
+
+    def run(self, row: Row, *, captures: bool = True, keep: Path | None = None) -> Outcome:
+        """Make the fault, run vpndiag against it, and judge what it and ``analyze`` say."""
+        begun = time.monotonic()
+        done = Outcome(row, self.name)
+        try:
+            with StateDir("row") as state, self.made(row) as (network, address):
+                folder = state.path
+                with contextlib.ExitStack() as recording:
+                    for place in PLACES if captures else ():
+                        namespace, device = _where(network, place)
+                        recording.enter_context(
+                            namespace.capture(folder / f"{place}.pcap", device)
+                        )
+                    done.live = self._live(row, network, address, folder)
+                self._score(done)
+                if captures:
+                    for place, keys in itertools.product(PLACES, (True, False)):
+                        done.captures.append(self._analyzed(row, folder, place, keys))
+                if keep is not None:
+                    shutil.copytree(folder, keep, dirs_exist_ok=True)
+        except LabError as error:
+            done.notes.append(f"the lab failed: {error}")
+        done.seconds = time.monotonic() - begun
+        return done
+
+    @contextlib.contextmanager
+    def made(self, row: Row, *, with_rules: bool = True) -> Iterator[tuple[Network, str]]:
+        """The fault of ``row``: a network before the gateway, and what to connect to."""
+        self._mend()
+        self.gateway.reconfigure(for_gateway(self.name, gateway_config(row, self.name)))
+        with contextlib.ExitStack() as stack:
+            network = stack.enter_context(self.gateway.network(**row.network))
+            address = network.address
+            if row.resolver is not None:
+                network.resolver(row.resolver.get("records"), row.resolver.get("mode", "answer"))
+                address = NAME
+            try:
+                for action in row.before:
+                    made = self.act(action, network)
+                    if isinstance(made, Owned):
+                        stack.enter_context(made)
+                for rule in row.rules if with_rules else ():
+                    apply_rule(network, rule)
+                yield network, address
+            finally:
+                self._mend()
+
+    def _mend(self) -> None:
+        mend, self._to_mend = self._to_mend, None
+        if mend is not None:
+            mend()
+
+    def act(self, action: str, network: Network) -> object:
+        """An action of a row's ``before`` or ``moments``."""
+        gateway: Any = self.gateway
+        client = network.client
+        match action:
+            case "freeze":
+                self._to_mend = gateway.thaw
+                return gateway.freeze()
+            case "power_off":
+                self._to_mend = gateway.power_on
+                return gateway.power_off()
+            case "kill_ike" | "stop_l2tp" | "kill_pppd":
+                return getattr(gateway, action)()
+            case "neighbour":
+                return Neighbour(network.add_client(), network.address)
+            case "earlier-client":
+                return vpndiag(
+                    network.add_client(),
+                    ["run", network.address, "--user", LAB_USER],
+                    env={"VPNDIAG_PSK": LAB_PSK, "VPNDIAG_PASSWORD": LAB_PASSWORD},
+                )
+            case "no_route":
+                return client.ip("route del default")
+            case "local_firewall":
+                return client.run(["nft", "-f", "-"], stdin="""table ip own { chain out {
+                    type filter hook output priority 0; udp dport { 500, 4500 } drop; } }""")
+        raise LabError(f"no such action: {action}")
+
+    def _live(self, row: Row, network: Network, address: str, folder: Path) -> Result:
+        given = row.client
+        env = {
+            "VPNDIAG_PSK": given.get("psk", LAB_PSK),
+            "VPNDIAG_PASSWORD": given.get("password", LAB_PASSWORD),
+        }
+        if "l2tp_secret" in given:
+            env["VPNDIAG_L2TP_SECRET"] = given["l2tp_secret"]
+        user = given.get("user", LAB_USER)
+        words: list[str | Path] = ["run", address, *row.options, "--keys-out", folder / "keys"]
+        if user:
+            words += ["--user", user]
+        if "certificate" in given:
+            words += certificate_options(folder, given["certificate"])
+        moments = [
+            (moment["at"], lambda action=moment["do"]: self.act(action, network))
+            for moment in row.moments
+        ]
+        return vpndiag(
+            network.client, words, env=env, privileged=row.privileged, moments=moments
+        )
+
+    def _score(self, done: Outcome) -> None:
+        row, live = done.row, done.live
+        assert live is not None
+        if not live.report:
+            done.score = "wrong"
+            done.notes.append(f"no report: exit {live.code}\n{live.text[-1500:]}")
+            return
+        done.score = judge(row.finding, live.outcome, live.layer, live.finding)
+        expected = {"healthy": 0, "failed": 1}.get(live.outcome, 3)
+        if live.code != expected:
+            done.notes.append(f"exit {live.code} with a verdict of {live.outcome}")
+        if missing := set(row.warns) - set(live.codes):
+            done.notes.append(f"missing: {', '.join(sorted(missing))}")
+        if row.cause and done.score == "right" and live.report["findings"]:
+            main = live.report["findings"][0]
+            texts = [main["title"], *(cause["text"] for cause in main["causes"])]
+            if not any(re.search(row.cause, text) for text in texts):
+                done.notes.append(f"no cause tells of {row.cause!r}: {texts}")
+        if done.notes and done.score == "right":
+            done.score = "wrong"
+        if "never printed" in live.text:
+            done.notes.append(live.text.strip().splitlines()[-1])
+
+    def _analyzed(self, row: Row, folder: Path, place: str, keys: bool) -> Capture:
+        from vpndiag.capture.errors import CaptureError
+        from vpndiag.capture.keys import KeyFileError, read_keys
+        from vpndiag.cli.analysis import analyze
+
+        file = folder / f"{place}.pcap"
+        try:
+            given = read_keys(folder / "keys") if keys and (folder / "keys").exists() else None
+            verdict = analyze([file], given).verdict
+        except (CaptureError, KeyFileError) as error:
+            return Capture(place, keys, "wrong", f"error: {error}", None, None)
+        score = judge(
+            row.expected(place, keys), verdict.outcome, verdict.layer, verdict.finding
+        )
+        return Capture(place, keys, score, verdict.outcome, verdict.layer, verdict.finding)
+
+    # the real client
+
+    def refer(self, row: Row) -> Attempt | None:
+        """What strongSwan, xl2tpd and pppd make of the same fault; None where it cannot be made."""
+        config = client_config(row)
+        if config is None:
+            return None
+        if self._client is None:
+            self._client = LinuxClient()
+        with self.made(row) as (network, _address):
+            return self._client.connect(network, config, limit=REFERENCE_LIMIT)
+
+
+def _where(network: Network, place: str) -> tuple[Namespace, str]:
+    """Where a capture is made: in the middle both sides of the network are recorded at once."""
+    return {
+        "client": (network.client, "eth0"),
+        "gateway": (network.router, "gw"),
+        "middle": (network.router, "any"),
+    }[place]
+
+
+def apply_rule(network: Network, rule: Mapping[str, Any]) -> None:
+    settings = dict(rule)
+    code = settings.pop("do", "drop")
+    network.drop(**settings, reject=None if code == "drop" else code)
+
+
+def gateway_config(row: Row, name: str) -> GatewayConfig:
+    """The gateway of a row."""
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in row.gateway.items()}
+    wanted = given.pop("certificate", None)
+    if wanted is not None:
+        pair = pki.gateway(**_certificate(wanted))
+        given |= {"ike_auth": "certificate", "certificates": pki.for_gateway(pair)}
+        if name == "strongswan":
+            # its default identity, the address, must be in the certificate
+            given["local_id"] = pki.GATEWAY_NAME if wanted.get("kind") != "name" else pki.OTHER_NAME
+    return GatewayConfig(**given)
+
+
+def _certificate(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    settings = dict(wanted)
+    if settings.pop("long", False):
+        settings["names"] = tuple(f"branch-office-{n:03}.lab.test" for n in range(40))
+    return settings
+
+
+def certificate_options(folder: Path, wanted: Mapping[str, Any]) -> list[str | Path]:
+    own = pki.client(**_certificate(wanted))
+    files = {"cert": own.pem, "key": own.key_pem, "ca": pki.authority().pem}
+    words: list[str | Path] = ["--cert-name", pki.GATEWAY_NAME]
+    for name, text in files.items():
+        (folder / f"{name}.pem").write_text(text)
+        words += [f"--{name}", folder / f"{name}.pem"]
+    return words
+
+
+def client_config(row: Row) -> ClientConfig | None:
+    """The real client with the same settings; None where it cannot have them."""
+    if not row.reference or row.moments:
+        return None
+    given: dict[str, Any] = {
+        k: v for k, v in row.client.items() if k in ("psk", "user", "password", "l2tp_secret")
+    }
+    if "certificate" in row.client:
+        own = pki.client(**_certificate(row.client["certificate"]))
+        given["certificates"] = Certificates(own.pem, own.key_pem, pki.authority().pem)
+    options = dict(zip(row.options[::2], row.options[1::2], strict=False))
+    if "--ike" in options:
+        given["ike_proposals"] = tuple(options["--ike"].split(","))
+    if "--esp" in options:
+        given["esp_proposals"] = tuple(options["--esp"].split(","))
+    if "--pfs" in options:
+        given["esp_proposals"] = (f"aes256-sha1-{options['--pfs']}",)
+    if "--auth" in options:
+        names = {"pap": "pap", "chap": "chap", "mschapv2": "mschap-v2", "eap": "eap"}
+        allowed = names[options["--auth"]]
+        refused = [n for n in ("pap", "chap", "mschap", "mschap-v2", "eap") if n != allowed]
+        given["ppp_options"] = tuple(f"refuse-{n}" for n in refused)
+    return ClientConfig(**given)
