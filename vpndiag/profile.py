@@ -78,8 +78,11 @@ def find(name: str) -> Path | None:
         return None
     for place in [Path(), *directories()]:
         candidate = place / f"{name}.toml"
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except (OSError, ValueError):  # too long for a file name, not allowed to look
+            continue
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -214,6 +215,10 @@ def _fail(text: str) -> int:
 
 def main() -> None:
     """Entry point: our own errors become one line and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal's character set lacks is shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:

@@ -53,6 +53,8 @@ class Run(Protocol):
 
     def interrupt(self, now: float) -> None: ...
 
+    def abandon(self, now: float) -> list[Packet]: ...
+
 
 @dataclass(slots=True)
 class Sockets:
@@ -157,6 +159,11 @@ async def drive(
         _send(run, sockets, clock())
         if on_change is not None:
             on_change()
+    except BaseException:
+        # Whatever ended us here (a cancelled task, a fault of ours), the gateway is told.
+        with contextlib.suppress(Exception):
+            _transmit(run.abandon(clock()), sockets)
+        raise
     finally:
         if stop is not None:
             stop.cancel()
@@ -188,7 +195,11 @@ async def _next(
 
 
 def _send(run: Run, sockets: Sockets, now: float) -> None:
-    for packet in run.packets_to_send(now):
+    _transmit(run.packets_to_send(now), sockets)
+
+
+def _transmit(packets: list[Packet], sockets: Sockets) -> None:
+    for packet in packets:
         sock = sockets.flows.get(packet.flow)
         if isinstance(sock, UdpFlow):
             sock.send(packet.data, sockets.ports[packet.flow])

@@ -1,0 +1,58 @@
+"""Ctrl-C and SIGTERM while a run is going on: end politely, and keep the report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from types import FrameType, TracebackType
+
+PATIENCE = 3
+"""With this many the user insists: KeyboardInterrupt, wherever we are. Before that a run ends by
+itself within moments (it has been told to) and its report is written."""
+
+
+class Interrupts:
+    """A context manager, from before a run until its report is written. Without effect outside the
+    main thread, where Python lets nobody handle signals."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._event: asyncio.Event | None = None
+        self._before: dict[int, object] = {}
+
+    def tell(self, event: asyncio.Event) -> None:
+        """Set ``event``, of the running loop, when asked to stop (now, if that has happened)."""
+        self._loop, self._event = asyncio.get_running_loop(), event
+        if self.count:
+            event.set()
+
+    def forget(self) -> None:
+        """The loop is about to end."""
+        self._loop = self._event = None
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(ValueError, OSError):
+                    self._before[number] = signal.signal(number, self._asked)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)  # type: ignore[arg-type]
+
+    def _asked(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count >= PATIENCE:
+            raise KeyboardInterrupt
+        if self._loop is not None and self._event is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._event.set)
