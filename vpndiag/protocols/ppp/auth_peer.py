@@ -267,7 +267,8 @@ class EapPeer(AuthEngine):
         value = chap.md5_response(packet.identifier, self._credentials.secret, challenge)
         self._proven = True
         self._outcome = replace(self._outcome, inner=eap.MD5_CHALLENGE)
-        return eap.MD5_CHALLENGE, bytes((len(value),)) + value
+        # RFC 3748 section 5.4: as in CHAP, with the name; pppd looks the secret up by this one.
+        return eap.MD5_CHALLENGE, bytes((len(value),)) + value + self._credentials.name[:1024]
 
     def _mschapv2(self, packet: eap.EapPacket) -> tuple[int, bytes] | None:
         message = eap.decode_mschapv2(packet.data)
