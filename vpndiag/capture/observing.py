@@ -75,6 +75,7 @@ class Observer:
         found.sort(key=lambda o: o.t)
         if len(found) > MAX_OBSERVATIONS:
             del found[MAX_OBSERVATIONS - 1 : -1]
+        _judge_dates(found, self._start)
         found.append(self._ended(attempt, found))
         return found
 
@@ -211,6 +212,7 @@ class Observer:
             silence_from=self.t(longest.from_ns) if longest else 0.0,
             sizes=tuple(size for _, _, size in samples),
             times=tuple(self.t(time_ns) for _, time_ns, _ in samples),
+            largest=max((size for p in parts for size in p.sizes), default=None),
         )
 
     def _icmp(self, attempt: Attempt, error: IcmpError) -> IcmpObservation:
@@ -396,6 +398,21 @@ def _esp(offer: SaPayload) -> tuple[int, EspTransform] | None:
             spi = int.from_bytes(proposal.spi, "big")
             return spi, EspTransform.from_transform(proposal.transforms[0])
     return None
+
+
+def _judge_dates(found: list[Observation], start_ns: int) -> None:
+    """A certificate of the gateway that was out of date when it was sent, and that the client did
+    not go on with."""
+    for index, o in enumerate(found):
+        if not isinstance(o, CertificateSeen) or o.direction != "in":
+            continue
+        if any(isinstance(m, IkeMessage) and m.step.startswith("QM") for m in found[index:]):
+            continue
+        moment = _iso(start_ns / SECOND + o.t)
+        if o.not_after and moment and o.not_after < moment:
+            found[index] = replace(o, problem="expired")
+        elif o.not_before and moment and moment < o.not_before:
+            found[index] = replace(o, problem="not-yet-valid")
 
 
 def _certificate(seen: IkeMessage, der: bytes) -> CertificateSeen | None:

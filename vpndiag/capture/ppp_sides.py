@@ -102,7 +102,9 @@ def _inferred(packets: list[PppPacket]) -> list[int]:
     _retransmissions(packets, joined)
     # What is still apart is tied to the first part by being the other's counterpart.
     first = joined.find(0)[0]
-    for i, p in enumerate(packets):
+    apart = [i for i in range(len(packets)) if joined.find(i)[0] != first]
+    for i in sorted(apart, key=lambda i: (packets[i].protocol != LCP, i)):
+        p = packets[i]
         if joined.find(i)[0] != first:
             j = _counterpart(packets, joined, i, first)
             if j is not None:

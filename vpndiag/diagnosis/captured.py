@@ -3,7 +3,7 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import ikev2
+from vpndiag.diagnosis import gave_up, ikev2
 from vpndiag.diagnosis.ruling import Ruling, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage
@@ -13,6 +13,10 @@ SHORT_LIFE = 15.0
 LOGIN_PACKETS = 24
 """More ESP packets one way than tunnel, link and login need (8 for L2TP and its acknowledgements,
 4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
+LONGER_LIFE = 60.0
+SMALL = 300
+"""Bytes of the largest ESP packet when there is nothing but L2TP and PPP negotiation: repeated, it
+makes many packets, but no large ones."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -27,6 +31,9 @@ def judge(layer: str, view: View) -> Ruling | None:
         found = _only_data(layer, view)
         if found is not None:
             return found
+    found = gave_up.judge(layer, view)
+    if found is not None:
+        return found
     if layer == "l2tp":
         return _hidden(view)
     return None
@@ -73,7 +80,9 @@ def _hidden(view: View) -> Ruling | None:
     last = max(f.last_t for f in (*out, *back))
     most = max(_count(out), _count(back))
     farewell = _farewell(view, last)
-    if last - start > SHORT_LIFE or most > LOGIN_PACKETS or not farewell:
+    few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
+    small = last - start <= LONGER_LIFE and _largest(out, back) <= SMALL
+    if not farewell or not (few or small):
         return None
     who = "client" if farewell[0].direction == "out" else "gateway"
     text = (
@@ -90,6 +99,10 @@ def _hidden(view: View) -> Ruling | None:
 
 def _count(flows: list[EspFlow]) -> int:
     return sum(f.packets for f in flows)
+
+
+def _largest(out: list[EspFlow], back: list[EspFlow]) -> int:
+    return max(f.largest if f.largest is not None else SMALL + 1 for f in (*out, *back))
 
 
 def _farewell(view: View, last: float) -> list[IkeMessage]:

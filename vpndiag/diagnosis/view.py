@@ -249,8 +249,12 @@ class View:
         """The IKE SA that the session is about: the one that went furthest beyond message 2 (later
         ones win: a retry that succeeds), else the first that the client began."""
         sas = [sa for sa in self.ike_sas if sa.version == 1]
-        # In a live run aggressive mode is only ever a question asked on the side.
-        deep = [sa for sa in sas if sa.reached >= 3 and not (self.live and sa.aggressive)]
+        # In a live run aggressive mode is only ever a question asked on the side, and so it is in
+        # a capture of one: main mode is tried as well, and message 3 never follows.
+        asked = self.live or any(not sa.aggressive and sa.by_client for sa in sas)
+        deep = [
+            sa for sa in sas if sa.reached >= 3 and not (asked and sa.aggressive and sa.reached < 6)
+        ]
         if deep:
             return max(enumerate(deep), key=lambda e: (min(e[1].reached, 7), e[0]))[1]
         for sa in sas:
@@ -300,8 +304,11 @@ class View:
         inside = [m for m in self.l2tp_all if m.inside == "esp"]
         if inside or self.live:
             return inside
+        clear = [m for m in self.l2tp_all if m.inside == "clear"]
+        if all(m.direction == "out" and m.message == "SCCRQ" for m in clear):
+            return []  # a question whether the gateway answers outside IPsec as well
         # A capture on the inside of IPsec shows L2TP in the clear beside ESP.
-        return [m for m in self.l2tp_all if m.inside == "clear"]
+        return clear
 
     @cached_property
     def clear_probe(self) -> list[L2tpMessage]:
@@ -340,7 +347,7 @@ class View:
         if self.interrupted or self.running:
             return False
         if self.ended is not None and self.ended.why == "stopped":
-            return silence.tries >= 2
+            return silence.tries >= 2 or silence.seconds >= 4.0
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @cached_property

@@ -54,3 +54,5 @@ class EspFlow(Observation):
     """ESP packet sizes in bytes of the first packets, in order."""
     times: tuple[float, ...] = ()
     """Their times."""
+    largest: int | None = None
+    """Bytes of the largest packet; None: not counted."""

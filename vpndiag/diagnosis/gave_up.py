@@ -1,0 +1,150 @@
+"""Failures that only the client itself could see: it checks the gateway's proof and leaves.
+
+A live run says what it checked. A capture shows that the client left right behind the message with
+the proof, which is nearly as good.
+"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
+from vpndiag.report.model import Cause, Evidence
+
+SOON = 2.0
+"""Seconds within which a client leaves because of what it has just read."""
+_CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
+
+
+def judge(layer: str, view: View) -> Ruling | None:
+    if view.running:
+        return None
+    if layer == "auth":
+        return _after_message_6(view)
+    if layer == "l2tp":
+        return _after_challenge_response(view)
+    if layer == "login":
+        return _after_success(view)
+    return None
+
+
+def _after_message_6(view: View) -> Ruling | None:
+    """Message 6 came, and in place of quick mode the client leaves or repeats message 5."""
+    sa = view.primary
+    if sa is None or not sa.by_client or any(f.packets for f in view.esp):
+        return None
+    last = [m for m in sa.step("MM6") if m.direction == "in" and not m.repeat]
+    if not last or any(c.problem for c in view.certificates if c.direction == "in"):
+        return None
+    if any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages):
+        return None
+    said = _left(sa.messages, last[0])
+    if said is None or any(m.direction == "in" and m.step == "INFO" for m in sa.messages):
+        return None
+    certificate = any(c.direction == "in" for c in view.certificates) or bool(
+        sa.chosen and set(sa.chosen.auth_methods) & _CERTIFICATE_METHODS
+    )
+    if certificate:
+        found = finding(
+            "auth.certificate-untrusted",
+            evidence("message 6 with the gateway's certificate", last[0]),
+            said,
+            detail="The client leaves right after it has seen the gateway's certificate.",
+            confidence="medium",
+            causes=_CERTIFICATE_CAUSES,
+        )
+    else:
+        found = finding(
+            "auth.gateway-unproven",
+            evidence("message 6 came", last[0]),
+            said,
+            detail="The client does not accept the gateway's proof in message 6.",
+            confidence="medium",
+        )
+    return rule("auth", "failed", found, summary="the client does not accept message 6",
+                seen=sa.messages)  # fmt: skip
+
+
+_CERTIFICATE_CAUSES = (
+    Cause("This client does not trust the authority that issued the gateway's certificate",
+          "helpdesk", "Install the authority's root certificate for computers", "likely"),
+    Cause("The certificate is for another name than the client was told to connect to",
+          "gateway-admin", "Issue it for the name that users enter", "possible"),
+    Cause("The gateway signed with a key that does not belong to the certificate it sends",
+          "gateway-admin", "Give the gateway certificate and key of one pair", "unlikely"),
+)  # fmt: skip
+
+
+def _left(messages: list[IkeMessage], proof: IkeMessage) -> Evidence | None:
+    after = [m for m in messages if m.direction == "out" and m.t >= proof.t]
+    farewell = [m for m in after if m.step == "INFO" and m.t - proof.t <= SOON]
+    if farewell:
+        names = ", ".join(n.name for m in farewell for n in m.notifies) or (
+            "Delete" if any(m.deletes for m in farewell) else "an encrypted message"
+        )
+        return evidence(f"the client answers it with {names} and goes no further", *farewell)
+    again = [m for m in after if m.step == "MM5"]
+    if len(again) >= 2:
+        return evidence(f"the client repeats message 5 all the same, {times(len(again))}", *again)
+    return None
+
+
+def _after_challenge_response(view: View) -> Ruling | None:
+    """StopCCN 4 from the client behind a SCCRP that answers its Challenge (RFC 2661 5.1.1)."""
+    answered = [m for m in view.l2tp_of("in", "SCCRP") if m.challenge_response]
+    refused = [m for m in view.l2tp_of("out", "StopCCN") if m.result_code == 4]
+    if not answered or not refused or view.l2tp_of("out", "SCCCN"):
+        return None
+    if not 0 <= refused[0].t - answered[0].t <= SOON:
+        return None
+    return rule(
+        "l2tp",
+        "failed",
+        finding(
+            "l2tp.secret-mismatch",
+            evidence("the gateway answers the client's Challenge", answered[0]),
+            evidence("the client does not accept it: StopCCN, result 4", refused[0]),
+            detail="The tunnel secrets of the two sides differ.",
+        ),
+        summary="tunnel secrets differ",
+        seen=view.l2tp,
+    )
+
+
+def _after_success(view: View) -> Ruling | None:
+    """The server accepts the login, and the client leaves before it asks for an address."""
+    good = ppp.success(view)
+    if not good or good[-1].protocol == "PAP":
+        return None
+    if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out"):
+        return None
+    if any(m.protocol == "CHAP" and m.method == "MD5" for m in view.ppp):
+        return None  # nothing there that the client could check
+    left = [
+        m
+        for m in view.all
+        if isinstance(m, PppMessage | L2tpMessage)
+        and m.direction == "out"
+        and 0 <= m.t - good[-1].t <= SOON
+        and (
+            (isinstance(m, PppMessage) and m.protocol == "LCP" and m.code == "Terminate-Request")
+            or (isinstance(m, L2tpMessage) and m.message in ("CDN", "StopCCN"))
+        )
+    ]
+    if not left:
+        return None
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.server-unproven",
+            evidence("the server accepts the login", good[-1]),
+            evidence(f"the client ends with {ppp.how(left[0])} at once", left[0]),
+            detail="The client leaves although its login is accepted: it does not accept the "
+            "server's proof that it knows the password.",
+            confidence="medium",
+        ),
+        summary="the client leaves after its login is accepted",
+        seen=[*good, left[0]],
+    )
