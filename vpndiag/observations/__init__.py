@@ -19,6 +19,14 @@ from vpndiag.observations.ike import (
     IkeNotify,
     Lifetime,
 )
+from vpndiag.observations.inside import (
+    InsideApp,
+    InsideDhcp,
+    InsideMtu,
+    InsideName,
+    InsidePing,
+    InsideScope,
+)
 from vpndiag.observations.l2tp import L2tpMessage
 from vpndiag.observations.network import IcmpError, LocalEnd, NameAnswer, SendError
 from vpndiag.observations.other import OtherTraffic
@@ -57,6 +65,12 @@ __all__ = [
     "IkeEstablished",
     "IkeMessage",
     "IkeNotify",
+    "InsideApp",
+    "InsideDhcp",
+    "InsideMtu",
+    "InsideName",
+    "InsidePing",
+    "InsideScope",
     "IpsecSa",
     "L2tpMessage",
     "LargeLost",

@@ -19,6 +19,12 @@ from vpndiag.observations import (
     IcmpError,
     IkeEstablished,
     IkeMessage,
+    InsideApp,
+    InsideDhcp,
+    InsideMtu,
+    InsideName,
+    InsidePing,
+    InsideScope,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -50,6 +56,12 @@ AnyObservation = Annotated[
     | IcmpError
     | IkeEstablished
     | IkeMessage
+    | InsideApp
+    | InsideDhcp
+    | InsideMtu
+    | InsideName
+    | InsidePing
+    | InsideScope
     | IpsecSa
     | L2tpMessage
     | LargeLost

@@ -1,0 +1,163 @@
+"""What was asked and answered inside the tunnel, after an address was assigned.
+
+Packets inside are not kept one by one: each observation is the result of one question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vpndiag.observations.base import Observation
+
+TargetRole = Literal["peer", "dns", "host"]
+"""The PPP peer, a DNS server, or an internal host that was named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideScope(Observation):
+    """What was assigned, and what was to be tested inside. Addresses and networks as text."""
+
+    kind: Literal["inside-scope"] = "inside-scope"
+    address: str
+    peer: str = ""
+    dns: tuple[str, ...] = ()
+    mru_out: int = 1500
+    """The most the gateway takes, in bytes of one IP packet."""
+    mru_in: int = 1500
+    """The most we take."""
+    link_mtu: int | None = None
+    """The largest IP packet that this encapsulation carries unfragmented over ``path_mtu``."""
+    path_mtu: int = 1500
+    overhead: int | None = None
+    """Bytes that the encapsulation adds to an IP packet of ``link_mtu`` bytes."""
+    local_networks: tuple[str, ...] | None = None
+    """``eth0 192.168.1.0/24`` for each network of this computer; None: cannot tell here."""
+    internal_networks: tuple[str, ...] = ()
+    internal_names: tuple[str, ...] = ()
+    internal_hosts: tuple[str, ...] = ()
+    internal_domain: str = ""
+    apps: tuple[str, ...] = ()
+    expected_addresses: tuple[str, ...] = ()
+    expected_dns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsidePing(Observation):
+    """Echo requests to one target inside. ``t``: when the first was sent."""
+
+    kind: Literal["inside-ping"] = "inside-ping"
+    role: TargetRole
+    target: str
+    sent: int
+    received: int
+    round_trips: tuple[float, ...] = ()
+    """Seconds."""
+    error: str = ""
+    """An ICMP error that came instead, named as in ``icmp-error``."""
+    reporter: str = ""
+    complete: bool = True
+    """The wait for answers was long enough to call it silence."""
+
+    @property
+    def alive(self) -> bool:
+        return self.received > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideMtu(Observation):
+    """The largest echo request with don't-fragment, in bytes of the IP packet, that was answered by
+    ``target`` in full."""
+
+    kind: Literal["inside-mtu"] = "inside-mtu"
+    role: TargetRole
+    target: str
+    tried: int
+    """The largest size tried: what the negotiated MRUs allow both ways."""
+    largest: int
+    direction: Literal["", "out", "in"] = ""
+    """Which way a packet of ``tried`` bytes is lost; empty: none is, or it cannot be told."""
+    told_mtu: int | None = None
+    """From "fragmentation needed"."""
+    reporter: str = ""
+    """Who sent it; empty: nobody did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideName(Observation):
+    """What one DNS server inside said to one question."""
+
+    kind: Literal["inside-name"] = "inside-name"
+    server: str
+    name: str
+    rrtype: str
+    outcome: Literal[
+        "answered", "no-data", "nxdomain", "servfail", "refused", "error", "silent", "unreachable"
+    ]
+    """``error``: another rcode or an answer that does not decode (see ``detail``);
+    ``unreachable``: an ICMP error came instead."""
+    wanted: bool = False
+    """The name was given by the user or the profile; False: a harmless question of our own."""
+    addresses: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    """Records of other types, as text."""
+    seconds: float = 0.0
+    tries: int = 1
+    truncated: bool = False
+    tcp: Literal["", "answered", "refused", "silent", "reset"] = ""
+    """The retry over TCP after a truncated answer."""
+    detail: str = ""
+    reporter: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideApp(Observation):
+    """One application inside: connected over TCP and asked its first question."""
+
+    kind: Literal["inside-app"] = "inside-app"
+    app: str
+    """As it was asked for."""
+    host: str
+    address: str = ""
+    port: int
+    protocol: str = ""
+    """``http``, ``https``, ``smb``, ``rdp``; empty: connected only."""
+    outcome: Literal[
+        "connected", "answered", "refused", "silent", "reset", "closed", "stalled", "unreachable",
+        "unexpected", "no-address", "interrupted",
+    ]  # fmt: skip
+    """``stalled``: connected, but the answer to the first question did not (wholly) arrive;
+    ``closed``: the server ended the connection without an answer; ``unexpected``: it answered in
+    another protocol."""
+    connect_seconds: float | None = None
+    answer_seconds: float | None = None
+    retransmissions: int = 0
+    mss: int | None = None
+    """What the server announced."""
+    received: int = 0
+    """Bytes of the answer."""
+    gap: bool = False
+    """Later data arrived while earlier data was missing."""
+    detail: str = ""
+    reporter: str = ""
+    certificate_names: tuple[str, ...] = ()
+    certificate_not_after: str = ""
+    """ISO 8601, UTC."""
+    certificate_expired: bool | None = None
+    certificate_matches: bool | None = None
+    """Whether it is for the host asked for; None: no certificate, or asked for by address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideDhcp(Observation):
+    """The answer to DHCPINFORM over PPP (RFC 2131): what Windows and macOS learn beside IPCP."""
+
+    kind: Literal["inside-dhcp"] = "inside-dhcp"
+    server: str
+    mask: str = ""
+    routers: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    search: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    """``10.0.0.0/8 via 10.0.0.1`` (options 121 and 249)."""

@@ -1,0 +1,117 @@
+"""Pings inside: a few echo requests to one target, paced, with round trips and losses."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from vpndiag.observations.inside import InsidePing, TargetRole
+from vpndiag.probes.inside.check import Check, Link
+from vpndiag.probes.inside.ip import (
+    ICMP,
+    IcmpFault,
+    IpPacket,
+    build_echo,
+    build_ip,
+    parse_echo_reply,
+)
+
+PACE = 0.2
+COUNT = 3
+"""Echo requests to a target that answers."""
+MOST = 6
+MOST_LOSSY = 18
+"""Requests to one that does not, and to one on a path that loses packets."""
+LINGER = 0.5
+"""Seconds to wait for the last answers, and to believe in silence."""
+_DATA = b"vpndiag echo request inside tunl"
+
+
+class Pings(Check):
+    """``done`` when :data:`COUNT` requests were answered or given up, or none of many was."""
+
+    def __init__(self, link: Link, role: TargetRole, target: IPv4Address) -> None:
+        super().__init__(link)
+        self.role = role
+        self.target = target
+        self.round_trips: list[float] = []
+        self._id = link.number()
+        self._sent: dict[int, float] = {}
+        self._answered: set[int] = set()
+        self._error = ("", "")
+        self._next: float | None = None
+        self._began = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._answered)
+
+    @property
+    def round_trip(self) -> float | None:
+        """The longest so far."""
+        return max(self.round_trips, default=None)
+
+    def start(self, now: float) -> None:
+        self._began = now
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        sequence = len(self._sent) + 1
+        self._sent[sequence] = now
+        echo = build_echo(self._id, sequence, _DATA)
+        self.send(build_ip(self.link.address, self.target, ICMP, echo, identification=sequence))
+        self._next = now + (PACE if self._more() else LINGER)
+
+    def _more(self) -> bool:
+        if len(self._sent) < COUNT:
+            return True
+        most = MOST_LOSSY if self.link.lossy else MOST
+        return not self._answered and not self._error[0] and len(self._sent) < most
+
+    def receive(self, packet: IpPacket, now: float) -> None:
+        if self.done or packet.source != self.target:
+            return
+        reply = parse_echo_reply(packet)
+        if reply is None or reply[0] != self._id or reply[1] not in self._sent:
+            return
+        if reply[1] in self._answered:
+            return
+        self._answered.add(reply[1])
+        self.round_trips.append(now - self._sent[reply[1]])
+        if len(self._answered) == len(self._sent) and not self._more():
+            self._conclude(True)
+
+    def fault(self, fault: IcmpFault, now: float) -> None:
+        mine = fault.protocol == ICMP and fault.ports[0] == self._id
+        if mine and fault.destination == self.target and not self._error[0]:
+            self._error = (fault.what, str(fault.reporter))
+
+    def get_timer(self) -> float | None:
+        return None if self.done else self._next
+
+    def handle_timer(self, now: float) -> None:
+        if self.done or self._next is None or now < self._next:
+            return
+        if self._more():
+            self._ask(now)
+        else:
+            self._conclude(True)
+
+    def finish(self, now: float) -> None:
+        if not self.done and self._sent:
+            self._conclude(False)
+
+    def _conclude(self, complete: bool) -> None:
+        self.done = True
+        self.link.emit(
+            InsidePing(
+                t=self.link.t(self._began),
+                role=self.role,
+                target=str(self.target),
+                sent=len(self._sent),
+                received=len(self._answered),
+                round_trips=tuple(round(r, 6) for r in self.round_trips),
+                error=self._error[0],
+                reporter=self._error[1],
+                complete=complete,
+            )
+        )

@@ -1,0 +1,269 @@
+"""A TCP client that is just good enough for a first exchange (RFC 9293).
+
+It connects, sends a request, takes the answer in order, sends again what is not acknowledged, and
+leaves with a reset, so that the server keeps nothing. No window scaling, SACK or congestion
+control: a first exchange is a few kilobytes. IP packets carry don't-fragment, as every system's TCP
+does.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Literal
+
+from vpndiag.probes.inside.check import Link, Tries
+from vpndiag.probes.inside.ip import (
+    TCP,
+    IcmpFault,
+    IpPacket,
+    build_ip,
+    checksum,
+    pseudo_header,
+)
+from vpndiag.protocols.wire import u16, u32
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+HEADERS = 40
+"""IP and TCP header without options."""
+CONNECT_WAITS = (0.5, 0.7, 1.0, 1.2)
+DATA_WAITS = (0.5, 0.7, 1.0, 1.2)
+WINDOW = 65535
+MAX_ANSWER = 1 << 18
+"""Bytes of an answer that are kept."""
+_MODULUS = 1 << 32
+
+End = Literal["", "refused", "silent", "reset", "unreachable", "lost"]
+"""Why a connection is over: ``refused``, ``silent`` and ``unreachable`` before it stood, ``reset``
+after, ``lost``: what we sent is never acknowledged."""
+
+
+def _ahead(a: int, b: int) -> int:
+    """How far ``a`` is beyond ``b`` in sequence space; negative: behind."""
+    distance = (a - b) % _MODULUS
+    return distance - _MODULUS if distance >= _MODULUS // 2 else distance
+
+
+class TcpClient:
+    """One connection. ``answer`` grows as data arrives in order; ``end`` is set once it is over."""
+
+    def __init__(self, link: Link, destination: IPv4Address, port: int) -> None:
+        self.link = link
+        self.destination = destination
+        self.port = port
+        self.own_port = link.number(49152, 65535)
+        self.established = False
+        self.end: End = ""
+        self.reporter = ""
+        self.what = ""
+        """The ICMP error of an ``unreachable`` one."""
+        self.answer = bytearray()
+        self.peer_closed = False
+        self.gap = False
+        self.retransmissions = 0
+        self.mss: int | None = None
+        self.connect_seconds: float | None = None
+        self._sequence = int.from_bytes(link.random(4), "big")
+        """Next byte to be acknowledged."""
+        self._pending = bytearray()
+        self._peer = 0
+        """Next byte expected."""
+        self._early: dict[int, bytes] = {}
+        self._tries = Tries(link.waits(*CONNECT_WAITS))
+        self._began = 0.0
+        self._out: list[bytes] = []
+
+    # --- what the application does ---------------------------------------------------------------
+
+    def open(self, now: float) -> None:
+        """Send the SYN."""
+        self._began = now
+        self._send_syn(now)
+
+    def request(self, data: bytes, now: float) -> None:
+        """Send ``data``; the connection must stand."""
+        first = not self._pending
+        self._pending += data
+        if first:
+            self._tries = Tries(self.link.waits(*DATA_WAITS))
+            self._send_pending(now)
+        else:
+            self._send_data(len(self._pending) - len(data))
+
+    @property
+    def acknowledged(self) -> bool:
+        """All that was sent has arrived."""
+        return not self._pending
+
+    def abort(self) -> None:
+        """Leave."""
+        if self.established and self.end not in ("reset", "refused"):
+            self._segment(RST | ACK, self._sequence)
+        self.end = self.end or "reset"
+
+    def packets(self) -> list[bytes]:
+        out, self._out = self._out, []
+        return out
+
+    # --- timers ----------------------------------------------------------------------------------
+
+    def get_timer(self) -> float | None:
+        if self.end or (self.established and not self._pending):
+            return None
+        return self._tries.due
+
+    def handle_timer(self, now: float) -> None:
+        due = self.get_timer()
+        if due is None or now < due:
+            return
+        if self._tries.exhausted:
+            self.end = "lost" if self.established else ("unreachable" if self.what else "silent")
+            return
+        self.retransmissions += 1
+        if self.established:
+            self._send_pending(now)
+        else:
+            self._send_syn(now)
+
+    # --- packets ---------------------------------------------------------------------------------
+
+    def _segment(self, flags: int, sequence: int, data: bytes = b"", options: bytes = b"") -> None:
+        ack = self._peer if flags & ACK else 0
+        segment = (
+            u16(self.own_port) + u16(self.port) + u32(sequence % _MODULUS) + u32(ack)
+            + bytes(((20 + len(options)) // 4 << 4, flags)) + u16(WINDOW) + bytes(4)
+            + options + data
+        )  # fmt: skip
+        source = self.link.address
+        covered = pseudo_header(source, self.destination, TCP, len(segment)) + segment
+        segment = segment[:16] + u16(checksum(covered)) + segment[18:]
+        self._out.append(build_ip(source, self.destination, TCP, segment, dont_fragment=True))
+
+    def _send_syn(self, now: float) -> None:
+        mss = min(self.link.mru_in, self.link.mru_out) - HEADERS
+        self._segment(SYN, self._sequence, options=b"\x02\x04" + u16(mss))
+        self._tries.asked(now)
+
+    def _send_pending(self, now: float) -> None:
+        self._send_data(0)
+        self._tries.asked(now)
+
+    def _send_data(self, start: int) -> None:
+        most = max(min(self.mss or 536, self.link.mru_out - HEADERS), 64)
+        for at in range(start, len(self._pending), most):
+            chunk = bytes(self._pending[at : at + most])
+            self._segment(ACK | PSH, self._sequence + at, chunk)
+
+    def fault(self, fault: IcmpFault, now: float) -> None:
+        """An ICMP error; before the connection stands it ends it, a little later."""
+        if (
+            fault.protocol != TCP
+            or fault.destination != self.destination
+            or fault.ports != (self.own_port, self.port)
+            or self.end
+        ):
+            return
+        self.what, self.reporter = fault.what, str(fault.reporter)
+        if not self.established and fault.what != "fragmentation-needed":
+            self.end = "unreachable"
+        elif fault.mtu is not None and fault.mtu > HEADERS + 64:
+            self.mss = min(self.mss or 1460, fault.mtu - HEADERS)
+            if self._pending:
+                self._send_data(0)
+
+    def receive(self, packet: IpPacket, now: float) -> None:
+        """A packet; ignored unless it is a segment of this connection with a right checksum."""
+        body = packet.payload
+        if packet.protocol != TCP or packet.source != self.destination or packet.fragment:
+            return
+        if len(body) < 20 or body[:4] != u16(self.port) + u16(self.own_port):
+            return
+        offset = (body[12] >> 4) * 4
+        if not 20 <= offset <= len(body):
+            return
+        covered = pseudo_header(packet.source, packet.destination, TCP, len(body)) + body
+        if checksum(covered) or self.end:
+            return
+        sequence, ack = int.from_bytes(body[4:8], "big"), int.from_bytes(body[8:12], "big")
+        if not self.established:
+            self._answer_to_syn(body[13], sequence, ack, body[20:offset], now)
+        else:
+            self._established(body[13], sequence, ack, body[offset:], now)
+
+    def _answer_to_syn(
+        self, flags: int, sequence: int, ack: int, options: bytes, now: float
+    ) -> None:
+        if not flags & ACK or ack != (self._sequence + 1) % _MODULUS:
+            return
+        if flags & RST:
+            self.end = "refused"
+        elif flags & SYN:
+            self.established = True
+            self.connect_seconds = now - self._began
+            self._sequence = (self._sequence + 1) % _MODULUS
+            self._peer = (sequence + 1) % _MODULUS
+            self.mss = _mss(options)
+            self._segment(ACK, self._sequence)
+
+    def _established(self, flags: int, sequence: int, ack: int, data: bytes, now: float) -> None:
+        if flags & RST:
+            if 0 <= _ahead(sequence, self._peer) < WINDOW:
+                self.end = "reset"
+            return
+        if flags & SYN:  # our ACK was lost
+            self._segment(ACK, self._sequence)
+            return
+        if flags & ACK:
+            done = _ahead(ack, self._sequence)
+            if 0 < done <= len(self._pending):
+                del self._pending[:done]
+                self._sequence = (self._sequence + done) % _MODULUS
+                self._tries = Tries(self.link.waits(*DATA_WAITS))
+                if self._pending:
+                    self._tries.asked(now)
+        if data or flags & FIN:
+            self._take(sequence, data, bool(flags & FIN))
+            self._segment(ACK, self._sequence)
+
+    def _take(self, sequence: int, data: bytes, fin: bool) -> None:
+        ahead = _ahead(sequence, self._peer)
+        if ahead > 0:
+            self.gap = True
+            if ahead < WINDOW and len(self._early) < 64:
+                self._early[sequence] = data  # a FIN on it is repeated by the peer
+            return
+        fresh = data[-ahead:] if ahead else data
+        if ahead and -ahead > len(data):
+            return
+        self._keep(fresh)
+        while (more := self._early.pop(self._peer, None)) is not None:
+            self._keep(more)
+        if not self._early:
+            self.gap = False
+        if fin and not self.peer_closed and _ahead((sequence + len(data)) % _MODULUS,
+                                                   self._peer) == 0:  # fmt: skip
+            self.peer_closed = True
+            self._peer = (self._peer + 1) % _MODULUS
+
+    def _keep(self, data: bytes) -> None:
+        self._peer = (self._peer + len(data)) % _MODULUS
+        if len(self.answer) + len(data) <= MAX_ANSWER:
+            self.answer += data
+
+
+def _mss(options: bytes) -> int | None:
+    """The MSS option (kind 2) of a SYN; None: absent or broken."""
+    at = 0
+    while at < len(options):
+        kind = options[at]
+        if kind == 0:
+            return None
+        if kind == 1:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < len(options) else 0
+        if size < 2:
+            return None
+        if kind == 2 and size == 4 and at + 4 <= len(options):
+            return int.from_bytes(options[at + 2 : at + 4], "big")
+        at += size
+    return None
