@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -147,9 +146,7 @@ class Bench(Owned):
                 with contextlib.ExitStack() as recording:
                     for place in PLACES if captures else ():
                         namespace, device = _where(network, place)
-                        recording.enter_context(
-                            namespace.capture(folder / f"{place}.pcap", device)
-                        )
+                        recording.enter_context(namespace.capture(folder / f"{place}.pcap", device))
                     done.live = self._live(row, network, address, folder)
                 self._score(done)
                 if captures:
@@ -213,8 +210,11 @@ class Bench(Owned):
             case "no_route":
                 return client.ip("route del default")
             case "local_firewall":
-                return client.run(["nft", "-f", "-"], stdin="""table ip own { chain out {
-                    type filter hook output priority 0; udp dport { 500, 4500 } drop; } }""")
+                return client.run(
+                    ["nft", "-f", "-"],
+                    stdin="""table ip own { chain out {
+                    type filter hook output priority 0; udp dport { 500, 4500 } drop; } }""",
+                )
         raise LabError(f"no such action: {action}")
 
     def _live(self, row: Row, network: Network, address: str, folder: Path) -> Result:
@@ -235,9 +235,7 @@ class Bench(Owned):
             (moment["at"], lambda action=moment["do"]: self.act(action, network))
             for moment in row.moments
         ]
-        return vpndiag(
-            network.client, words, env=env, privileged=row.privileged, moments=moments
-        )
+        return vpndiag(network.client, words, env=env, privileged=row.privileged, moments=moments)
 
     def _score(self, done: Outcome) -> None:
         row, live = done.row, done.live
@@ -273,9 +271,7 @@ class Bench(Owned):
             verdict = analyze([file], given).verdict
         except (CaptureError, KeyFileError) as error:
             return Capture(place, keys, "wrong", f"error: {error}", None, None)
-        score = judge(
-            row.expected(place, keys), verdict.outcome, verdict.layer, verdict.finding
-        )
+        score = judge(row.expected(place, keys), verdict.outcome, verdict.layer, verdict.finding)
         return Capture(place, keys, score, verdict.outcome, verdict.layer, verdict.finding)
 
     # the real client

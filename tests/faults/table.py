@@ -95,9 +95,12 @@ class Table:
         """Whether the run and the capture made beside it say the same."""
         both = [(o, c) for o in self.outcomes for c in o.captures
                 if c.keys and c.place == "client" and o.live]  # fmt: skip
-        differ = [f"  {o.row.id} on {o.gateway}: live {o.live.finding or o.live.outcome}, "
-                  f"capture {c.said}" for o, c in both
-                  if o.live and (c.finding, c.outcome) != (o.live.finding, o.live.outcome)]  # fmt: skip
+        differ = [
+            f"  {o.row.id} on {o.gateway}: live {o.live.finding or o.live.outcome}, "
+            f"capture {c.said}"
+            for o, c in both
+            if o.live and (c.finding, c.outcome) != (o.live.finding, o.live.outcome)
+        ]
         head = f"live and client capture agree: {len(both) - len(differ)} of {len(both)}"
         return "\n".join([head, *differ])
 

@@ -35,9 +35,7 @@ class Sketch:
     @property
     def notice(self) -> bool:
         """Nothing but IKEv1 Informational messages: no SA that anyone began or used here."""
-        return self.version == 1 and all(
-            m.data[18] == _INFORMATIONAL for m in self.track.messages
-        )
+        return self.version == 1 and all(m.data[18] == _INFORMATIONAL for m in self.track.messages)
 
     @property
     def responder(self) -> str:

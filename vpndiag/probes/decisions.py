@@ -129,9 +129,9 @@ class Decisions:
         if self.over:
             return
         doubt = self._clear_doubt_at
-        if self._stop_at is not None and now >= self._stop_at:
-            self._end("stopped")
-        elif doubt is not None and now >= doubt + GRACE_AUTH:
+        if (self._stop_at is not None and now >= self._stop_at) or (
+            doubt is not None and now >= doubt + GRACE_AUTH
+        ):
             self._end("stopped")
         elif self._up_at is not None and (not self._mppe or now >= self._up_at + MPPE_WAIT):
             # Not before our last acknowledgement has left: it is part of what was seen.
