@@ -304,7 +304,7 @@ def _config(
         secret=config.l2tp_secret,
         challenge=config.l2tp_secret is not None,
         require_secret=config.l2tp_secret is not None,
-        retransmit=RetransmitConfig(first=1.0, cap=2.0, tries=12),
+        retransmit=RetransmitConfig(first=0.7, cap=1.0, tries=20),
         hello_interval=60.0,
         policy=policy,
     )

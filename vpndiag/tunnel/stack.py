@@ -149,7 +149,7 @@ class Stack:
             challenge=o.l2tp_secret is not None,
             stop_without_secret=False,
             retransmit=L2TP_RETRANSMIT,
-            reply_timeout=10.0,
+            reply_timeout=20.0 if self.lossy else 10.0,
         )
 
     # --- start and the pump -----------------------------------------------------------------

@@ -222,6 +222,9 @@ class ControlProtocol:
             # has it, would take the link down for a packet that changes nothing.
             self._outbox.append(self._answer)
             return
+        # The same request again means that our answer was lost: it says nothing new about the
+        # peer's wishes, and does not count as another failure to agree.
+        repeated = packet == self._request_seen
         if self._count_round(packet.options, now):
             return
         code, options = self.policy.judge(packet.options, self._naks >= self.timers.max_failure)
@@ -230,7 +233,7 @@ class ControlProtocol:
         if code == Code.CONFIGURE_ACK:
             self.peer_options = packet.options
             self._naks = 0
-        elif code == Code.CONFIGURE_NAK:
+        elif code == Code.CONFIGURE_NAK and not repeated:
             self._naks += 1
         good = code == Code.CONFIGURE_ACK
         self._run(Event.GOOD_REQUEST if good else Event.BAD_REQUEST, now)
