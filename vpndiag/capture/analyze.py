@@ -10,7 +10,7 @@ from vpndiag.capture.collect import Collector, Material
 from vpndiag.capture.errors import CaptureError, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.nat import join_translated
+from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
@@ -72,6 +72,7 @@ def read(
         files.append(_read_file(path, index, collector, keys, progress))
     material = collector.material
     translated = join_translated(material)
+    join_strangers(material)
     observer = Observer(material, keys)
     observed = tuple(
         Observed(attempt, tuple(observer.observe(attempt))) for attempt in sessions(material)

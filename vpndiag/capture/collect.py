@@ -51,6 +51,8 @@ class Message:
     missing: int = 0
     spi: int = 0
     """Of the ESP packet that it came in; 0: in the clear."""
+    other_source: str = ""
+    """Set when it came from another address than the one asked."""
 
 
 @dataclass(slots=True)

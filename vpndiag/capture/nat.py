@@ -9,6 +9,34 @@ from collections import defaultdict
 from vpndiag.capture.collect import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
 
 
+def join_strangers(material: Material) -> None:
+    """Answers with a client's cookie from another address than the one asked go to the SA that
+    they answer, marked; a client that waits for the address that it asked never sees them."""
+    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
+    for track in material.ike:
+        by_cookie[track.cookie].append(track)
+    gone: set[int] = set()
+    for tracks in by_cookie.values():
+        for asked in tracks:
+            client, gateway = asked.messages[0].src[0], asked.messages[0].dst[0]
+            for other in tracks:
+                ways = {(m.src[0], m.dst[0]) for m in other.messages}
+                if other is asked or len(ways) != 1 or id(other) in gone:
+                    continue
+                (source, destination) = next(iter(ways))
+                if destination == client and source != gateway and asked.first_ns <= other.first_ns:
+                    for m in other.messages:
+                        m.other_source = f"{m.src[0]}:{m.src[1]}"
+                        m.src = (gateway, m.src[1])
+                    asked.messages = sorted(
+                        asked.messages + other.messages, key=lambda m: m.frames[-1]
+                    )
+                    asked.last_ns = max(asked.last_ns, other.last_ns)
+                    gone.add(id(other))
+    if gone:
+        material.ike = [t for t in material.ike if id(t) not in gone]
+
+
 def join_translated(material: Material) -> dict[tuple[str, str], str]:
     """Rewrite such conversations in place, as if every packet had the translated address.
 

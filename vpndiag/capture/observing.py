@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from vpndiag.capture.collect import FlowTrack, Material, Message
+from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.icmp import icmp_what
 from vpndiag.capture.keys import Keys
@@ -87,6 +87,7 @@ class Observer:
         children = _Children(s)
         proof: dict[bool, Payload] = {}
         client = attempt.is_client(s)
+        asked: set[End] = set()
         for m, from_initiator in zip(s.track.messages, s.sent, strict=True):
             payloads, protection = None, None
             wire: IkeWire | None = None
@@ -100,10 +101,17 @@ class Observer:
             else:
                 if not m.missing:
                     payloads, protection = decryptor.open(wire, from_initiator)
+            out = from_initiator == client
+            other_source = m.other_source
+            if out:
+                asked.add(m.dst)
+            elif asked and m.src not in asked and not other_source:
+                other_source = f"{m.src[0]}:{m.src[1]}"
             seen = observer.observe(
                 data,
                 t=self.t(m.time_ns),
-                direction="out" if from_initiator == client else "in",
+                direction="out" if out else "in",
+                other_source=other_source,
                 source=m.src,
                 destination=m.dst,
                 marker=m.marker,

@@ -3,7 +3,7 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import gave_up, ikev2
+from vpndiag.diagnosis import gave_up, ikev2, large_lost
 from vpndiag.diagnosis.ruling import Ruling, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage
@@ -36,6 +36,8 @@ def judge(layer: str, view: View) -> Ruling | None:
         return found
     if layer == "l2tp":
         return _hidden(view)
+    if layer == "mtu":
+        return large_lost.judge(view)
     return None
 
 

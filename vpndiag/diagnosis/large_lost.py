@@ -1,0 +1,49 @@
+"""Large packets that a capture shows to be lost inside the tunnel: rung ``mtu``."""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import LargeLost
+from vpndiag.report.model import Evidence
+
+_HOW = {
+    "retransmitted": "a TCP segment in packets of {size} bytes is sent {tries} and never "
+    "acknowledged",
+    "gap": "a hole in a TCP stream, packets of about {size} bytes, is never filled",
+    "echo": "echo requests of {size} bytes, sent {tries}, get no reply",
+}
+
+
+def judge(view: View) -> Ruling | None:
+    lost = view.large_lost
+    if not lost:
+        return None
+    errors = [e for e in view.icmp if e.what == "fragmentation-needed"]
+    worst = min(lost, key=lambda o: o.size)
+    said = [_said(o) for o in lost[:4]]
+    if errors:
+        mtu = f", next hop takes {errors[0].mtu} bytes" if errors[0].mtu else ""
+        said.append(
+            evidence(f"ICMP fragmentation needed from {errors[0].reporter}{mtu}", errors[0])
+        )
+    way = "to the client" if worst.direction == "in" else "to the gateway"
+    return rule(
+        "mtu",
+        "failed",
+        finding(
+            "mtu.black-hole",
+            *said,
+            detail=f"Packets of {worst.size} bytes inside the tunnel are lost on the way {way}; "
+            f"packets up to {worst.passed} bytes do.",
+            confidence="high" if any(o.how != "gap" for o in lost) or len(lost) > 1 else "medium",
+        ),
+        summary=f"{worst.size} bytes lost, {worst.passed} pass",
+        seen=lost,
+    )
+
+
+def _said(o: LargeLost) -> Evidence:
+    way = "gateway to client" if o.direction == "in" else "client to gateway"
+    text = _HOW[o.how].format(size=o.size, tries=times(o.tries))
+    return evidence(f"{way}: {text}, over {o.seconds:.1f} s; up to {o.passed} bytes pass", o)
