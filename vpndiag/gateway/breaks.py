@@ -394,11 +394,22 @@ _add("login.no-answer", "the authentication server is down",
      login_answer=auth_server.StaySilent())  # fmt: skip
 _add("login.no-answer:pap", "the authentication server is down; PAP",
      config={"ppp_methods": (AuthMethod.PAP,)}, login_answer=auth_server.StaySilent())  # fmt: skip
-_add(
-    "login.server-unproven",
-    "the server's MS-CHAPv2 proof is wrong",
-    config={"ppp_methods": (AuthMethod.MSCHAPV2,)},
-    login_answer=auth_server.CheckPassword("demo", false_proof=True),
+
+
+def _false_proof(
+    gateway: GatewayConfig, options: TunnelOptions, now: float
+) -> tuple[GatewayConfig, TunnelOptions]:
+    answer = auth_server.CheckPassword(options.password or "", false_proof=True)
+    gateway = replace(
+        gateway,
+        ppp_methods=(AuthMethod.MSCHAPV2,),
+        faults=replace(gateway.faults, login_answer=answer),
+    )
+    return gateway, options
+
+
+BREAKS["login.server-unproven"] = Break(
+    "login.server-unproven", "the server's MS-CHAPv2 proof is wrong", _false_proof
 )
 _add(
     "login.eap-method",
