@@ -29,6 +29,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "Setting up $venv (once) ..." >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}" >&2
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable ".${extra:+[$extra]}" >&2
 touch "$done_file"
 echo "$venv/bin/python"
