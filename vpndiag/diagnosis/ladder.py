@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from vpndiag import catalogue
 from vpndiag.diagnosis import (
     address,
+    app,
     auth,
     captured,
+    dns,
     esp,
     ike,
     ipsec,
@@ -18,6 +20,7 @@ from vpndiag.diagnosis import (
     mtu,
     name,
     path,
+    routes,
 )
 from vpndiag.diagnosis.ruling import Ruling, not_reached
 from vpndiag.diagnosis.view import View
@@ -35,9 +38,14 @@ RULES: dict[str, Callable[[View], Ruling]] = {
     "lcp": lcp.judge,
     "login": login.judge,
     "address": address.judge,
+    "routes": routes.judge,
     "mtu": mtu.judge,
+    "dns": dns.judge,
+    "app": app.judge,
 }
-"""One judge a layer, in ladder order. The layers after these have none yet."""
+"""One judge a layer, in ladder order."""
+
+_INSIDE = ("address", "routes", "mtu", "dns", "app")
 
 _NOT_BUILT = "not tested by this version"
 _OVER = ("failed", "inconclusive")
@@ -57,6 +65,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
             layers.setdefault(layer_id, own)
         layers[ruling.layer.id] = ruling.layer
         findings += ruling.findings
+    findings += captured.notes(view)
     ordered = _cut(layers)
     findings = [catalogue.complete(f) for f in _distinct(findings)]
     failed = next((x for x in ordered if x.status == "failed"), None)
@@ -132,6 +141,18 @@ def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdic
     return _healthy(view, reached)
 
 
+def _works(reached: list[Layer]) -> str:
+    inside = [x for x in reached if x.id in _INSIDE[1:]]
+    names = [LAYER_TITLES[x.id] for x in inside if x.status == "passed"]
+    if not names:
+        return "The VPN works: an address was assigned."
+    return f"The VPN works: an address was assigned; inside, all is well with {_and(names)}."
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _healthy(view: View, reached: list[Layer]) -> Verdict:
     last = reached[-1]
     if view.scope is not None:
@@ -142,10 +163,8 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
                 layer="path",
                 confidence="low",
             )
-        if last.id == "address" or view.ended is None:
-            return Verdict(
-                "healthy", "The VPN works: an address was assigned.", confidence="certain"
-            )
+        if last.id in _INSIDE or view.ended is None:
+            return Verdict("healthy", _works(reached), confidence="certain")
         if not view.scope.user or not view.scope.credentials:
             what = "What can be told from outside works" if not view.scope.credentials else (
                 "Everything up to the login works")  # fmt: skip

@@ -1,49 +1,87 @@
-"""Rung ``mtu``: do large packets pass inside the tunnel?"""
+"""Rung ``mtu``: do packets of the negotiated size cross, and which size is right?"""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis import inside
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import LargeLost
-from vpndiag.report.model import Evidence
+from vpndiag.observations import InsideMtu, InsideScope
+from vpndiag.report.model import Finding
 
-_HOW = {
-    "retransmitted": "a TCP segment in packets of {size} bytes is sent {tries} and never "
-    "acknowledged",
-    "gap": "a hole in a TCP stream, packets of about {size} bytes, is never filled",
-    "echo": "echo requests of {size} bytes, sent {tries}, get no reply",
+TCP_IP_HEADERS = 40
+_WAYS = {
+    "out": " on the way to the network inside",
+    "in": " on the way back to this computer",
+    "": "",
 }
 
 
 def judge(view: View) -> Ruling:
-    lost = view.large_lost
-    if not lost:
-        return not_reached("mtu", "not tested by this version")
-    errors = [e for e in view.icmp if e.what == "fragmentation-needed"]
-    worst = min(lost, key=lambda o: o.size)
-    said = [_said(o) for o in lost[:4]]
-    if errors:
-        mtu = f", next hop takes {errors[0].mtu} bytes" if errors[0].mtu else ""
-        said.append(
-            evidence(f"ICMP fragmentation needed from {errors[0].reporter}{mtu}", errors[0])
+    scope = inside.scope(view)
+    if scope is None:
+        return inside.untested(view, "mtu")
+    if view.running:
+        return not_reached("mtu", "being tested")
+    found = view.of(InsideMtu)
+    if not found:
+        why = "interrupted" if view.interrupted else "nothing inside answers pings"
+        return not_reached("mtu", why)
+    best = max(m.largest for m in found)
+    narrow = [m for m in found if m.largest < m.tried]
+    right = min(best, scope.link_mtu or best)
+    facts = {
+        "largest packet": str(best),
+        "mtu": str(right),
+        "mss": str(right - TCP_IP_HEADERS),
+        "negotiated": f"{scope.mru_out} out, {scope.mru_in} in",
+    }
+    if scope.link_mtu and scope.overhead is not None:
+        facts["encapsulation"] = (
+            f"{scope.overhead} bytes; carries {scope.link_mtu} over a path of {scope.path_mtu}"
         )
-    way = "to the client" if worst.direction == "in" else "to the gateway"
-    return rule(
-        "mtu",
-        "failed",
-        finding(
-            "mtu.black-hole",
-            *said,
-            detail=f"Packets of {worst.size} bytes inside the tunnel are lost on the way {way}; "
-            f"packets up to {worst.passed} bytes do.",
-            confidence="high" if any(o.how != "gap" for o in lost) or len(lost) > 1 else "medium",
+    if not narrow:
+        summary = f"{best} bytes cross both ways; MTU {right}, MSS {right - TCP_IP_HEADERS} fit"
+        return rule("mtu", "passed", summary=summary, seen=found, facts=facts)
+    worst = min(narrow, key=lambda m: m.largest)
+    if best >= worst.tried:
+        # The tunnel carries them; something behind it does not.
+        problem = _narrow(worst, "warning", f"to {worst.target} (others take {best})")
+        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."), seen=found,
+                    facts=facts)  # fmt: skip
+    right = min(m.largest for m in narrow)
+    facts |= {"mtu": str(right), "mss": str(right - TCP_IP_HEADERS)}
+    if any(m.reporter for m in narrow):
+        problem = _small(next(m for m in narrow if m.reporter), scope)
+        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."), seen=found,
+                    facts=facts)  # fmt: skip
+    problem = _narrow(worst, "error", "")
+    return rule("mtu", "failed", problem, summary=problem.detail.rstrip("."), seen=found,
+                facts=facts)  # fmt: skip
+
+
+def _narrow(m: InsideMtu, severity: str, where: str) -> Finding:
+    return finding(
+        "mtu.black-hole",
+        evidence(
+            f"echo requests to {m.target} are answered up to {m.largest} bytes; {m.tried} bytes, "
+            f"which the MRU allows, are lost{_WAYS[m.direction]}, and no "
+            f'"fragmentation needed" comes',
+            m,
         ),
-        summary=f"{worst.size} bytes lost, {worst.passed} pass",
-        seen=lost,
+        detail=f"Packets of more than {m.largest} bytes vanish{_WAYS[m.direction]}"
+        f"{' ' + where if where else ''}; set MTU {m.largest} and MSS "
+        f"{m.largest - TCP_IP_HEADERS}.",
+        severity="error" if severity == "error" else "warning",
+        confidence="high" if severity == "error" else "medium",
     )
 
 
-def _said(o: LargeLost) -> Evidence:
-    way = "gateway to client" if o.direction == "in" else "client to gateway"
-    text = _HOW[o.how].format(size=o.size, tries=times(o.tries))
-    return evidence(f"{way}: {text}, over {o.seconds:.1f} s; up to {o.passed} bytes pass", o)
+def _small(m: InsideMtu, scope: InsideScope) -> Finding:
+    told = f" with MTU {m.told_mtu}" if m.told_mtu else ""
+    return finding(
+        "mtu.small",
+        evidence(f'{m.reporter} says "fragmentation needed"{told}; {m.largest} bytes cross', m),
+        detail=f"Packets up to {m.largest} bytes cross, while {min(scope.mru_out, scope.mru_in)} "
+        f"were negotiated; set MTU {m.largest} and MSS {m.largest - TCP_IP_HEADERS}.",
+        severity="warning",
+    )
