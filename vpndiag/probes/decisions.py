@@ -20,10 +20,10 @@ from vpndiag.protocols.ppp.ccp_options import MPPE
 from vpndiag.tunnel.options import TunnelOptions
 from vpndiag.tunnel.stack import Stack
 
-NATT_PROBE_AFTER = 0.9
-IKEV2_PROBE_AFTER = 0.7
-OTHER_OFFER_AFTER = 1.2
-AGGRESSIVE_PROBE_AFTER = 1.5
+NATT_PROBE_AFTER = 0.5
+IKEV2_PROBE_AFTER = 0.6
+OTHER_OFFER_AFTER = 0.8
+AGGRESSIVE_PROBE_AFTER = 1.0
 """Seconds of silence on port 500 before each further question."""
 FLOAT_PROBE_AFTER = 1.5
 """Seconds without message 6 before port 4500 is asked afresh."""

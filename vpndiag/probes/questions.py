@@ -12,7 +12,7 @@ from vpndiag.probes.outside import (
     aggressive_probe,
     ikev2_probe,
 )
-from vpndiag.probes.patience import CAP, FIRST_CONTACT, TRIES, TRIES_LOSSY, Patience
+from vpndiag.probes.patience import CAP, TRIES, TRIES_LOSSY, Patience
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS
 from vpndiag.protocols.ike.constants import AuthMethod
 from vpndiag.protocols.ike.profiles import BROAD
@@ -21,7 +21,7 @@ from vpndiag.tunnel.recorder import Recorder
 
 RandomBytes = Callable[[int], bytes]
 
-PROBE_EVERY = 0.6
+PROBE_EVERY = 0.55
 PROBES_END = 4.8
 """Questions on the side are repeated until then, as long as nothing at all was heard; while the
 gateway answers others, as often as the loss so far asks for."""
@@ -128,10 +128,10 @@ class Questions:
         return self._patience("MM2", tries, 0.0)
 
     def _natt_waits(self, tries: int) -> float | None:
-        first = FIRST_CONTACT[1:-1]
-        if tries <= len(first):
-            return first[tries - 1]
-        return CAP if self._patience.heard and tries <= TRIES else None
+        if self._patience.heard:
+            return CAP if tries <= TRIES else None
+        left = self.began + PROBES_END - self._now
+        return PROBE_EVERY if tries <= 2 or left >= PROBE_EVERY else None
 
     # --- packets and time ---------------------------------------------------------------------
 
