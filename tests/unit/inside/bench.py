@@ -37,8 +37,8 @@ class Bench:
 
     plan: InsidePlan = field(default_factory=InsidePlan)
     config: GatewayConfig = field(default_factory=GatewayConfig)
-    passes: Filter = lambda way, packet: True  # noqa: E731
-    answer: Callable[[bytes], list[bytes] | None] = lambda packet: None  # noqa: E731
+    passes: Filter = lambda way, packet: True
+    answer: Callable[[bytes], list[bytes] | None] = lambda packet: None
     """A host of the test's own; None: the gateway's network answers."""
     delay: float = 0.02
     peer: IPv4Address | None = PEER
