@@ -1,36 +1,50 @@
-"""Counting ESP at the speed of a loop over ``struct.unpack_from``.
+"""Counting ESP many packets at a time.
 
-Nearly all packets of a bulk capture are ESP of a few flows, in frames that all look alike. A
-:class:`Layout` reads the constant places of such a frame, record header included, with one
-precompiled struct; what matches a flow already known is only appended to that flow's columns, and
-the columns are counted once per window (:meth:`EspFlow.add_many`). Whatever does not match goes
-the slow way, which judges it in full."""
+Nearly all packets of a bulk capture are ESP of a few flows, in frames that all look alike. The only
+loop over single packets here is the walk from record to record; it takes the headers of each frame
+as one piece of bytes. The pieces of a window, joined, are records of one length, so that every
+header byte is a column: a slice with a stride. Columns are compared and counted at the speed of C.
+A frame of which any byte that matters differs from what is known goes the slow way, which judges
+it in full, in its turn."""
 
 from __future__ import annotations
 
+import re
 import struct
+import sys
 from array import array
-from dataclasses import dataclass, field
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import compress
 
 from vpndiag.capture.flows import EspFlow
+from vpndiag.capture.frame import MAX_FRAME
+from vpndiag.capture.link import network
 from vpndiag.capture.pcap import PcapReader
-from vpndiag.capture.pcapng import PcapngReader
+from vpndiag.capture.pcapng import EPB, PcapngReader
 
 _BILLION = 1_000_000_000
 _MAX_FLOWS = 1024
-# (ends, mark, the four columns), loosely typed for the loop's sake.
-Entry = tuple[bytes | None, int, Any, Any, Any, Any]
-_NO_ENTRY: Entry = (None, -1, None, None, None, None)
+#: A column with more values is split by a dictionary.
+_MAX_SPLIT = 8
+#: After a walk that brought less than this, so many frames go the slow way at once.
+_SHORT_WALK, _PAUSE = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Frames whose IP header, without options, starts ``at`` bytes into the frame."""
 
+    linktype: int
     at: int
     version: int
     udp: bool
+
+    @property
+    def ip_header(self) -> int:
+        return 20 if self.version == 4 else 40
 
     @property
     def headers(self) -> int:
@@ -38,160 +52,334 @@ class Layout:
         return (20 if self.version == 4 else 0) + (8 if self.udp else 0)
 
     @property
-    def span(self) -> int:
-        """Bytes of a frame up to and with the ESP sequence number."""
-        return self.at + (20 if self.version == 4 else 40) + (8 if self.udp else 0) + 8
+    def esp(self) -> int:
+        """Where in the frame the SPI is."""
+        return self.at + self.ip_header + (8 if self.udp else 0)
 
-    def fields(self) -> str:
-        """struct codes for: length, mark, ends, SPI, sequence number.
 
-        The mark is what a flow's frames have in common in the IP header besides the addresses:
-        fragment word, time to live and protocol, or next header and hop limit.
-        """
-        ports = 4 if self.udp else 0
-        skip = "4x" if self.udp else ""
-        if self.version == 4:
-            return f"{self.at}x2xH2xI2x{8 + ports}s{skip}II"
-        return f"{self.at}x4xHH{32 + ports}s{skip}II"
+@cache
+def _others(allowed: bytes) -> re.Pattern[bytes]:
+    return re.compile(b"(?s)[^" + re.escape(allowed) + b"]")
+
+
+def _link_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The bytes of the link header that decide where the IP packet is, and their values here."""
+    expected = network(layout.linktype, data)
+    trial = bytearray(data[: layout.at + 1])
+    for at in range(layout.at):
+        mine = trial[at]
+        for value in range(256):
+            trial[at] = value
+            if network(layout.linktype, bytes(trial)) != expected:
+                yield at, bytes((mine,))
+                break
+        trial[at] = mine
+
+
+def _frame_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(offset in the frame, allowed values) of all that makes it a plain ESP packet."""
+    yield from _link_bytes(layout, data)
+    at, protocol = layout.at, bytes((17 if layout.udp else 50,))
+    if layout.version == 4:
+        yield at, b"\x45"
+        # No fragment; the reserved and the do-not-fragment bit do not matter.
+        yield at + 6, b"\x00\x40\x80\xc0"
+        yield at + 7, b"\x00"
+        yield at + 9, protocol
+    else:
+        yield at, bytes(range(0x60, 0x70))
+        yield at + 6, protocol
 
 
 @dataclass(slots=True)
-class _Columns:
-    """Of the packets of one flow in this window: frame number, record offset, length, sequence
-    number (both as the struct read them)."""
+class _Stretch:
+    """Packets of one flow in this walk: their places in it, IP lengths and sequence numbers;
+    ``done`` are counted."""
 
     flow: EspFlow
-    frames: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
-
-
-def interfaces_alike(reader: PcapReader | PcapngReader) -> bool:
-    """Whether all interfaces of the section keep time in the same way."""
-    if isinstance(reader, PcapReader):
-        return True
-    mine = reader.interfaces[reader.first :]
-    return len({(i.units, i.offset) for i in mine}) == 1
+    places: Sequence[int]
+    lengths: array[int]
+    sequences: array[int]
+    done: int = 0
 
 
 class BulkCounter:
-    """The fast way through a reader's window for one layout at a time."""
+    """The fast way through a reader's window for one layout; ``data`` is a frame in it."""
 
-    def __init__(self, reader: PcapReader | PcapngReader, layout: Layout) -> None:
+    def __init__(self, reader: PcapReader | PcapngReader, layout: Layout, data: bytes) -> None:
         self._reader = reader
         self.layout = layout
-        self._entries: dict[int, Entry] = {}
-        self._columns: dict[int, _Columns] = {}
+        self._flows: dict[bytes, EspFlow] = {}
+        self._relearn = False
         self._order = reader.order
-        little = reader.order == "<"
-        self._swap = little
-        body = layout.fields()
-        # Only the step to the next record is read of its header; times are looked up when needed.
-        if isinstance(reader, PcapReader):
-            head, self._extra = "8xI4x" + ("8x" if reader.header == 24 else ""), reader.header
-        else:
-            head, self._extra = "4xI20x", 0
-        self._struct = struct.Struct(reader.order + head + body)
-        self._body = reader.header if isinstance(reader, PcapReader) else 28
-        self._mark = struct.Struct(reader.order + ("I" if layout.version == 4 else "H"))
         self._words = struct.Struct(reader.order + "II").unpack_from
+        span = layout.esp + 8
+        self._pcapng = isinstance(reader, PcapngReader)
+        if isinstance(reader, PcapReader):
+            # The piece starts behind the captured length.
+            before, self._extra, self._low = reader.header - 12, reader.header, span
+            self._struct = struct.Struct(f"{reader.order}8xI{before + span}s")
+        else:
+            # The piece starts with the length on the wire; interface and captured length are read.
+            before, self._extra, self._low = 4, 0, span
+            self._struct = struct.Struct(f"{reader.order}III8xI{before + span}s")
+        self._width = before + span
+        self._blank = bytes(self._width)
+        self._checks = [(before + at, allowed) for at, allowed in _frame_bytes(layout, data)]
+        ip = before + layout.at
+        self._length = ip + (2 if layout.version == 4 else 4)
+        esp = before + layout.esp
+        self._udp_length = esp - 4 if layout.udp else 0
+        ends = (ip + 12, ip + 20) if layout.version == 4 else (ip + 8, ip + 40)
+        # Addresses and ports follow each other, as the flows' keys have them.
+        self._ends = ends[0], ends[1] + (4 if layout.udp else 0)
+        self._esp = esp
+        self._key = [*range(esp, esp + 4), *range(*self._ends)]
+        # The present walk.
+        self._offsets: list[int] = []
+        self._base = 0
+        self._stop = 0
+        self._slow: list[int] = []
+        self._slow_at = 0
+        self._walking = False
+        self._pause = 0
+        self._stretches: list[_Stretch] = []
 
     @property
     def stale(self) -> bool:
         """Whether the reader has moved to a section of the other byte order."""
         return self._reader.order != self._order
 
-    def learn(self, ends: bytes, spi: int, flow: EspFlow, data: bytes) -> None:
-        """Count this flow here from now on, when its frames look like ``data``. Of two flows with
-        one SPI the first stays."""
-        raw = int.from_bytes(spi.to_bytes(4, "big"), "little") if self._swap else spi
-        known = self._columns.get(raw)
-        if known is None:
-            if len(self._columns) >= _MAX_FLOWS:
-                return
-            known = self._columns[raw] = _Columns(flow)
-        elif known.flow is not flow:
-            return
-        (mark,) = self._mark.unpack_from(data, self.layout.at + 6)
-        self._entries[raw] = (
-            ends,
-            mark,
-            known.frames,
-            known.offsets,
-            known.lengths,
-            known.sequences,
-        )
+    def learn(self, ends: bytes, spi: int, flow: EspFlow) -> None:
+        """Count this flow here from now on."""
+        key = spi.to_bytes(4, "big") + ends
+        if key not in self._flows and len(self._flows) < _MAX_FLOWS:
+            self._flows[key] = flow
+            self._relearn = True
 
     def run(self) -> None:
-        """Count from the window's offset on until a record that is not ours, or needs a refill."""
-        window, number, extra = self._reader.window, self._reader.number, self._extra
-        buf, off, end = window.buf, window.off, window.end
-        unpack, get, none = self._struct.unpack_from, self._entries.get, _NO_ENTRY
-        smallest = self._struct.size - extra
-        limit = end - self._struct.size
-        step = 0
-        put1: Any = None
-        put2: Any = None
-        put3: Any = None
-        put4: Any = None
-        while off <= limit:
-            step, length, mark, ends, spi, sequence = unpack(buf, off)
-            want, alike, put1, put2, put3, put4 = get(spi, none)
-            # A step that is too short is damage, and zero would never end.
-            if want != ends or mark != alike or step < smallest:
-                break
-            number += 1
-            put1.append(number)
-            put2.append(off)
-            put3.append(length)
-            put4.append(sequence)
-            off += step + extra
-        if off > end:
-            # The last one reaches beyond the window: read again, with all its checks.
-            for put in (put1, put2, put3, put4):
-                put.pop()
-            number -= 1
-            off -= step + extra
-        window.off, self._reader.number = off, number
+        """Move the reader to the next record that must go the slow way, or needs a refill."""
+        if self._walking and self._relearn:
+            # Its later packets in this window are ours now.
+            self.flush()
+        if not self._walking:
+            if self._pause or self.stale:
+                self._pause = max(0, self._pause - 1)
+                return
+            self._walk()
+        if self._slow_at < len(self._slow):
+            place = self._slow[self._slow_at]
+            self._slow_at += 1
+            self._reader.window.off = self._offsets[place]
+            self._reader.number = self._base + place
+        else:
+            self._reader.window.off = self._stop
+            self._reader.number = self._base + len(self._offsets)
+            self.flush()
 
     def flush(self) -> None:
-        """Hand the columns to the flows; must be done before the window moves."""
-        for columns in self._columns.values():
-            if columns.frames:
-                self._flush(columns)
+        """Hand what is counted to the flows; must be done before the window moves."""
+        if self._walking:
+            self._walking = False
+            done = self._reader.number - self._base
+            for stretch in self._stretches:
+                self._count(stretch, done)
+            self._stretches.clear()
 
     def flush_flow(self, flow: EspFlow) -> None:
-        """Hand over one flow's columns, before the flow counts something the slow way."""
-        for columns in self._columns.values():
-            if columns.flow is flow and columns.frames:
-                self._flush(columns)
+        """Hand over one flow's packets so far, before the flow counts something the slow way."""
+        if self._walking:
+            # The packet that goes the slow way is numbered already.
+            done = self._reader.number - 1 - self._base
+            for stretch in self._stretches:
+                if stretch.flow is flow:
+                    self._count(stretch, done)
+
+    def _walk(self) -> None:
+        reader = self._reader
+        window = reader.window
+        buf, off, end = window.buf, window.off, window.end
+        rows: list[bytes] = []
+        offsets: list[int] = []
+        put, mark = rows.append, offsets.append
+        unpack, extra, low, blank = self._struct.unpack_from, self._extra, self._low, self._blank
+        limit = end - self._struct.size
+        ours, most = self._ours(), MAX_FRAME
+        if self._pcapng:
+            while off <= limit:
+                kind, step, interface, captured, piece = unpack(buf, off)
+                if kind != EPB or not captured <= step - 32 <= most or step & 3:
+                    break
+                put(piece if captured >= low and interface in ours else blank)
+                mark(off)
+                off += step
+        else:
+            while off <= limit:
+                step, piece = unpack(buf, off)
+                if low <= step:
+                    if step > MAX_FRAME:
+                        break
+                    put(piece)
+                else:
+                    put(blank)
+                mark(off)
+                off += step + extra
+        if off > end:
+            # The last one reaches beyond the window: read again, with all its checks.
+            off = offsets.pop()
+            rows.pop()
+        self._relearn = False
+        self._offsets, self._base, self._stop = offsets, reader.number, off
+        self._slow, self._slow_at, self._walking = [], 0, True
+        if len(offsets) < _SHORT_WALK:
+            self._pause = _PAUSE
+        if rows:
+            self._sort(rows)
+
+    def _sort(self, rows: list[bytes]) -> None:
+        """Tell the flows' packets from what goes the slow way."""
+        joined, width = b"".join(rows), self._width
+        bad: set[int] = set()
+        for at, allowed in self._checks:
+            column = joined[at::width]
+            if column.translate(None, allowed):
+                bad.update(found.start() for found in _others(allowed).finditer(column))
+        self._lengths(joined, bad)
+        places: Sequence[int] = range(len(rows))
+        if bad:
+            places = [place for place in places if place not in bad]
+            rows = [rows[place] for place in places]
+            joined = b"".join(rows)
+        if rows:
+            self._split(rows, joined, places, 0, bad)
+        self._slow = sorted(bad)
+
+    def _ours(self) -> frozenset[int]:
+        """Interfaces of this section with the layout's link type."""
+        reader = self._reader
+        first = reader.first if isinstance(reader, PcapngReader) else 0
+        mine = reader.interfaces[first:]
+        return frozenset(n for n, i in enumerate(mine) if i.linktype == self.layout.linktype)
+
+    def _words_of(self, joined: bytes, at: int, size: int) -> bytes:
+        """A big-endian column of ``size`` bytes an entry."""
+        column = bytearray(size * (len(joined) // self._width))
+        for place in range(size):
+            column[place::size] = joined[at + place :: self._width]
+        return bytes(column)
+
+    def _lengths(self, joined: bytes, bad: set[int]) -> None:
+        """The IP and UDP lengths must agree, and leave room for a sequence number."""
+        lengths = _numbers("H", self._words_of(joined, self._length, 2))
+        least = self.layout.headers + 8
+        if min(lengths) < least:
+            bad.update(place for place, length in enumerate(lengths) if length < least)
+        if self._udp_length:
+            skip = self.layout.headers - 8
+            theirs = _numbers("H", self._words_of(joined, self._udp_length, 2))
+            if skip:
+                # All at once, as the digits of one long number.
+                count = len(theirs)
+                ours = int.from_bytes(lengths.tobytes(), sys.byteorder)
+                less = int.from_bytes(theirs.tobytes(), sys.byteorder)
+                agree = ours - less == skip * _ones(count)
+            else:
+                agree = lengths == theirs
+            if not agree:
+                pairs = enumerate(zip(lengths, theirs, strict=True))
+                bad.update(place for place, (one, two) in pairs if one - two != skip)
+
+    def _split(
+        self, rows: list[bytes], joined: bytes, places: Sequence[int], at: int, bad: set[int]
+    ) -> None:
+        """Part rows of several flows by the columns of the key from the one at ``at`` on."""
+        width, count = self._width, len(rows)
+        for index in range(at, len(self._key)):
+            column = joined[self._key[index] :: width]
+            if column.count(column[0]) == count:
+                continue
+            values = set(column)
+            if len(values) > _MAX_SPLIT:
+                self._split_by_key(rows, places, bad)
+                return
+            for value in values:
+                chosen = column.translate(_only(value))
+                part = list(compress(rows, chosen))
+                mine = list(compress(places, chosen))
+                self._split(part, b"".join(part), mine, index + 1, bad)
+            return
+        self._found(rows[0], joined, places, bad)
+
+    def _split_by_key(self, rows: list[bytes], places: Sequence[int], bad: set[int]) -> None:
+        (start, stop), esp = self._ends, self._esp
+        parts: dict[bytes, tuple[list[bytes], list[int]]] = {}
+        for row, place in zip(rows, places, strict=True):
+            key = row[esp : esp + 4] + row[start:stop]
+            if key not in self._flows:
+                bad.add(place)
+                continue
+            part = parts.get(key)
+            if part is None:
+                part = parts[key] = [], []
+            part[0].append(row)
+            part[1].append(place)
+        for mine, theirs in parts.values():
+            self._found(mine[0], b"".join(mine), theirs, bad)
+
+    def _found(self, row: bytes, joined: bytes, places: Sequence[int], bad: set[int]) -> None:
+        """Rows with one key."""
+        (start, stop), esp = self._ends, self._esp
+        flow = self._flows.get(row[esp : esp + 4] + row[start:stop])
+        if flow is None:
+            bad.update(places)
+            return
+        lengths = _numbers("H", self._words_of(joined, self._length, 2))
+        sequences = _numbers("I", self._words_of(joined, esp + 4, 4))
+        self._stretches.append(_Stretch(flow, places, lengths, sequences))
 
     def _time(self, off: int) -> int:
         reader = self._reader
         if isinstance(reader, PcapReader):
             seconds, fraction = self._words(reader.window.buf, off)
             return int(seconds * _BILLION + fraction * reader.scale)
-        high, low = self._words(reader.window.buf, off + 12)
-        interface = reader.interfaces[reader.first]
+        number, high = self._words(reader.window.buf, off + 8)
+        low = self._words(reader.window.buf, off + 16)[0]
+        interface = reader.interfaces[reader.first + number]
         ticks = high << 32 | low
         return int(ticks * _BILLION // interface.units + interface.offset * _BILLION)
 
-    def _flush(self, columns: _Columns) -> None:
-        offsets = columns.offsets
-        sizes, sequences = array("H", columns.lengths), array("I", columns.sequences)
-        if self._swap:
-            sizes.byteswap()
-            sequences.byteswap()
-        time = self._time
-        columns.flow.add_many(
-            columns.frames,
-            lambda index: time(offsets[index]),
-            sizes,
+    def _count(self, stretch: _Stretch, done: int) -> None:
+        """Count a stretch's packets before place ``done``."""
+        places, start = stretch.places, stretch.done
+        stop = bisect_left(places, done, start)
+        if stop == start:
+            return
+        stretch.done = stop
+        lengths, sequences = stretch.lengths, stretch.sequences
+        if start or stop < len(places):
+            places = places[start:stop]
+            lengths, sequences = lengths[start:stop], sequences[start:stop]
+        offsets, time, base = self._offsets, self._time, self._base + 1
+        stretch.flow.add_many(
+            lambda index: base + places[index],
+            lambda index: time(offsets[places[index]]),
+            lengths,
             sequences,
             self.layout.headers,
         )
-        columns.frames.clear()
-        offsets.clear()
-        columns.lengths.clear()
-        columns.sequences.clear()
+
+
+def _numbers(kind: str, column: bytes) -> array[int]:
+    numbers = array(kind, column)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+@cache
+def _only(value: int) -> bytes:
+    return bytes(byte == value for byte in range(256))
+
+
+def _ones(count: int) -> int:
+    return int.from_bytes(array("H", (1,)).tobytes() * count, sys.byteorder)

@@ -149,7 +149,7 @@ class EspFlow:
 
     def add_many(
         self,
-        frames: Sequence[int],
+        frame_at: Callable[[int], int],
         time_at: Callable[[int], int],
         sizes: Sequence[int],
         sequences: array[int],
@@ -157,28 +157,29 @@ class EspFlow:
     ) -> None:
         """Count packets in capture order, at a fraction of the time of as many :meth:`add`.
 
-        The columns are of one length and not empty; ``time_at(index)`` gives nanoseconds;
+        The columns are of one length and not empty; ``frame_at(index)`` gives the frame number,
+        ``time_at(index)`` nanoseconds;
         ``headers`` is taken off each size. The one difference: a silence that is not seen when
         comparing the times of a stretch of STRIDE packets, because the clock went back within it,
         is not found.
         """
-        count = len(frames)
+        count = len(sizes)
         for size, packets in Counter(sizes).items():
             size -= headers
             self.bytes += size * packets
             self._sized(size, packets)
         self.packets += count
-        self._silences(frames, time_at)
+        self._silences(count, frame_at, time_at)
 
         def sample(at: int) -> Sample:
-            return Sample(frames[at], time_at(at), sizes[at] - headers, sequences[at])
+            return Sample(frame_at(at), time_at(at), sizes[at] - headers, sequences[at])
 
         self.first.extend(map(sample, range(min(count, FIRST - len(self.first)))))
         self.last.extend(map(sample, range(max(0, count - LAST), count)))
-        self._runs(frames, time_at, sequences)
+        self._runs(frame_at, time_at, sequences)
 
     def _runs(
-        self, frames: Sequence[int], time_at: Callable[[int], int], sequences: array[int]
+        self, frame_at: Callable[[int], int], time_at: Callable[[int], int], sequences: array[int]
     ) -> None:
         """Sequence numbers, stretches without a gap at once."""
         count, start = len(sequences), sequences[0]
@@ -188,7 +189,7 @@ class EspFlow:
         at = 0
         while at < count:
             sequence = sequences[at]
-            self._sequence(frames[at], time_at, at, sequence)
+            self._sequence(frame_at(at), time_at, at, sequence)
             at += 1
             ref, step = sequence + 1 - start, _RUN
             if sequence != self.highest or not straight or ref < 0:
@@ -226,20 +227,26 @@ class EspFlow:
                 self._longest = sample.time_ns - before.time_ns
                 self.silence = Silence(before.time_ns, sample.time_ns, before.frame, sample.frame)
 
-    def _silences(self, frames: Sequence[int], time_at: Callable[[int], int]) -> None:
+    def _silences(
+        self, count: int, frame_at: Callable[[int], int], time_at: Callable[[int], int]
+    ) -> None:
         """Called before the samples are taken, so ``last`` is of the packets before."""
-        self._silent(Sample(frames[0], time_at(0), 0, 0))
-        end = len(frames) - 1
+        self._silent(Sample(frame_at(0), time_at(0), 0, 0))
+        end = count - 1
         at, before = 0, time_at(0)
         while at < end:
             after = min(at + STRIDE, end)
             now = time_at(after)
             if now - before > self._longest:
-                self._search(frames, time_at, at, after)
+                self._search(frame_at, time_at, at, after)
             at, before = after, now
 
     def _search(
-        self, frames: Sequence[int], time_at: Callable[[int], int], low: int, high: int
+        self,
+        frame_at: Callable[[int], int],
+        time_at: Callable[[int], int],
+        low: int,
+        high: int,
     ) -> None:
         """Find the longest silence between two packets further apart than the longest so far."""
         before = time_at(low)
@@ -247,7 +254,7 @@ class EspFlow:
             now = time_at(at)
             if now - before > self._longest:
                 self._longest = now - before
-                self.silence = Silence(before, now, frames[at - 1], frames[at])
+                self.silence = Silence(before, now, frame_at(at - 1), frame_at(at))
             before = now
 
     def _sequence(

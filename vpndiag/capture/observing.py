@@ -11,7 +11,7 @@ from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.icmp import icmp_what
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.packets import Datagram, IcmpError
+from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sessions import SECOND, Attempt
 from vpndiag.capture.sizes import large_lost
@@ -21,6 +21,7 @@ from vpndiag.observations import (
     DataFlow,
     Ended,
     EspFlow,
+    FragmentsLost,
     IkeEstablished,
     IkeMessage,
     IpsecSa,
@@ -70,6 +71,7 @@ class Observer:
         found += self._ppp(attempt)
         found += [self._flow(attempt, f) for f in attempt.flows]
         found += [self._icmp(attempt, e) for e in attempt.icmp]
+        found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
         found += self._data(attempt)
         found += self._names(attempt)
         found.sort(key=lambda o: o.t)
@@ -238,6 +240,18 @@ class Observer:
             port=port,
             mtu=error.mtu or None,
             direction="in" if by_client else "out",
+        )
+
+    def _fragments(self, attempt: Attempt, lost: Incomplete) -> FragmentsLost:
+        out = lost.src == attempt.client
+        port = lost.dport if out else lost.sport
+        return FragmentsLost(
+            t=self.t(lost.first_ns),
+            frames=lost.frames[:8],
+            direction="out" if out else "in",
+            protocol=lost.protocol,
+            port=port or 0,
+            seen=len(lost.frames),
         )
 
     def _data(self, attempt: Attempt) -> Iterator[Observation]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vpndiag.capture import ip
-from vpndiag.capture.bulk import BulkCounter, Layout, interfaces_alike
+from vpndiag.capture.bulk import BulkCounter, Layout
 from vpndiag.capture.errors import Note, Unsupported
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.flows import EspFlow, EspFlows, FlowKey, Sample
@@ -30,6 +30,8 @@ from vpndiag.capture.reassembly import Reassembler
 _MAX_DEPTH = 3
 _MAX_PAIRS = 4096
 _MAX_ENDS = 8
+#: ESP packets in one layout before the fast way is taken.
+_ENOUGH = 16
 _MARKER = b"\0\0\0\0"
 _REASSEMBLED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.ICMP, ip.ICMP6, ip.L2TP3))
 _QUOTED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.L2TP3))
@@ -86,6 +88,7 @@ class Prefilter:
         self._fast = fast and not keep_esp
         self._bulk: BulkCounter | None = None
         self._votes: dict[Layout, int] = {}
+        self._linktype = -1
         self._fragments = Reassembler()
         self._pairs: set[bytes] = set()
         self._unsupported: dict[int, int] = {}
@@ -139,17 +142,17 @@ class Prefilter:
         self._flush()
         if not self._fast:
             return
-        reader = self.capture.reader
-        if self._bulk is not None and (self._bulk.stale or not interfaces_alike(reader)):
+        if self._bulk is not None and self._bulk.stale:
             self._bulk = None
         if self._votes:
             best = max(self._votes, key=lambda layout: self._votes[layout])
             current = self._bulk
-            if (
-                current is None or (best != current.layout and self._votes[best] > 500)
-            ) and interfaces_alike(reader):
-                self._bulk = BulkCounter(reader, best)
-            self._votes.clear()
+            if current is not None and best != current.layout and self._votes[best] > 500:
+                # The next packet in that layout takes it up.
+                self._bulk = None
+                self._votes = {best: _ENOUGH}
+            else:
+                self._votes.clear()
 
     # One frame, the slow way.
 
@@ -159,7 +162,7 @@ class Prefilter:
             self.first_ns = self.last_ns = time_ns
         elif time_ns > (self.last_ns or 0):
             self.last_ns = time_ns
-        self._interface, self._size = interface, length
+        self._interface, self._size, self._linktype = interface, length, linktype
         inner = network(linktype, data)
         if inner is None:
             if not supported(linktype) and len(self._unsupported) < 16:
@@ -414,18 +417,14 @@ class Prefilter:
         header = (20 if version == 4 else 40) + (8 if udp else 0)
         if start - at != header:
             return
-        layout = Layout(at, version, udp)
+        layout = Layout(self._linktype, at, version, udp)
         bulk = self._bulk
         if bulk is not None and bulk.layout == layout:
-            bulk.learn(ends, flow.key.spi, flow, data)
+            bulk.learn(ends, flow.key.spi, flow)
         if layout in self._votes or len(self._votes) < 64:
             self._votes[layout] = self._votes.get(layout, 0) + 1
-        if (
-            bulk is None
-            and self._votes.get(layout, 0) >= 16
-            and interfaces_alike(self.capture.reader)
-        ):
-            self._bulk = BulkCounter(self.capture.reader, layout)
+        if bulk is None and self._votes.get(layout, 0) >= _ENOUGH:
+            self._bulk = BulkCounter(self.capture.reader, layout, data)
 
     def _tcp(self, number: int, time_ns: int, data: bytes, packet: ip.Packet) -> None:
         start = packet.start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vpndiag import __version__
 from vpndiag.capture.analyze import Analysis, FileProgress, Observed, read
 from vpndiag.capture.keys import Keys
 from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.diagnosis.together import Judged, choose, nothing
+from vpndiag.diagnosis.together import Judged, choose, nothing, with_notes
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
 
@@ -36,6 +37,7 @@ def report_of(found: Analysis) -> Report:
     """The report of an analysis."""
     judged = [_judge(one) for one in found.observed]
     chosen = choose(judged)
+    judged = [replace(j, diagnosis=d) for j, d in zip(judged, with_notes(judged), strict=True)]
     sessions = tuple(
         _session(i, one, j, found, full=i < MAX_FULL or i == chosen)
         for i, (one, j) in enumerate(zip(found.observed, judged, strict=True))

@@ -3,10 +3,11 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import gave_up, ikev2, large_lost
+from vpndiag.diagnosis import gave_up, ikev2, large_lost, upkeep
 from vpndiag.diagnosis.ruling import Ruling, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage
+from vpndiag.report.model import Finding
 
 SHORT_LIFE = 15.0
 """Seconds. A session that ends by itself sooner was hardly of use to anyone."""
@@ -31,7 +32,7 @@ def judge(layer: str, view: View) -> Ruling | None:
         found = _only_data(layer, view)
         if found is not None:
             return found
-    found = gave_up.judge(layer, view)
+    found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
     if found is not None:
         return found
     if layer == "l2tp":
@@ -39,6 +40,11 @@ def judge(layer: str, view: View) -> Ruling | None:
     if layer == "mtu":
         return large_lost.judge(view)
     return None
+
+
+def notes(view: View) -> list[Finding]:
+    """What a capture shows beside the judgement of the rungs."""
+    return upkeep.notes(view)
 
 
 def _only_data(layer: str, view: View) -> Ruling | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vpndiag import catalogue
+from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import Observation, OtherTraffic
-from vpndiag.report.model import Diagnosis, Verdict
+from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,83 @@ def choose(attempts: Sequence[Judged]) -> int | None:
         if found:
             return found[-1]
     return None
+
+
+LOOP = 3
+"""Attempts that end alike, from which on it is a loop."""
+LOOP_PAUSE = 300.0
+"""Seconds between two of them at most."""
+
+
+def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
+    """The diagnoses, with the findings added that only several attempts together show."""
+    return [
+        replace(a.diagnosis, findings=a.diagnosis.findings + extra) if extra else a.diagnosis
+        for a, extra in ((a, _notes(i, attempts)) for i, a in enumerate(attempts))
+    ]
+
+
+def _notes(index: int, attempts: Sequence[Judged]) -> tuple[Finding, ...]:
+    found = [_loop(index, attempts), _behind_one_nat(index, attempts)]
+    return tuple(catalogue.complete(f) for f in found if f is not None)
+
+
+def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
+    """The same failure again and again; told at the last of the row."""
+    last = attempts[index]
+    code = last.diagnosis.verdict.finding
+    if last.diagnosis.verdict.outcome != "failed" or code is None:
+        return None
+    row: list[Judged] = []
+    for a in attempts:
+        if a.key != last.key:
+            continue
+        alike = a.diagnosis.verdict.finding == code
+        if not alike or (row and a.first - row[-1].last > LOOP_PAUSE):
+            row = []
+        if alike:
+            row.append(a)
+    if len(row) < LOOP or row[-1] is not last:
+        return None
+    span = last.last - row[0].first
+    return finding(
+        "path.reconnect-loop",
+        Evidence(
+            f"{len(row)} attempts in {span:.0f} s, all with {code}",
+            row[0].first,
+            tuple(f for a in row[:12] for o in a.observations[:1] for f in o.frames[:1]),
+        ),
+        detail=f"The client tried {len(row)} times in {span:.0f} s and failed alike each time.",
+        severity="warning",
+        confidence="certain",
+    )
+
+
+def _behind_one_nat(index: int, attempts: Sequence[Judged]) -> Finding | None:
+    """Another client with the same address at the same time: both are behind one NAT."""
+    one = attempts[index]
+    others = [
+        a
+        for a in attempts
+        if (a.client, a.gateway) == (one.client, one.gateway)
+        and a.key != one.key
+        and a.first < one.last
+        and one.first < a.last
+    ]
+    if not others:
+        return None
+    failed = one.diagnosis.verdict.outcome == "failed"
+    return finding(
+        "path.two-clients-one-nat",
+        Evidence(
+            f"another client connects from {one.client} at the same time",
+            others[0].first,
+            tuple(f for o in others[0].observations[:1] for f in o.frames),
+        ),
+        detail=f"Two clients behind the address {one.client} use this gateway at the same time.",
+        severity="warning" if failed else "info",
+        confidence="high",
+    )
 
 
 def nothing(other: Iterable[OtherTraffic]) -> Verdict:

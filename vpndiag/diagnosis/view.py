@@ -17,6 +17,7 @@ from vpndiag.observations import (
     Direction,
     Ended,
     EspFlow,
+    FragmentsLost,
     IcmpError,
     IkeEstablished,
     IkeMessage,
@@ -215,6 +216,10 @@ class View:
     def data(self) -> list[DataFlow]:
         """Users' packets, counted."""
         return self.of(DataFlow)
+
+    @cached_property
+    def fragments_lost(self) -> list[FragmentsLost]:
+        return self.of(FragmentsLost)
 
     @cached_property
     def large_lost(self) -> list[LargeLost]:

@@ -10,7 +10,7 @@ and so equal to the frame numbers of the capture that the run writes).
 """
 
 from vpndiag.observations.base import Direction, Observation
-from vpndiag.observations.data import DataFlow, LargeLost
+from vpndiag.observations.data import DataFlow, FragmentsLost, LargeLost
 from vpndiag.observations.esp import EspFlow, IpsecSa
 from vpndiag.observations.ike import (
     CertificateSeen,
@@ -38,9 +38,16 @@ ALL = (
     DataFlow,
     Ended,
     EspFlow,
+    FragmentsLost,
     IcmpError,
     IkeEstablished,
     IkeMessage,
+    InsideApp,
+    InsideDhcp,
+    InsideMtu,
+    InsideName,
+    InsidePing,
+    InsideScope,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -61,6 +68,7 @@ __all__ = [
     "Direction",
     "Ended",
     "EspFlow",
+    "FragmentsLost",
     "IcmpError",
     "IkeEstablished",
     "IkeMessage",

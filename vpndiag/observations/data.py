@@ -25,6 +25,20 @@ class DataFlow(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FragmentsLost(Observation):
+    """A datagram that was sent in IP fragments, of which some never came past."""
+
+    kind: Literal["fragments-lost"] = "fragments-lost"
+    direction: Direction
+    protocol: int
+    """17: UDP; 50: ESP."""
+    port: int
+    """UDP port of the gateway, 0 when the first fragment is missing or it is no UDP."""
+    seen: int
+    """Fragments that did come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LargeLost(Observation):
     """Large IP packets inside the tunnel that never arrive while smaller ones do. ``t`` is the
     time of the first that is known to be lost (or of the packet that shows the gap)."""

@@ -16,6 +16,7 @@ from vpndiag.observations import (
     DataFlow,
     Ended,
     EspFlow,
+    FragmentsLost,
     IcmpError,
     IkeEstablished,
     IkeMessage,
@@ -53,6 +54,7 @@ AnyObservation = Annotated[
     | DataFlow
     | Ended
     | EspFlow
+    | FragmentsLost
     | IcmpError
     | IkeEstablished
     | IkeMessage
