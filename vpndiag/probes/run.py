@@ -209,15 +209,16 @@ class LadderRun:
         packets: list[Packet] = []
         for _ in range(8):
             more: list[Packet] = []
+            ended = self.ended
             if self.stack is not None:
                 more += self.stack.packets_to_send(now)
-            if self.ended is None:
+            if ended is None:
                 more += self._questions.pump(now)
             if self._clear is not None:
                 more += self._clear.pump(now)
             packets += more
             self._decide(now, all_sent=True)
-            if not more:
+            if not more and self.ended is ended:  # ending brings farewells, which leave now
                 break
         return packets
 
