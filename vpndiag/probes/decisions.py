@@ -33,9 +33,8 @@ GRACE_AUTH = 2.0
 """After an answer to message 5 that cannot be read."""
 DPD_AFTER = 1.6
 TRUNCATION_AFTER = 2.4
-TRUNCATION_UNTIL = 5.0
 """Seconds without an answer to SCCRQ before: asking IKE whether it still lives; trying SHA2-256 cut
-to 96 bits; and going back."""
+to 96 bits as well."""
 MPPE_WAIT = 1.2
 """After IPCP is up: a gateway that demands MPPE may still hang up."""
 
@@ -113,9 +112,7 @@ class Decisions:
         if self._mm5_at is not None and self.questions.natt is None:
             times.append(self._mm5_at + FLOAT_PROBE_AFTER)
         if self._l2tp_at is not None:
-            times += [
-                self._l2tp_at + after for after in (DPD_AFTER, TRUNCATION_AFTER, TRUNCATION_UNTIL)
-            ]
+            times += [self._l2tp_at + after for after in (DPD_AFTER, TRUNCATION_AFTER)]
         if self._up_at is not None:
             times.append(self._up_at + MPPE_WAIT)
         return times
@@ -226,9 +223,6 @@ class Decisions:
             stack.ike.engine.send_dpd(now)
         if waited >= TRUNCATION_AFTER and self._truncation == "untried":
             self._truncation = "trying" if stack.try_truncation() else "over"
-        if waited >= TRUNCATION_UNTIL and self._truncation == "trying":
-            self._truncation = "over"
-            stack.restore_truncation()
 
     # --- events -------------------------------------------------------------------------------
 

@@ -109,6 +109,7 @@ class Stack:
         self._last_sent = 0.0
         self._farewell: float | None = None
         self._esp_came = False
+        self._send_cut = False
         if not options.plain_l2tp:
             self.ike = IkePump(
                 IkeInitiator(self._ike_config(patience), random_bytes), options, recorder
@@ -313,24 +314,19 @@ class Stack:
             return None
 
     def try_truncation(self) -> bool:
-        """From now on send with HMAC-SHA2-256 cut to 96 bits; False where another algorithm is in
-        use."""
+        """From now on send everything a second time with HMAC-SHA2-256 cut to 96 bits: a peer takes
+        the one that verifies. False where another algorithm is in use."""
         if (
             self.pair is None
             or self.pair.outbound.suite.integrity is not Integrity.HMAC_SHA2_256_128
         ):
             return False
-        self.pair.outbound.switch_integrity(Integrity.HMAC_SHA2_256_96)
+        self._send_cut = True
         return True
 
     def restore_truncation(self) -> None:
-        """Back to the 128 bits of RFC 4868."""
-        if (
-            self.pair is not None
-            and self.pair.outbound.suite.integrity is Integrity.HMAC_SHA2_256_96
-            and self.pair.inbound.suite.integrity is Integrity.HMAC_SHA2_256_128
-        ):
-            self.pair.outbound.switch_integrity(Integrity.HMAC_SHA2_256_128)
+        """Only the 128 bits of RFC 4868 again."""
+        self._send_cut = False
 
     def _protect(self, payload: bytes, now: float) -> int | None:
         """Send an L2TP datagram inside ESP; the frame number, None if it could not be sent."""
@@ -342,10 +338,17 @@ class Stack:
         if local.version == 6 and gateway.version == 6:
             addresses = (local, gateway)
         udp = transport.build_udp(L2TP_PORT, L2TP_PORT, payload, addresses=addresses)
-        packet = self.pair.outbound.seal(udp)
-        flow = Flow.NATT if self._udp else Flow.ESP
-        frame = self._send(flow, packet, now)
-        self._recorder.esp(now, "out", self.pair.outbound.spi, len(packet), frame, udp=self._udp)
+        sa = self.pair.outbound
+        frame = self._send_esp(sa, sa.seal(udp), now)
+        if self._send_cut and sa.suite.integrity is Integrity.HMAC_SHA2_256_128:
+            sa.switch_integrity(Integrity.HMAC_SHA2_256_96)
+            self._send_esp(sa, sa.seal(udp), now)
+            sa.switch_integrity(Integrity.HMAC_SHA2_256_128)
+        return frame
+
+    def _send_esp(self, sa: EspSa, packet: bytes, now: float) -> int:
+        frame = self._send(Flow.NATT if self._udp else Flow.ESP, packet, now)
+        self._recorder.esp(now, "out", sa.spi, len(packet), frame, udp=self._udp)
         return frame
 
     def _send(self, flow: Flow, data: bytes, now: float) -> int:
