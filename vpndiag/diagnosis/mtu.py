@@ -28,7 +28,8 @@ def judge(view: View) -> Ruling:
         return not_reached("mtu", why)
     best = max(m.largest for m in found)
     narrow = [m for m in found if m.largest < m.tried]
-    right = min(best, scope.link_mtu or best)
+    pieces = [m.fragments for m in found if m.fragments]
+    right = min([best, scope.link_mtu or best, *pieces])
     facts = {
         "largest packet": str(best),
         "mtu": str(right),
@@ -40,7 +41,8 @@ def judge(view: View) -> Ruling:
             f"{scope.overhead} bytes; carries {scope.link_mtu} over a path of {scope.path_mtu}"
         )
     if not narrow:
-        summary = f"{best} bytes cross both ways; MTU {right}, MSS {right - TCP_IP_HEADERS} fit"
+        how = f" (answers in fragments of {min(pieces)})" if pieces else ""
+        summary = f"{best} bytes cross{how}; MTU {right}, MSS {right - TCP_IP_HEADERS} fit"
         return rule("mtu", "passed", summary=summary, seen=found, facts=facts)
     worst = min(narrow, key=lambda m: m.largest)
     if best >= worst.tried:

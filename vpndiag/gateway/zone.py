@@ -13,7 +13,7 @@ _TTL = 60
 def answer_query(zone: Zone, query: bytes) -> bytes | None:
     """The answer to one DNS message; None where none is due (not a query, not DNS).
 
-    Names outside of the zone are refused.
+    Names outside of the zone are refused, but for the servers of the root.
     """
     # dnspython costs start-up time that a gateway without DNS traffic need not pay.
     import dns.exception
@@ -32,6 +32,10 @@ def answer_query(zone: Zone, query: bytes) -> bytes | None:
         question = message.question[0]
         name, kind = question.name, question.rdtype
         origin = dns.name.from_text(zone.name)
+        if name == dns.name.root and kind == dns.rdatatype.NS:
+            # As a resolver answers it; clients ask this to see whether there is one.
+            response.answer.append(dns.rrset.from_text(name, _TTL, "IN", "NS", f"ns.{zone.name}"))
+            return response.to_wire()
         if not name.is_subdomain(origin):
             response.set_rcode(dns.rcode.REFUSED)
             return response.to_wire()

@@ -67,7 +67,7 @@ class InsidePing(Observation):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsideMtu(Observation):
     """The largest echo request with don't-fragment, in bytes of the IP packet, that was answered by
-    ``target`` in full."""
+    ``target`` in full (the answer itself may be in fragments)."""
 
     kind: Literal["inside-mtu"] = "inside-mtu"
     role: TargetRole
@@ -75,6 +75,8 @@ class InsideMtu(Observation):
     tried: int
     """The largest size tried: what the negotiated MRUs allow both ways."""
     largest: int
+    fragments: int | None = None
+    """The answer to ``largest`` bytes came in fragments, the first of this size; None: in one."""
     direction: Literal["", "out", "in"] = ""
     """Which way a packet of ``tried`` bytes is lost; empty: none is, or it cannot be told."""
     told_mtu: int | None = None

@@ -46,6 +46,10 @@ class Pings(Check):
         return bool(self._answered)
 
     @property
+    def sent(self) -> int:
+        return len(self._sent)
+
+    @property
     def round_trip(self) -> float | None:
         """The longest so far."""
         return max(self.round_trips, default=None)

@@ -46,6 +46,8 @@ class IpPacket:
     payload: bytes
     dont_fragment: bool = False
     fragment: bool = False
+    first: bool = False
+    """It is the first of the fragments."""
     ttl: int = 64
     size: int = 0
 
@@ -105,6 +107,7 @@ def parse_ip(data: bytes) -> IpPacket:
         data[size:total],
         bool(flags & 0x4000),
         bool(flags & 0x3FFF),
+        flags & 0x3FFF == 0x2000,
         ttl,
         total,
     )
@@ -123,6 +126,18 @@ def parse_echo_reply(packet: IpPacket) -> tuple[int, int] | None:
         return None
     if body[0] != ECHO_REPLY or body[1] != 0 or checksum(body):
         return None
+    return _identified(body)
+
+
+def parse_echo_fragment(packet: IpPacket) -> tuple[int, int] | None:
+    """The same of the first fragment of an echo reply, whose checksum cannot be verified."""
+    body = packet.payload
+    if packet.protocol != ICMP or not packet.first or len(body) < 8 or body[0] or body[1]:
+        return None
+    return _identified(body)
+
+
+def _identified(body: bytes) -> tuple[int, int]:
     return int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big")
 
 

@@ -22,6 +22,7 @@ from vpndiag.probes.inside.ip import (
     build_echo,
     build_ip,
     build_udp,
+    parse_echo_fragment,
     parse_echo_reply,
 )
 from vpndiag.protocols.esp.suites import EspSuite
@@ -30,6 +31,9 @@ FULL_WAITS = (0.3, 0.3, 0.4)
 ROUND_WAIT = 0.3
 ROUND_TRIES = 2
 ROUND_TRIES_LOSSY = 6
+VERIFY = 2
+VERIFY_LOSSY = 18
+"""How often the full size is tried again in the end."""
 PROBES = 7
 """Sizes that are tried at once."""
 SMALL = 64
@@ -80,6 +84,7 @@ class MtuProbe(Check):
         """Sequence number to size."""
         self._largest = SMALL
         self._lost = self.full + 1
+        self._fragments: int | None = None
         self._told: tuple[int, str] | None = None
         self._stage: Literal["full", "search", "direction"] = "full"
         self._tries = Tries(link.waits(*FULL_WAITS))
@@ -109,12 +114,14 @@ class MtuProbe(Check):
     def receive(self, packet: IpPacket, now: float) -> None:
         if self.done or packet.source != self.pings.target:
             return
-        reply = parse_echo_reply(packet)
+        reply = parse_echo_fragment(packet) if packet.first else parse_echo_reply(packet)
         if reply is None or reply[0] != self._id:
             return
         size = self._sizes.get(reply[1])
-        if size is None or packet.size != size:
+        if size is None or (packet.size != size and not packet.first):
             return
+        if size >= self._largest:
+            self._fragments = packet.size if packet.first else None
         self._largest = max(self._largest, size)
         if size == self.full:
             self._conclude()
@@ -132,8 +139,6 @@ class MtuProbe(Check):
                 self._small_crossed = True
             elif fault.ports == (self._port, CLOSED_PORT + 1):
                 self._full_crossed = True
-            if self._small_crossed and self._full_crossed and self._stage == "direction":
-                self._conclude()
 
     # --- time ------------------------------------------------------------------------------------
 
@@ -171,7 +176,8 @@ class MtuProbe(Check):
         if high - low <= 1:
             if self._told is None:
                 self._stage = "direction"
-                self._tries = Tries(self.link.waits(0.4, 0.5))
+                last = VERIFY_LOSSY if self._lossy else VERIFY
+                self._tries = Tries((0.3,) * last + (0.5,))
                 self._ask_direction(now)
             else:
                 self._conclude()
@@ -181,7 +187,7 @@ class MtuProbe(Check):
         if self._told is not None:
             sizes |= {self._told[0], self._told[0] + 1}
         self._round = sorted(s for s in sizes if low < s < high)
-        tries = ROUND_TRIES_LOSSY if self.link.lossy else ROUND_TRIES
+        tries = ROUND_TRIES_LOSSY if self._lossy else ROUND_TRIES
         self._tries = Tries((ROUND_WAIT + (self.pings.round_trip or 0.0),) * tries)
         self._ask_round(now)
 
@@ -199,8 +205,14 @@ class MtuProbe(Check):
         self._lost = min((s for s in self._round if s > self._largest), default=self._lost)
         self._next_round(now)
 
+    @property
+    def _lossy(self) -> bool:
+        return self.link.lossy or len(self.pings.round_trips) < self.pings.sent
+
     def _ask_direction(self, now: float) -> None:
-        """A large datagram to a closed port brings a small error back: it shows the way out."""
+        """Once more the full size: loss by chance is no black hole. And a large datagram to a
+        closed port, which brings a small error back: it shows the way out."""
+        self._echo(self.full)
         self._tries.asked(now)
         self._due = self._tries.due
         source, target = self.link.address, self.pings.target
@@ -225,6 +237,7 @@ class MtuProbe(Check):
                 target=str(self.pings.target),
                 tried=self.full,
                 largest=self._largest,
+                fragments=self._fragments,
                 direction=direction,
                 told_mtu=self._told[0] or None if self._told else None,
                 reporter=self._told[1] if self._told else "",

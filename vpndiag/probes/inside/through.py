@@ -1,0 +1,137 @@
+"""The questions inside on top of the tunnel's engines: when they start, and with what."""
+
+from __future__ import annotations
+
+from vpndiag.observations import IcmpError, L2tpMessage, PppMessage
+from vpndiag.probes.inside.check import Link, RandomBytes
+from vpndiag.probes.inside.mtu import Encapsulation
+from vpndiag.probes.inside.plan import InsidePlan
+from vpndiag.probes.inside.run import Inside
+from vpndiag.probes.patience import Patience
+from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ppp import events as ppp_events
+from vpndiag.protocols.ppp import lcp_options
+from vpndiag.protocols.ppp.options import find
+from vpndiag.tunnel.recorder import Recorder
+from vpndiag.tunnel.stack import IpPacketIn, Stack
+
+DEFAULT_MRU = 1500
+PATH_MTU = 1500
+"""What is taken for the path outside as long as nobody says otherwise."""
+
+
+class Through:
+    """Starts :class:`Inside` when IPCP is up and carries its packets. ``plan`` None: nothing is
+    asked inside, and ``done`` as soon as IPCP is up."""
+
+    def __init__(
+        self,
+        plan: InsidePlan | None,
+        stack: Stack | None,
+        recorder: Recorder,
+        random_bytes: RandomBytes,
+        patience: Patience,
+    ) -> None:
+        self.inside: Inside | None = None
+        self._plan = plan
+        self._stack = stack
+        self._recorder = recorder
+        self._random = random_bytes
+        self._patience = patience
+        self._mru_out = self._mru_in = DEFAULT_MRU
+        self._started = False
+
+    @property
+    def done(self) -> bool:
+        return self._started and (self.inside is None or self.inside.done)
+
+    def event(self, event: object, now: float) -> None:
+        """Any event of the stack."""
+        match event:
+            case IpPacketIn():
+                if self.inside is not None:
+                    self.inside.receive(event.data, now)
+            case ppp_events.LcpUp():
+                ours = find(event.our_options, lcp_options.MRU)
+                self._mru_in = (ours.number(2) if ours is not None else None) or DEFAULT_MRU
+                self._mru_out = event.mru
+            case ppp_events.IpcpUp():
+                self._start(event, now)
+
+    def _start(self, up: ppp_events.IpcpUp, now: float) -> None:
+        if self._started:
+            return
+        self._started = True
+        if self._plan is None or self._stack is None or up.address is None:
+            return
+        self.inside = Inside(
+            self._plan,
+            Link(
+                address=up.address,
+                peer=up.peer_address,
+                dns=tuple(dict.fromkeys(up.dns)),
+                mru_out=self._mru_out,
+                mru_in=self._mru_in,
+                random=self._random,
+                emit=self._recorder.add,
+                t=self._recorder.t,
+                lossy=self._lossy(),
+                verify_time=self._stack.options.verify_time,
+            ),
+            self._encapsulation(self._stack),
+            self._path_mtu(),
+        )
+        self.inside.start(now)
+
+    def _lossy(self) -> bool:
+        """Something had to be sent again on the way here; once may be the gateway's own slowness."""
+        again = sum(
+            o.repeat
+            for o in self._recorder.observations()
+            if isinstance(o, L2tpMessage | PppMessage)
+        )
+        return self._patience.lossy or again >= 2
+
+    @staticmethod
+    def _encapsulation(stack: Stack) -> Encapsulation:
+        outer = 40 if ":" in stack.options.gateway else 20
+        suite = stack.pair.outbound.suite if stack.pair is not None else None
+        plain = stack.child is not None and stack.child.mode in (
+            EncapsulationMode.TRANSPORT,
+            EncapsulationMode.TUNNEL,
+        )
+        return Encapsulation(suite, outer, udp=not plain)
+
+    def _path_mtu(self) -> int:
+        told = [
+            o.mtu
+            for o in self._recorder.observations()
+            if isinstance(o, IcmpError) and o.what == "fragmentation-needed" and o.mtu
+        ]
+        return max(min([PATH_MTU, *told]), 576)
+
+    def pump(self, now: float) -> bool:
+        """Send what is to be sent; True when there was something."""
+        if self.inside is None or self._stack is None:
+            return False
+        packets = self.inside.packets()
+        try:
+            for packet in packets:
+                self._stack.send_ip(packet, now)
+        except LocalProtocolError:
+            return False  # the link is going down; the run learns of it by itself
+        return bool(packets)
+
+    def get_timer(self) -> float | None:
+        return self.inside.get_timer() if self.inside is not None else None
+
+    def handle_timer(self, now: float) -> None:
+        timer = self.get_timer()
+        if self.inside is not None and timer is not None and timer <= now:
+            self.inside.handle_timer(now)
+
+    def finish(self, now: float) -> None:
+        """The run ends: keep what is known."""
+        if self.inside is not None:
+            self.inside.finish(now)
