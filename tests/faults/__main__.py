@@ -48,7 +48,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         # threads may be in the middle of something: what they made goes, and then all at once
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         close_all()
         sys.stdout.flush()
         os._exit(130)

@@ -242,7 +242,7 @@ class Bench(Owned):
         assert live is not None
         if not live.report:
             done.score = "wrong"
-            done.notes.append(f"no report: exit {live.code}\n{live.text[-1500:]}")
+            done.notes.append(f"no report: exit {live.code}: {live.text.strip()[-200:]}")
             return
         done.score = judge(row.finding, live.outcome, live.layer, live.finding)
         expected = {"healthy": 0, "failed": 1}.get(live.outcome, 3)
@@ -266,10 +266,12 @@ class Bench(Owned):
         from vpndiag.cli.analysis import analyze
 
         file = folder / f"{place}.pcap"
+        given = None
+        with contextlib.suppress(KeyFileError):  # a run that ended before there were any
+            given = read_keys(folder / "keys") if keys else None
         try:
-            given = read_keys(folder / "keys") if keys and (folder / "keys").exists() else None
             verdict = analyze([file], given).verdict
-        except (CaptureError, KeyFileError) as error:
+        except CaptureError as error:
             return Capture(place, keys, "wrong", f"error: {error}", None, None)
         score = judge(row.expected(place, keys), verdict.outcome, verdict.layer, verdict.finding)
         return Capture(place, keys, score, verdict.outcome, verdict.layer, verdict.finding)

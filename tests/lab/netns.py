@@ -119,8 +119,8 @@ class Capture(Owned):
         self.file = file
         self._log = file.with_suffix(file.suffix + ".log")
         self._process = subprocess.Popen(
-            [*namespace.prefix, "tcpdump", "-U", "-n", "-Z", "root", "-s", "0", "-i", interface,
-             "-w", str(file)],
+            [*namespace.prefix, "tcpdump", "-U", "--immediate-mode", "-n", "-Z", "root", "-s", "0",
+             "-i", interface, "-w", str(file)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log.open("wb"),
         )  # fmt: skip
         deadline = time.monotonic() + wait

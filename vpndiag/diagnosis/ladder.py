@@ -21,6 +21,7 @@ from vpndiag.diagnosis import (
     name,
     path,
     routes,
+    vantage,
 )
 from vpndiag.diagnosis.ruling import Ruling, not_reached
 from vpndiag.diagnosis.view import View
@@ -53,13 +54,16 @@ _OVER = ("failed", "inconclusive")
 
 def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     """Judge one session. Pure: the same observations give the same diagnosis."""
-    view = View(observations)
+    heard, lost = vantage.as_the_client_saw(list(observations))
+    view = View(heard)
     layers: dict[str, Layer] = {}
     findings: list[Finding] = []
     for layer_id, judge in RULES.items():
         if layer_id in layers and layers[layer_id].status in _OVER:
             continue
         ruling = captured.judge(layer_id, view) or judge(view)
+        if layer_id == "auth" and ruling.layer.status == "not_reached":
+            ruling = vantage.client_gone(view) or ruling
         if ruling.layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)
@@ -74,6 +78,10 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         passed = {x.id for x in ordered if x.status not in ("not_reached",)}
         findings = [f for f in findings if f.layer in passed or f.severity != "error"]
     verdict = _verdict(view, ordered, findings)
+    if lost:
+        findings = [
+            vantage.explained(f, lost) if f.code == verdict.finding else f for f in findings
+        ]
     findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
     return Diagnosis(verdict, tuple(ordered), tuple(findings))
 

@@ -1,0 +1,100 @@
+"""Our embedded gateway, seen by clients of others: strongSwan, xl2tpd and pppd, ike-scan."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.linuxclient import ClientConfig, LinuxClient
+from tests.lab.netns import GATEWAY_ADDRESS, Network, Site
+from tests.lab.process import Daemon
+
+ROOT = Path(__file__).resolve().parents[2]
+USER, PASSWORD = "alice", "wonderland"
+RFC3947 = "4a131c81070358455c5728f20e95452f"
+
+
+class Embedded:
+    """``vpndiag demo --serve`` on the standard ports, in a site of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = Site("own", own_address=True)
+        log = folder / "gateway.log"
+        self.daemon: Daemon = self.site.daemon(
+            ["env", f"PYTHONPATH={ROOT}", sys.executable, "-u", "-m", "vpndiag", "demo", "--serve",
+             "--host", GATEWAY_ADDRESS], log,
+        )  # fmt: skip
+        end = time.monotonic() + 20
+        while "Ctrl-C" not in self.daemon.log():
+            assert self.daemon.running and time.monotonic() < end, self.daemon.log()
+            time.sleep(0.05)
+        found = re.search(r"VPNDIAG_PSK=(\S+)", self.daemon.log())
+        assert found is not None, self.daemon.log()
+        self.psk = found[1]
+
+    def close(self) -> None:
+        self.daemon.close()
+        self.site.close()
+
+
+@pytest.fixture(scope="module")
+def embedded(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    gateway = Embedded(tmp_path_factory.mktemp("embedded"))
+    yield gateway
+    gateway.close()
+
+
+def client(embedded: Embedded, **changes: str) -> ClientConfig:
+    given = {"psk": embedded.psk, "user": USER, "password": PASSWORD, **changes}
+    return ClientConfig(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nat", [False, True], ids=["direct", "nat"])
+def test_the_real_client_gets_in_and_pings(
+    embedded: Embedded, linux_client: LinuxClient, nat: bool
+) -> None:
+    with Network(embedded.site, nat_client=nat) as network:
+        attempt = linux_client.connect(network, client(embedded), limit=40)
+        log = attempt.log[-6000:] + embedded.daemon.log()[-2000:]
+        assert attempt.up, log
+        assert attempt.dns, log
+        peer = re.search(r"remote IP address (\S+)", attempt.log)
+        assert peer is not None, log
+        assert linux_client.ping(peer[1]), log
+        linux_client.disconnect()
+
+
+def test_the_real_client_with_a_wrong_key(embedded: Embedded, linux_client: LinuxClient) -> None:
+    with Network(embedded.site) as network:
+        attempt = linux_client.connect(network, client(embedded, psk="not-the-key"), limit=15)
+        assert attempt.stage == "ike", attempt.log[-4000:]
+        again = linux_client.connect(network, client(embedded), limit=40)
+        assert again.up, again.log[-6000:]
+        linux_client.disconnect()
+
+
+def test_the_real_client_with_a_wrong_password(
+    embedded: Embedded, linux_client: LinuxClient
+) -> None:
+    with Network(embedded.site) as network:
+        attempt = linux_client.connect(network, client(embedded, password="wrong"), limit=40)
+        assert attempt.stage == "ppp", attempt.log[-4000:]
+        assert attempt.gave_up
+        assert re.search(r"CHAP authentication failed|E=691", attempt.log), attempt.log[-4000:]
+
+
+@pytest.mark.skipif(shutil.which("ike-scan") is None, reason="ike-scan is not installed")
+def test_ike_scan_gets_a_main_mode_answer(embedded: Embedded) -> None:
+    with Network(embedded.site) as network:
+        done = network.client.run(
+            ["ike-scan", "-M", f"--vendor={RFC3947}", "--trans=7/256,2,1,14", network.address],
+            check=False, timeout=30,
+        )  # fmt: skip
+        assert "Main Mode Handshake returned" in done.stdout, done.stdout
+        assert "Enc=AES KeyLength=256 Hash=SHA1 Group=14:modp2048 Auth=PSK" in done.stdout

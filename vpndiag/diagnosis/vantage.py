@@ -1,0 +1,149 @@
+"""Captures made near the gateway: they show answers that never reached the client.
+
+A client that asks the same again, some time after an answer to it was seen, and never goes on, did
+not get that answer. Judged is what the client saw, so that one fault has one verdict wherever it
+was recorded; the lost answers are evidence of where packets vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import (
+    EspFlow,
+    IkeEstablished,
+    IkeMessage,
+    IpsecSa,
+    L2tpMessage,
+    Observation,
+    PppMessage,
+    Scope,
+)
+from vpndiag.report.model import Finding
+
+ASKED_AGAIN = 2
+"""Repeats after the answer that make it a lost one; a single one may have crossed it."""
+_IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
+_L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
+_L2TP_ORDER = ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
+
+
+def as_the_client_saw(
+    observations: Sequence[Observation],
+) -> tuple[list[Observation], list[Observation]]:
+    """The observations that the client can have made, and the answers that it never got.
+
+    Those of a live run are the client's own and all kept.
+    """
+    if any(isinstance(o, Scope) for o in observations):
+        return list(observations), []
+    ordered = sorted(observations, key=lambda o: o.t)
+    lost: set[int] = set()
+    cookies: dict[str, list[IkeMessage]] = {}
+    for o in ordered:
+        if isinstance(o, IkeMessage) and o.version == 1 and not o.other_source:
+            cookies.setdefault(o.initiator_cookie, []).append(o)
+    deaf: set[str] = set()
+    for cookie, messages in cookies.items():
+        answers = _unheard_ike(messages)
+        lost |= {id(m) for m in answers}
+        if answers:
+            deaf.add(cookie)
+    ports = {m.port for c in deaf for m in cookies[c] if m.step == "MM2" and id(m) in lost}
+    for messages in cookies.values():
+        # nothing of such a port is heard: answers to questions on the side are lost as well
+        if all(m.step in ("MM1", "AM1") for m in messages if m.direction == "out"):
+            lost |= {id(m) for m in messages if m.direction == "in" and m.port in ports}
+    lost |= {
+        id(o) for o in ordered
+        if isinstance(o, IkeMessage) and o.version != 1 and o.direction == "in" and o.port in ports
+    }  # fmt: skip
+    inside = [o for o in ordered if isinstance(o, L2tpMessage)]
+    since = _unheard_l2tp(inside)
+    if since is not None:
+        # ESP is counted as a whole: what came back is not heard either
+        lost |= {
+            id(o)
+            for o in ordered
+            if isinstance(o, L2tpMessage | PppMessage | EspFlow)
+            and o.direction == "in"
+            and (isinstance(o, EspFlow) or o.t >= since)
+        }
+    if not lost:
+        return ordered, []
+    early = min(o.t for o in ordered if id(o) in lost)
+    kept = [
+        o
+        for o in ordered
+        if id(o) not in lost
+        and not (isinstance(o, IkeEstablished) and o.initiator_cookie in deaf)
+        and not (isinstance(o, IpsecSa) and deaf and o.t >= early and since is None)
+    ]
+    return kept, [o for o in ordered if id(o) in lost]
+
+
+def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
+    """The gateway's messages from the first one on that the client did not get."""
+    for asked, answered in _IKE_ANSWER.items():
+        answers = [m for m in messages if m.step == answered and m.direction == "in"]
+        if not answers or (answered in ("MM2", "AM2") and not answers[0].transforms):
+            continue  # an answer that makes no sense was perhaps heard and thrown away
+        first = answers[0]
+        again = [
+            m for m in messages
+            if m.step == asked and m.direction == "out" and m.repeat and m.t > first.t
+            and m.message_id == first.message_id
+        ]  # fmt: skip
+        on = [
+            m for m in messages
+            if m.direction == "out" and m.t > first.t and m.step not in (asked, "INFO")
+            and m.step[:2] >= asked[:2] and not (m.step[:2] == asked[:2] and m.step < asked)
+        ]  # fmt: skip
+        if len(again) >= ASKED_AGAIN and not on:
+            return [m for m in messages if m.direction == "in" and m.t >= first.t]
+    return []
+
+
+def _unheard_l2tp(messages: list[L2tpMessage]) -> float | None:
+    """When the first answer inside the tunnel came that the client did not get."""
+    for asked, answered in _L2TP_ANSWER.items():
+        answers = [m for m in messages if m.message == answered and m.direction == "in"]
+        if not answers:
+            continue
+        again = [m for m in messages if m.message == asked and m.direction == "out"
+                 and m.t > answers[0].t]  # fmt: skip
+        later = _L2TP_ORDER[_L2TP_ORDER.index(answered) :]
+        if len(again) >= ASKED_AGAIN and not any(
+            m.direction == "out" and m.message in later for m in messages
+        ):
+            return answers[0].t
+    return None
+
+
+def explained(finding: Finding, lost: Sequence[Observation]) -> Finding:
+    """``finding`` with what the capture shows beyond what the client saw."""
+    seen = evidence(
+        f"the gateway did answer, {times(len(lost))}, but the client asks on as if nothing had "
+        "come: the answers are lost between this capture and the client",
+        *lost,
+    )
+    return replace(finding, evidence=(*finding.evidence, seen))
+
+
+def client_gone(view: View) -> Ruling | None:
+    """Rung ``auth`` of a capture in which the client sends nothing after the gateway's choice."""
+    sa = view.primary
+    if view.live or sa is None or sa.version != 1 or sa.reached != 2 or sa.chosen is None:
+        return None
+    if view.esp or view.established:
+        return None
+    return rule(
+        "auth",
+        "inconclusive",
+        summary="the client sends nothing after the gateway's choice: its message is lost on the "
+        "way here, or it has only asked",
+        seen=[sa.first, sa.chosen],
+    )
