@@ -36,6 +36,13 @@ def test_the_side_of_the_nat_is_told(client: bool, gateway: bool, told: str) -> 
     assert nat_of(result).startswith(told)
 
 
+def test_a_client_that_could_send_plain_esp_is_led_to_udp() -> None:
+    """The gateway has UDP sockets only: it claims a NAT on its side."""
+    result = simulate(client_options(plain_esp_possible=True))
+    assert result.outcome == "healthy"
+    assert nat_of(result) == "NAT on the gateway's side"
+
+
 @pytest.mark.parametrize("nat", [False, True])
 def test_several_clients_at_once_get_addresses_of_their_own(nat: bool) -> None:
     network = Network(client_nat=nat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 
 from vpndiag.gateway.config import IKE_PORT, L2TP_PORT, NATT_PORT, GatewayConfig
 from vpndiag.gateway.site import Address, Site
@@ -151,11 +152,22 @@ class Association:
         """As the carrier of an L2TP tunnel."""
         if self._newest is None or self.esp_remote is None:
             return
-        packet = self._newest.outbound.seal(transport.build_udp(L2TP_PORT, L2TP_PORT, datagram))
+        # Over IPv6 a UDP checksum is not optional (RFC 8200 section 8.1).
+        ends = _addresses(self._site.config.address, self.esp_remote[0])
+        udp = transport.build_udp(L2TP_PORT, L2TP_PORT, datagram, addresses=ends)
+        packet = self._newest.outbound.seal(udp)
         if self._site.faults.corrupt_esp:
             packet = packet[:-1] + bytes((packet[-1] ^ 0x55,))
         for _ in range(self._site.faults.repeat_esp):
             self._site.send(NATT_PORT, self.esp_remote, packet)
+
+
+def _addresses(ours: str, theirs: str) -> tuple[IPv6Address, IPv6Address] | None:
+    """Both, where this is IPv6; None for IPv4."""
+    one, other = ip_address(ours.partition("%")[0]), ip_address(theirs.partition("%")[0])
+    if isinstance(one, IPv6Address) and isinstance(other, IPv6Address):
+        return one, other
+    return None
 
 
 def responder_config(site: Site) -> ResponderConfig:
@@ -176,6 +188,7 @@ def responder_config(site: Site) -> ResponderConfig:
         require_natt_vid=config.require_natt_vid,
         pfs=config.pfs,
         check_ids=_check(config.selectors_ok),
+        force_encapsulation=True,  # there are only UDP sockets here
         allow_plain_transport=False,
         refuse_quick_mode=(
             "delete" if site.faults.hang_up == "phase-1" else config.refuse_quick_mode

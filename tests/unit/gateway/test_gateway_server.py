@@ -54,6 +54,17 @@ def test_several_clients_at_once_on_loopback() -> None:
         assert ipsec.facts["nat"].startswith("no NAT"), "the real ports count in NAT detection"
 
 
+def test_over_ipv6() -> None:
+    async def main() -> Diagnosis:
+        try:
+            async with GatewayServer(GatewayConfig(), host="::1") as server:
+                return await one_run(server)
+        except OSError as error:
+            pytest.skip(f"no IPv6 on loopback: {error}")
+
+    assert asyncio.run(main()).verdict.outcome == "healthy"
+
+
 def test_a_second_run_right_after_the_first_works() -> None:
     async def main() -> list[str]:
         async with GatewayServer(GatewayConfig()) as server:

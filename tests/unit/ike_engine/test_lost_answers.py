@@ -21,6 +21,7 @@ from vpndiag.protocols.ike.events import (
     DpdAcknowledged,
     Failed,
     MessageSent,
+    NatDetected,
     NotifyReceived,
     PhaseOneEstablished,
     QuickModeEstablished,
@@ -114,3 +115,14 @@ def test_a_false_proof_is_not_taken() -> None:
     joined = link(server=responder_config(false_proof=True)).run(15)
     assert not of(joined.client_events, PhaseOneEstablished)
     assert {e.stage for e in of(joined.client_events, Rejected)} == {"MM6"}
+
+
+@pytest.mark.parametrize("nat", [False, True])
+def test_a_responder_without_plain_esp_claims_a_nat_only_where_there_is_none(nat: bool) -> None:
+    joined = link(
+        server=responder_config(force_encapsulation=True, allow_plain_transport=False), nat=nat
+    ).run(10)
+    assert one(joined.server_events, QuickModeEstablished).child.mode.is_udp
+    found = one(joined.client_events, NatDetected)
+    assert found.remote_behind_nat is not nat, "claimed by the responder"
+    assert found.local_behind_nat is nat

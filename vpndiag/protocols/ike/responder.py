@@ -158,14 +158,18 @@ class IkeResponder(Informational):
             self._reject("MM3", FailureCode.BAD_KEY_EXCHANGE, str(error))
             return
         main.certificate_requested = message.first(CertRequestPayload) is not None
-        main.learn_nat_d(message, inbound.local, inbound.remote, config.force_encapsulation)
+        main.learn_nat_d(message, inbound.local, inbound.remote, False)
+        # Where the initiator shows a NAT, nobody has to claim another.
+        force = config.force_encapsulation and not main.encapsulate
+        if force:
+            main.learn_nat_d(message, inbound.local, inbound.remote, True)
         self._accept(inbound)
         self._report_nat()
         payloads: list[Payload] = [KePayload(pair.public), NoncePayload(main.our_nonce)]
         if main.chosen.auth_method != AuthMethod.PSK:
             payloads += certificate_requests(config)
         if main.nat is not None:
-            payloads += main.nat_d(inbound.local, inbound.remote, config.force_encapsulation)
+            payloads += main.nat_d(inbound.local, inbound.remote, force)
         self._remember(inbound, self._send_main("MM4", payloads))
         self.state = IkeState.MM4_SENT
         self._wait_for("MM5", inbound.now)
