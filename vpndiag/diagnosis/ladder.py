@@ -12,6 +12,7 @@ from vpndiag.diagnosis import (
     captured,
     dns,
     esp,
+    gave_up,
     ike,
     ipsec,
     l2tp,
@@ -54,7 +55,8 @@ _OVER = ("failed", "inconclusive")
 
 def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     """Judge one session. Pure: the same observations give the same diagnosis."""
-    heard, lost = vantage.as_the_client_saw(list(observations))
+    observations = list(observations)
+    heard, lost = vantage.as_the_client_saw(observations)
     view = View(heard)
     layers: dict[str, Layer] = {}
     findings: list[Finding] = []
@@ -64,6 +66,11 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         ruling = captured.judge(layer_id, view) or judge(view)
         if layer_id == "auth" and ruling.layer.status == "not_reached":
             ruling = vantage.client_gone(view) or ruling
+        if layer_id == "esp" and ruling.layer.status == "not_reached":
+            ruling = vantage.no_esp(view) or ruling
+        if layer_id == "auth" and lost and ruling.layer.status == "inconclusive":
+            # Message 6 may have been heard and not believed as well.
+            ruling = gave_up.judge("auth", View(observations)) or ruling
         if ruling.layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)

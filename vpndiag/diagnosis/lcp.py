@@ -169,6 +169,23 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             seen=packets,
         )
     silence = view.unanswered(ours)
+    last_in = max((m.t for m in view.ppp if m.direction == "in"), default=start)
+    since = view.unanswered([m for m in ours if m.t > last_in])
+    if theirs and since is not None and since.tries >= 3 and view.conclusive(since):
+        return rule(
+            "lcp",
+            "failed",
+            finding(
+                "lcp.no-answer",
+                evidence(f"after {len(theirs)} LCP packets from the gateway a Configure-Request "
+                         f"was sent {times(since.tries)} in {since.seconds:.1f} s, no answer",
+                         since.first, since.last),
+                detail="The gateway falls silent in the middle of LCP.",
+                confidence="medium",
+            ),
+            summary="silent in the middle of LCP",
+            seen=packets,
+        )  # fmt: skip
     if theirs and any(m.code == "Configure-Request" for m in theirs) and silence is not None:
         answered = any(
             m.code in ("Configure-Ack", "Configure-Nak", "Configure-Reject") for m in theirs

@@ -26,6 +26,8 @@ from vpndiag.report.model import Finding
 
 ASKED_AGAIN = 2
 """Repeats after the answer that make it a lost one; a single one may have crossed it."""
+STAYED = 3.0
+"""Seconds after quick mode in which a client that wants to talk would have sent something."""
 _IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
 _L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
 _L2TP_ORDER = ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
@@ -146,4 +148,26 @@ def client_gone(view: View) -> Ruling | None:
         summary="the client sends nothing after the gateway's choice: its message is lost on the "
         "way here, or it has only asked",
         seen=[sa.first, sa.chosen],
+    )
+
+
+def no_esp(view: View) -> Ruling | None:
+    """Rung ``esp`` of a capture where quick mode is complete and the client leaves without one ESP
+    packet having been seen."""
+    if view.live or view.esp or view.l2tp or view.only_ikev2:
+        return None
+    done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
+    left = [
+        m for m in view.ike
+        if done and m.step == "INFO" and m.direction == "out" and m.t > done[-1].t + STAYED
+        and (m.deletes or m.protection == "opaque")
+    ]  # fmt: skip
+    if not left:
+        return None
+    return rule(
+        "esp",
+        "inconclusive",
+        summary="IPsec was set up, not one ESP packet is seen, and the client leaves: its packets "
+        "are lost on the way here, or were not recorded",
+        seen=[done[-1], left[-1]],
     )
