@@ -22,6 +22,7 @@ from tests.faults.rows import Row, judge
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER, Certificates, GatewayConfig
 from tests.lab.gateways import Gateway, for_gateway, start
 from tests.lab.linuxclient import Attempt, ClientConfig, LinuxClient
+from tests.lab.linuxgw import LinuxGateway
 from tests.lab.netns import Namespace, Network
 from tests.lab.process import LabError, Owned, StateDir
 
@@ -186,13 +187,22 @@ class Bench(Owned):
         if mend is not None:
             mend()
 
+    def _after_freezing(self) -> None:
+        """A kernel that stood still for seconds has a long way to catch up: it is booted again."""
+        gateway: Any = self.gateway
+        if not isinstance(gateway, LinuxGateway):
+            gateway.thaw()
+            return
+        gateway.power_off()
+        gateway.power_on()
+
     def act(self, action: str, network: Network) -> object:
         """An action of a row's ``before`` or ``moments``."""
         gateway: Any = self.gateway
         client = network.client
         match action:
             case "freeze":
-                self._to_mend = gateway.thaw
+                self._to_mend = self._after_freezing
                 return gateway.freeze()
             case "power_off":
                 self._to_mend = gateway.power_on

@@ -19,7 +19,7 @@ A row is a table named after the fault:
 
     at_client, at_gateway, at_middle   what ``analyze`` must say of a capture made there, with keys,
               where that is not what the live run says
-    blind     the same without keys, at the client
+    blind     the same without keys, at the client; by default "inconclusive" will do from ``auth`` on
     blind_elsewhere   without keys at the gateway and in the middle (default: ``blind``)
 
 What differs by gateway stands in a table named after it within the row.  Expectations of captures
@@ -101,10 +101,8 @@ class Row:
         if "healthy" in with_keys:
             # what is inside ESP is not seen: a session that lasts may be called healthy
             return ("healthy", "inconclusive")
-        return tuple(
-            x if x.partition(".")[0] in (*_BLIND_LAYERS, "nothing") else "inconclusive"
-            for x in with_keys
-        )
+        seen = all(x.partition(".")[0] in (*_BLIND_LAYERS, "nothing") for x in with_keys)
+        return with_keys if seen else (*with_keys, "inconclusive")
 
 
 def load(path: Path = MATRIX) -> dict[str, dict[str, Row]]:
