@@ -61,11 +61,18 @@ def _after_message_6(view: View) -> Ruling | None:
             said,
             detail="The client does not accept the gateway's proof in message 6.",
             confidence="medium",
+            causes=() if "repeats" not in said.text else _UNPROVEN_CAUSES,
         )
     return rule("auth", "failed", found, summary="the client does not accept message 6",
                 seen=sa.messages)  # fmt: skip
 
 
+_UNPROVEN_CAUSES = (
+    Cause("The gateway proves itself with another key than the client has",
+          "gateway-admin", "Enter the key again on both sides", "likely"),
+    Cause("Message 6 is lost between the place of this capture and the client",
+          "network", "Capture at the client as well", "possible"),
+)  # fmt: skip
 _CERTIFICATE_CAUSES = (
     Cause("This client does not trust the authority that issued the gateway's certificate",
           "helpdesk", "Install the authority's root certificate for computers", "likely"),

@@ -77,7 +77,7 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
     if last.diagnosis.verdict.outcome != "failed" or code is None:
         return None
     row: list[Judged] = []
-    for a in attempts:
+    for a in attempts[: index + 1]:
         if a.key != last.key:
             continue
         alike = a.diagnosis.verdict.finding == code
@@ -85,7 +85,13 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
             row = []
         if alike:
             row.append(a)
-    if len(row) < LOOP or row[-1] is not last:
+    following = next((a for a in attempts[index + 1 :] if a.key == last.key), None)
+    goes_on = (
+        following is not None
+        and following.diagnosis.verdict.finding == code
+        and following.first - last.last <= LOOP_PAUSE
+    )
+    if len(row) < LOOP or goes_on:
         return None
     span = last.last - row[0].first
     return finding(

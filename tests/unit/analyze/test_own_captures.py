@@ -1,0 +1,93 @@
+"""A live run and the analysis of its own capture agree, with keys and (less) without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sim.network import VERIFY_TIME, client_options, rough
+from tests.unit.analyze.own_captures import keys_of, recorded
+from vpndiag.capture.keys import read_keys, write_keys
+from vpndiag.cli.analysis import analyze
+from vpndiag.gateway import GatewayConfig
+from vpndiag.gateway.breaks import BREAKS
+
+NOT_IN_A_CAPTURE = {
+    "auth.certificate-name": "the name that the client expects is not in the packets",
+    "auth.certificate-bad-signature": "without SKEYID the signature cannot be checked",
+}
+"""The finding is then another one of the same layer."""
+
+
+def run(name: str, place: Path, seed: int = 0, bad: bool = False):  # type: ignore[no-untyped-def]
+    config, options = BREAKS[name].apply(GatewayConfig(), client_options(), VERIFY_TIME)
+    return recorded(place, options, config, rough(0.2) if bad else None, seed)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_break_has_the_same_finding_in_its_capture(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    live, keys = run(name, place)
+    report = analyze([place], keys or None)
+    mine, its = live.diagnosis.verdict, report.verdict
+    if mine.finding in ("path.port-unreachable", "path.prohibited"):
+        assert its.layer == "path" and its.outcome != "healthy", "ICMP is not in a socket's capture"
+        return
+    assert its.outcome == mine.outcome
+    assert its.layer == mine.layer
+    if BREAKS[name].code not in NOT_IN_A_CAPTURE:
+        assert its.finding == mine.finding
+    assert len(report.sessions) == 1, "probes beside the run are no attempts of their own"
+
+
+HIDDEN_FINE = {"failed", "inconclusive", "healthy"}
+
+
+@pytest.mark.parametrize("name", [n for n in BREAKS if BREAKS[n].outcome == "failed"])
+def test_without_keys_a_break_is_never_called_healthy(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    run(name, place)
+    assert analyze([place]).verdict.outcome in ("failed", "inconclusive")
+
+
+def test_a_healthy_run_is_healthy_to_the_address(tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    live, keys = recorded(place)
+    report = analyze([place], keys)
+    assert live.outcome == report.verdict.outcome == "healthy"
+    status = {layer.id: layer.status for layer in report.layers}
+    assert all(status[i] in ("passed", "warning") for i in
+               ("path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address"))  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["auth.psk-mismatch", "login.wrong-password", "l2tp.no-answer"])
+def test_also_with_lost_repeated_and_reordered_packets(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    place = tmp_path / "run.pcapng"
+    live, keys = run(name, place, seed, bad=True)
+    report = analyze([place], keys or None)
+    assert report.verdict.finding == live.finding
+
+
+def test_keys_go_through_wireshark_s_files(tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    _, keys = run("login.wrong-password", place)
+    ike = [(cookie, key) for cookie, found in keys.ike.items() for key in found]
+    esp = [key for found in keys.esp.values() for key in found]
+    for path in write_keys(tmp_path / "keys", ike=ike, esp=esp):
+        assert path.stat().st_mode & 0o077 == 0, "secrets are for their owner"
+    again = read_keys(tmp_path / "keys")
+    assert again.ike == keys.ike and again.esp == keys.esp
+    assert analyze([place], again).verdict.finding == "login.wrong-password"
+
+
+def test_keys_do_not_show_in_text(tmp_path: Path) -> None:
+    _, keys = run("login.wrong-password", tmp_path / "run.pcapng")
+    for found in keys.esp.values():
+        assert found[0].encryption_key.hex() not in repr(keys)
+
+
+__all__ = ["keys_of"]
