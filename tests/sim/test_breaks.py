@@ -5,17 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.network import VERIFY_TIME, Network, Result, client_options, rough, simulate
+from vpndiag import catalogue
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks import BREAKS, CannotProvoke, find_break
-
-SILENT_UNLESS_ASKED_RIGHT = {
-    "ike.ikev2-only",
-    "ike.aggressive-only",
-    "ike.proposal-ignored",
-    "ike.natt-vid-required",
-}
-"""A silent gateway has its verdict within 6 s. That leaves about seven tries for the one question
-that these do answer, and at 30% loss each way one run in a hundred loses them all."""
 
 
 def broken(name: str, network: Network | None = None, seed: int = 0) -> Result:
@@ -75,6 +67,19 @@ def test_what_no_gateway_can_provoke_is_said_in_one_line(name: str) -> None:
         find_break(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_finding_has_a_break_or_a_reason_why_not() -> None:
+    for entry in catalogue.all_entries():
+        try:
+            assert find_break(entry.code).code == entry.code
+        except CannotProvoke as error:
+            assert str(error)
+
+
+def test_every_break_is_of_a_finding_in_the_catalogue() -> None:
+    known = {entry.code for entry in catalogue.all_entries()}
+    assert {b.code for b in BREAKS.values()} <= known
 
 
 def test_an_unknown_break_is_a_key_error() -> None:

@@ -442,6 +442,7 @@ _add("address.hung-up", "the link is ended during IPCP",
 
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
 _CAPTURE = "a live run of this client cannot meet it: it shows in captures"
+_BEYOND = "the embedded gateway breaks nothing beyond the address layer"
 CANNOT: dict[str, str] = {
     "name.": "it is about name resolution, before there is a gateway",
     "path.prohibited": _LOCAL,
@@ -454,7 +455,19 @@ CANNOT: dict[str, str] = {
     "ike.expired-at-once": "this client always offers a lifetime: it shows in captures",
     "auth.unanswered": "a live run asks UDP 4500 afresh, and so tells a wrong key "
     "(auth.psk-mismatch:mute) from a blocked port (path.float-blocked)",
+    "path.dpd-timeout": _CAPTURE,
+    "path.nat-rebound": _CAPTURE,
+    "path.reconnect-loop": _CAPTURE,
+    "path.two-clients-one-nat": _CAPTURE,
+    "ike.rekey-stall": _CAPTURE,
+    "ipsec.rekey-stall": _CAPTURE,
+    "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
+    "esp.one-way": _CAPTURE,
+    "routes.": _BEYOND,
+    "mtu.": _BEYOND,
+    "dns.": _BEYOND,
+    "app.": _BEYOND,
     "session.": _CAPTURE,
 }
 """Codes, or their beginnings, and why no break brings them about."""
