@@ -164,6 +164,10 @@ class Prefilter:
             self.last_ns = time_ns
         self._interface, self._size, self._linktype = interface, length, linktype
         inner = network(linktype, data)
+        if inner is None and not supported(linktype):
+            from vpndiag.capture import odd_links  # brings Scapy along
+
+            inner = odd_links.network(linktype, data)
         if inner is None:
             if not supported(linktype) and len(self._unsupported) < 16:
                 self._unsupported.setdefault(linktype, number)

@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Which layer of an L2TP/IPsec connection fails, why, and who has to do what.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
     rich_markup_mode=None,  # plain help: importing Rich takes longer than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -103,6 +104,21 @@ def run(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="DNS server to ask (repeatable)."),
     ] = None,
+    app_: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--app", help="Test inside: HOST:PORT, HOST:smb, https://HOST (repeatable)."),
+    ] = None,
+    internal_name: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Name that the DNS servers inside should know (repeatable)."),
+    ] = None,
+    internal_host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Host inside that should answer (repeatable)."),
+    ] = None,
+    internal_domain: Annotated[
+        MaybeText, typer.Option(help="Domain inside, asked for its domain controllers.")
+    ] = None,
     ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Prefer IPv6.")] = False,
     port: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -140,6 +156,10 @@ def run(
         l2tp_secret_file=l2tp_secret_file,
         mru=mru,
         resolver=tuple(resolver or ()),
+        apps=tuple(app_ or ()),
+        internal_names=tuple(internal_name or ()),
+        internal_hosts=tuple(internal_host or ()),
+        internal_domain=internal_domain,
         ipv6=ipv6,
         ports=tuple(port or ()),
         capture=capture,
@@ -198,6 +218,20 @@ def explain(
     errors = Console(highlight=False, stderr=True)
     if not show(topic, Console(highlight=False), errors):
         raise typer.Exit(USAGE)
+
+
+profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(profile_app, name="profile", help="Profiles: what an administrator hands out.")
+
+
+@profile_app.command("check")
+def profile_check(
+    profile: Annotated[str, typer.Argument(help="The profile: a file, or its name.")],
+) -> None:
+    """Say whether a profile can be used, and what it stands for. Nothing is sent."""
+    from vpndiag.cli.profiles import check
+
+    raise typer.Exit(check(profile))
 
 
 @app.command()

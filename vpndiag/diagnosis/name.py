@@ -33,9 +33,7 @@ def judge(view: View) -> Ruling:
         return not_reached("name", "no look-up of the gateway's name is in this material")
     name = answers[0].name
     found = [a for a in answers if a.outcome == "answered" and a.addresses]
-    said = [
-        evidence(f"{a.rrtype} of {a.name} from {a.resolver}: {_describe(a)}", a) for a in answers
-    ]
+    said = [evidence(_said(a), a) for a in answers]
     if found:
         return _resolved(name, answers, found)
     outcomes = {a.outcome for a in answers}
@@ -102,6 +100,11 @@ def _is_public(address: str) -> bool:
     return not (
         ip.is_private or ip.is_loopback or ip.is_link_local or (ip.version == 4 and ip in _CGNAT)
     )
+
+
+def _said(answer: NameAnswer) -> str:
+    whom = f" from {answer.resolver}" if answer.resolver else ""
+    return f"{answer.rrtype} of {answer.name}{whom}: {_describe(answer)}"
 
 
 def _describe(answer: NameAnswer) -> str:
