@@ -82,6 +82,14 @@ def test_every_break_is_of_a_finding_in_the_catalogue() -> None:
     assert {b.code for b in BREAKS.values()} <= known
 
 
+@pytest.mark.parametrize("name", [n for n in BREAKS if n.startswith("login.")])
+def test_breaks_of_the_login_do_not_depend_on_who_logs_in(name: str) -> None:
+    config = GatewayConfig(users={"alice": "wonderland"})
+    options = client_options(user="alice", password="wonderland")
+    config, options = BREAKS[name].apply(config, options, VERIFY_TIME)
+    assert problem(name, simulate(options, config)) == ""
+
+
 def test_an_unknown_break_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         find_break("path.no-such-thing")

@@ -371,15 +371,14 @@ def _login(name: str, code: int, text: bytes) -> None:
          config={"ppp_methods": (AuthMethod.MSCHAPV2,)})  # fmt: skip
 
 
-_WRONG: dict[str, Any] = {"users": {"demo": "another password"}}
 _add("login.wrong-password", "another password; E=691",
-     config={**_WRONG, "ppp_methods": (AuthMethod.MSCHAPV2,)})  # fmt: skip
+     other_passwords=True, config={"ppp_methods": (AuthMethod.MSCHAPV2,)})  # fmt: skip
 _add("login.wrong-password:pap", "another password; PAP Authenticate-Nak",
-     config={**_WRONG, "ppp_methods": (AuthMethod.PAP,)})  # fmt: skip
+     other_passwords=True, config={"ppp_methods": (AuthMethod.PAP,)})  # fmt: skip
 _add("login.wrong-password:chap", "another password; CHAP Failure",
-     config={**_WRONG, "ppp_methods": (AuthMethod.CHAP_MD5,)})  # fmt: skip
+     other_passwords=True, config={"ppp_methods": (AuthMethod.CHAP_MD5,)})  # fmt: skip
 _add("login.wrong-password:eap", "another password; EAP-MS-CHAPv2 failure",
-     config={**_WRONG, "ppp_methods": (AuthMethod.EAP,)})  # fmt: skip
+     other_passwords=True, config={"ppp_methods": (AuthMethod.EAP,)})  # fmt: skip
 _login("login.restricted-hours", 646, b"Not at this hour")
 _login("login.account-disabled", 647, b"Account disabled")
 _login("login.password-expired", 648, b"Password expired")

@@ -91,6 +91,8 @@ class Faults:
 
     PPP: ``wire`` is what happens to PPP frames; ``conduct`` as in the PPP server.
     ``login_answer`` overrides every account, ``address_answer`` every assignment.
+    ``other_passwords``: the passwords here are not the users'; ``false_login_proof``: the server's
+    MS-CHAPv2 proof is wrong.
     """
 
     silent_ports: frozenset[int] = frozenset()
@@ -119,6 +121,8 @@ class Faults:
     wire: Literal["", "loopback", "nak-for-ever", "terminate"] = ""
     conduct: Mapping[Point, Conduct] = field(default_factory=dict)
     login_answer: LoginAnswer | None = None
+    other_passwords: bool = False
+    false_login_proof: bool = False
     address_answer: NoAddress | None = None
 
 

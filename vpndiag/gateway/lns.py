@@ -76,7 +76,10 @@ class Policy(ServerPolicy):
         password = config.users.get(name.decode("utf-8", "surrogateescape"))
         if password is None:
             return Refuse(691, False, b"Access denied")
-        return CheckPassword(password, Refuse(691, False, b"Access denied"))
+        if faults.other_passwords:
+            password += " of yesterday"
+        denied = Refuse(691, False, b"Access denied")
+        return CheckPassword(password, denied, faults.false_login_proof)
 
     def assign(self, user: bytes) -> Assignment | NoAddress:
         site, config = self._site, self._site.config
