@@ -207,7 +207,10 @@ def _notified(
     """An error that the gateway protected with the right key: key material agrees."""
     said = [*said, evidence(f"the gateway answers {notify.name}, encrypted", message)]
     if notify.type in _GARBLED and not certificate:
-        code, detail = "auth.psk-mismatch", "The gateway could not verify the pre-shared key."
+        code, detail = (
+            "auth.psk-mismatch",
+            "The pre-shared key is wrong: the gateway could not verify it.",
+        )
     elif notify.type in _CERTIFICATE or (certificate and notify.type == _AUTHENTICATION_FAILED):
         code, detail = (
             "auth.certificate-refused",
@@ -234,7 +237,11 @@ def _clear_notify(
         code = "auth.certificate-refused"
         detail = f"The gateway refuses the certificate: {notify.name}."
     elif notify.type in _GARBLED | {_AUTHENTICATION_FAILED} | _IDENTITY:
-        code, detail = "auth.psk-mismatch", f"The gateway cannot read our proof: {notify.name}."
+        code, detail = (
+            "auth.psk-mismatch",
+            "The pre-shared key is most likely wrong: the gateway cannot read what it "
+            f"protects ({notify.name}).",
+        )
     else:
         code, detail = "auth.refused", f"The gateway refused the authentication: {notify.name}."
     return rule(
@@ -267,9 +274,10 @@ def _refusal_unreadable(
         finding(
             "auth.psk-mismatch",
             *said,
-            detail="The two sides have different keys: each cannot read what the other encrypts."
+            detail="The pre-shared key is wrong: each side cannot read what the other encrypts."
             if keyed
-            else "The gateway refuses right after message 5, which is where a wrong key shows.",
+            else "The pre-shared key is most likely wrong: the gateway refuses right after "
+            "message 5, which is where that shows.",
             confidence="high",
         ),
         summary="pre-shared keys differ",
@@ -339,8 +347,11 @@ def _silence(
         finding(
             code,
             *said,
-            detail="The gateway does not accept message 5, which is the first that depends on the "
-            "pre-shared key.",
+            detail="The pre-shared key is most likely wrong: the gateway stops answering at "
+            "message 5, the first that depends on it."
+            if code == "auth.psk-mismatch"
+            else "The gateway stops answering at message 5: the pre-shared key is wrong, or "
+            "UDP 4500 is blocked.",
             confidence=confidence,
             causes=causes,
         ),

@@ -8,6 +8,8 @@ from vpndiag.observations import IkeMessage, Observation
 from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
+_COOKIE = 16390
+"""Notify type of IKEv2 (RFC 7296 section 3.10.1)."""
 _WRONG_VERSION = (
     5,
     7,
@@ -284,6 +286,30 @@ def _ikev2_answers(view: View) -> list[IkeMessage]:
     return [m for m in view.ike if m.direction == "in" and m.version == 2]
 
 
+def _is_cookie(m: IkeMessage) -> bool:
+    """An answer of IKEv2 that only asks for a cookie (RFC 7296 section 2.6)."""
+    return [n.type for n in m.notifies] == [_COOKIE]
+
+
+def _held_off(seen: list[Observation], v2: list[IkeMessage]) -> Ruling:
+    """Gateways ask for cookies when too many exchanges are half open. Of IKEv1, which has no
+    cookies of that kind, they then ignore new attempts: strongSwan from five for an address."""
+    return rule(
+        "ike",
+        "inconclusive",
+        finding(
+            "ike.held-off",
+            evidence("IKEv1 main mode is not answered", *seen[:2]),
+            evidence("an IKEv2 request is answered with COOKIE, as against a flood", *v2[:2]),
+            severity="warning",
+            detail="The gateway takes no new attempts for the moment: too many were begun and not "
+            "finished. Wait a minute and run this again.",
+        ),
+        summary="the gateway takes no new attempts for the moment, try again in a minute",
+        seen=[*seen, *v2],
+    )
+
+
 def _other_version(view: View, seen: list[Observation]) -> Ruling | None:
     """The gateway speaks, but not main mode of IKEv1."""
     aggressive = [s for s in view.others if s.aggressive and s.chosen is not None]
@@ -303,6 +329,8 @@ def _other_version(view: View, seen: list[Observation]) -> Ruling | None:
             seen=seen,
         )
     v2 = _ikev2_answers(view)
+    if v2 and all(_is_cookie(m) for m in v2):
+        return _held_off(seen, v2)
     wrong = [
         (m, n)
         for m in view.ike

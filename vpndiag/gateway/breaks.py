@@ -451,6 +451,7 @@ CANNOT: dict[str, str] = {
     "path.local-blocked": _LOCAL,
     "path.esp-blocked": "it needs plain ESP, and the embedded gateway speaks UDP only",
     "path.fragments-lost": "it needs a path that fragments large packets",
+    "ike.held-off": "the embedded gateway does not count half-open IKE SAs",
     "ike.expired-at-once": "this client always offers a lifetime: it shows in captures",
     "auth.unanswered": "a live run asks UDP 4500 afresh, and so tells a wrong key "
     "(auth.psk-mismatch:mute) from a blocked port (path.float-blocked)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vpndiag.probes.inside.through import Through
 from vpndiag.probes.patience import Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.protocols.esp.suites import Integrity
@@ -27,6 +28,8 @@ AGGRESSIVE_PROBE_AFTER = 1.0
 """Seconds of silence on port 500 before each further question."""
 FLOAT_PROBE_AFTER = 1.5
 """Seconds without message 6 before port 4500 is asked afresh."""
+NATT_IKEV2_AFTER = 2.5
+"""Seconds of silence on port 4500, while 500 answers, before it is asked with IKEv2."""
 GRACE = 0.8
 """After an unprotected refusal: anyone can forge one, so the real answer may still win."""
 GRACE_AUTH = 2.0
@@ -42,7 +45,8 @@ _DPD = bytes.fromhex("afcad71368a1f1c96b8696fc7757")
 
 
 class Decisions:
-    """``stack``: None in a run without credentials. ``began``: when the first packet was sent."""
+    """``stack``: None in a run without credentials. ``through``: the questions inside, which are
+    waited for. ``began``: when the first packet was sent."""
 
     def __init__(
         self,
@@ -50,14 +54,17 @@ class Decisions:
         stack: Stack | None,
         questions: Questions,
         patience: Patience,
+        through: Through,
         began: float,
     ) -> None:
         self.over: Literal["", "done", "stopped"] = ""
         """``done``: all that was asked for is reached; ``stopped``: there is no way on."""
         self.questions = questions
         self.patience = patience
+        self.through = through
         self.stack = stack
         self.errors_on_500 = 0
+        self._natt_asked_at: float | None = None
         """ICMP and local errors for UDP 500 so far."""
         self._options = options
         self._began = began
@@ -130,9 +137,10 @@ class Decisions:
             doubt is not None and now >= doubt + GRACE_AUTH
         ):
             self._end("stopped")
-        elif self._up_at is not None and (not self._mppe or now >= self._up_at + MPPE_WAIT):
+        elif self._up_at is not None:
             # Not before our last acknowledgement has left: it is part of what was seen.
-            if all_sent:
+            hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT
+            if all_sent and self.through.done and not hang_up_due:
                 self._end("done")
         elif not self._options.plain_l2tp:
             self._decide_ike(now)
@@ -166,8 +174,12 @@ class Decisions:
             self._exhausted = self._exhausted or "MM2"
         if self._chosen:
             self.questions.ask_natt(now)
+            self._natt_asked_at = self._natt_asked_at or now
             assert self.questions.natt is not None
-            if self.questions.natt.done:
+            if now >= self._natt_asked_at + NATT_IKEV2_AFTER:
+                # A gateway that takes no more half-open IKEv1 SAs may still answer IKEv2.
+                self.questions.ask("ikev2-natt", now)
+            if self.questions.natt.done or self.questions.answered("ikev2-natt"):
                 self._end("done")
 
     def _decide_first_contact(self, now: float) -> None:
@@ -227,6 +239,7 @@ class Decisions:
     # --- events -------------------------------------------------------------------------------
 
     def _stack_event(self, event: object, now: float) -> None:
+        self.through.event(event, now)
         if isinstance(event, ike_events.IkeEvent):
             self._ike_event(event, now)
         elif isinstance(event, l2tp_events.Event):

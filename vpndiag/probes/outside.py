@@ -220,10 +220,17 @@ class RawProbe:
 
 
 def ikev2_probe(
-    options: TunnelOptions, recorder: Recorder, random_bytes: RandomBytes, waits: Waits = BRIEF
+    options: TunnelOptions,
+    recorder: Recorder,
+    random_bytes: RandomBytes,
+    waits: Waits = BRIEF,
+    *,
+    natt: bool = False,
 ) -> RawProbe:
-    """IKE_SA_INIT of IKEv2."""
-    return RawProbe("ikev2", foreign.ikev2_sa_init(random_bytes), options, recorder, waits)
+    """IKE_SA_INIT of IKEv2, to port 500 or (``natt``) 4500."""
+    name = "ikev2-natt" if natt else "ikev2"
+    message = foreign.ikev2_sa_init(random_bytes)
+    return RawProbe(name, message, options, recorder, waits, natt)
 
 
 def aggressive_probe(

@@ -54,6 +54,9 @@ class Questions:
         """Every question beside the primary one is answered or given up."""
         return all(p.done for p in self._probes)
 
+    def answered(self, name: str) -> bool:
+        return any(p.answered for p in self._probes if p.name == name)
+
     def _all(self) -> list[SideProbe]:
         return [*([self.primary] if self.primary else []), *self._probes]
 
@@ -82,7 +85,8 @@ class Questions:
         self.natt.start(now)
 
     def ask(self, name: str, now: float) -> None:
-        """``ikev2``, ``aggressive``, ``other-method`` or ``other-offer``, once each."""
+        """``ikev2``, ``ikev2-natt``, ``aggressive``, ``other-method`` or ``other-offer``, once
+        each."""
         if any(p.name == name for p in self._probes):
             return
         probe = self._make(name)
@@ -95,6 +99,8 @@ class Questions:
         common = (self._recorder, self._random)
         if name == "ikev2":
             return ikev2_probe(o, *common, self._waits(name))
+        if name == "ikev2-natt":
+            return ikev2_probe(o, *common, self._waits(name), natt=True)
         if name == "aggressive":
             return aggressive_probe(o, *common, self._waits(name))
         if name == "other-method":
