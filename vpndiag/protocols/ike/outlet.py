@@ -11,8 +11,15 @@ from dataclasses import replace
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike import fragment
+from vpndiag.protocols.ike.certificates import subject_dn
 from vpndiag.protocols.ike.config import VID_FRAGMENTATION, IkeConfig
-from vpndiag.protocols.ike.constants import AuthMethod, ExchangeType, HeaderFlag, PayloadType
+from vpndiag.protocols.ike.constants import (
+    AuthMethod,
+    ExchangeType,
+    HeaderFlag,
+    IdType,
+    PayloadType,
+)
 from vpndiag.protocols.ike.events import (
     DeleteReceived,
     Dropped,
@@ -216,6 +223,11 @@ class Outlet:
     def _our_identity(self, inbound: Inbound) -> IdPayload:
         if self._config.identity is not None:
             return self._config.identity
+        credentials = self._config.credentials
+        if credentials is not None and self._main.chosen.auth_method == AuthMethod.RSA_SIG:
+            # An identity that is not in the certificate is refused; this one always is (RFC 4945
+            # section 3.1.5), an address seldom.
+            return IdPayload(IdType.DER_ASN1_DN, subject_dn(credentials.chain[0]))
         return IdPayload.of_address(ip_address(inbound.local[0]))
 
     def _report_nat(self) -> None:
