@@ -40,9 +40,13 @@ class Pair:
         ).decode()
 
 
-@cache
 def authority(name: str = "Lab CA") -> Pair:
     """A self-signed authority."""
+    return _authority(name)
+
+
+@cache
+def _authority(name: str) -> Pair:
     return _make(name, issuer=None, names=(), days=(-400, 4000), is_ca=True)
 
 
