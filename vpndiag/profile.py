@@ -8,10 +8,19 @@ A profile is a TOML file. Secrets are not in it, only where they come from::
     esp = ["aes128-sha1"]
     auth = ["mschapv2"]
     psk_file = "/etc/vpndiag/corp.psk" # or: keyring = "keyring:SERVICE/USER"
+
+    expected_addresses = ["10.8.0.0/24"]             # what the gateway should assign
+    expected_dns = ["10.0.0.53"]
+    internal_networks = ["10.0.0.0/16"]              # what is inside, for overlaps
+    internal_hosts = ["10.0.0.5", "files.corp.example"]
+    internal_names = ["intranet.corp.example"]       # what the DNS servers should know
+    internal_domain = "corp.example"
+    apps = ["files.corp.example:smb", "https://intranet.corp.example"]
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 import tomllib
@@ -47,6 +56,13 @@ class Profile:
     key: str | None = None
     ca: str | None = None
     expected_name: str | None = None
+    expected_addresses: tuple[str, ...] = ()
+    expected_dns: tuple[str, ...] = ()
+    internal_networks: tuple[str, ...] = ()
+    internal_hosts: tuple[str, ...] = ()
+    internal_names: tuple[str, ...] = ()
+    internal_domain: str | None = None
+    apps: tuple[str, ...] = ()
 
 
 _FORBIDDEN = {"psk", "password", "secret", "l2tp_secret"}
@@ -118,13 +134,32 @@ def _checked(data: dict[str, Any], path: Path) -> Profile:
     return Profile(**values)
 
 
-_LISTS = {"ike", "esp", "auth", "resolvers"}
+_LISTS = {
+    "ike", "esp", "auth", "resolvers", "expected_addresses", "expected_dns", "internal_networks",
+    "internal_hosts", "internal_names", "apps",
+}  # fmt: skip
+_NETWORKS = {"expected_addresses", "internal_networks"}
+
+
+def _check_address(name: str, text: str, path: Path) -> None:
+    """:raises ProfileError: an address or network was wanted and ``text`` is none."""
+    try:
+        if name in _NETWORKS:
+            for part in text.split("-") if name == "expected_addresses" else [text]:
+                ipaddress.ip_network(part.strip(), strict=False)
+        elif name == "expected_dns":
+            ipaddress.ip_address(text)
+    except ValueError:
+        what = "address" if name == "expected_dns" else "network (such as 10.0.0.0/16)"
+        raise ProfileError(f"{path}: {name}: {text!r} is no {what}") from None
 
 
 def _value(name: str, value: object, path: Path) -> object:
     if name in _LISTS:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(i, str) for i in items):
+            for item in items:
+                _check_address(name, item, path)
             return tuple(items)
         raise ProfileError(f"{path}: {name}: a list of texts is wanted")
     wanted: type = {"mru": int, "plain_l2tp": bool}.get(name, str)

@@ -24,6 +24,7 @@ from vpndiag.report.model import LADDER
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
 
 if TYPE_CHECKING:
+    from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.probes.run import LadderRun
     from vpndiag.render.ladder import LiveLadder
 
@@ -49,6 +50,8 @@ class Plan:
     """Files that could not be written, a line each; the run went on."""
     output_error: OSError | ValueError | None = None
     """What kept us from showing the run while it went on."""
+    inside: InsidePlan | None = None
+    """What to test through the tunnel besides what is harmless; local networks are filled in."""
     beside: Callable[[TunnelOptions], AbstractAsyncContextManager[TunnelOptions]] | None = None
     """Something that must stand while the run goes on (the demo's gateway)."""
 
@@ -240,7 +243,7 @@ async def _drive(
     names: list[NameAnswer],
     tunnel: TunnelOptions,
 ) -> tuple[LadderRun, TunnelOptions]:
-    from vpndiag.probes.run import LadderRun
+    from vpndiag.probes.run import HARMLESS, LadderRun
     from vpndiag.tunnel.driver import drive, open_sockets, random_bytes
     from vpndiag.tunnel.flow import CannotOpen
 
@@ -248,7 +251,10 @@ async def _drive(
         sockets, tunnel = await open_sockets(tunnel, source_port_500=plan.source_port_500)
     except CannotOpen as error:
         return _cannot_send(tunnel, names, start, error.errno_name, error.detail), tunnel
-    run = LadderRun(tunnel, random_bytes, names=names, start=start)
+    inside = replace(
+        plan.inside or HARMLESS, local_networks=await asyncio.to_thread(_local_networks)
+    )
+    run = LadderRun(tunnel, random_bytes, names=names, inside=inside, start=start)
     run.recorder.on_observation = show.message
     with contextlib.ExitStack() as stack:
         stack.callback(sockets.close)
@@ -263,6 +269,14 @@ async def _drive(
     if plan.keys is not None:
         _write_keys(plan.keys, run, plan.problems)
     return run, tunnel
+
+
+def _local_networks() -> tuple[str, ...] | None:
+    """This computer's networks as ``eth0 192.168.1.0/24``; None: cannot tell here."""
+    from vpndiag.host.local import local_addresses
+
+    found = local_addresses()
+    return None if found is None else tuple(f"{a.interface} {a.network}" for a in found[:64])
 
 
 def _cannot_send(

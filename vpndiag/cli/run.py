@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vpndiag.cli.interrupts import Interrupts
     from vpndiag.cli.live import Plan
+    from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.protocols.ike.config import RsaCredentials
     from vpndiag.report.document import Report
     from vpndiag.tunnel.options import Flow
@@ -70,6 +71,13 @@ class RunOptions:
     l2tp_secret_file: Path | None = None
     mru: int | None = None
     resolver: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
+    internal_names: tuple[str, ...] = ()
+    internal_hosts: tuple[str, ...] = ()
+    internal_domain: str | None = None
+    internal_networks: tuple[str, ...] = ()
+    expected_addresses: tuple[str, ...] = ()
+    expected_dns: tuple[str, ...] = ()
     ipv6: bool = False
     ports: tuple[str, ...] = ()
     capture: Path | None = None
@@ -91,6 +99,7 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.tunnel.options import TunnelOptions
 
     given = _with_profile(given)
+    inside = _inside(given)
     host = given.host.strip()
     if not host:
         raise UsageError("HOST is empty: give a name, an address or a profile")
@@ -111,7 +120,7 @@ def plan_of(given: RunOptions) -> Plan:
             verify_time=_now(),
             user=given.user,
             password=password,
-            auth_methods=_auth(given.auth),
+            auth_methods=auth_methods(given.auth),
             l2tp_secret=_l2tp_secret(given),
             plain_l2tp=given.plain_l2tp,
             ike_transforms=ike_list,
@@ -129,6 +138,7 @@ def plan_of(given: RunOptions) -> Plan:
         target=host,
         tunnel=tunnel,
         resolvers=given.resolver,
+        inside=inside,
         prefer="ipv6" if given.ipv6 else "ipv4",
         capture=given.capture,
         keys=given.keys_out,
@@ -187,6 +197,35 @@ def _with_profile(given: RunOptions) -> RunOptions:
         l2tp_secret_file=given.l2tp_secret_file or file(profile.l2tp_secret_file),
         mru=given.mru or profile.mru,
         resolver=given.resolver or profile.resolvers,
+        apps=given.apps or profile.apps,
+        internal_names=given.internal_names or profile.internal_names,
+        internal_hosts=given.internal_hosts or profile.internal_hosts,
+        internal_domain=given.internal_domain or profile.internal_domain,
+        internal_networks=profile.internal_networks,
+        expected_addresses=profile.expected_addresses,
+        expected_dns=profile.expected_dns,
+    )
+
+
+def _inside(given: RunOptions) -> InsidePlan:
+    from vpndiag.probes.inside.exchange import parse_app
+    from vpndiag.probes.inside.plan import InsidePlan
+
+    try:
+        apps = tuple(parse_app(text) for text in given.apps)
+    except ValueError as error:
+        raise UsageError(f"--app {error}") from error
+    named = apps or given.internal_hosts or given.internal_names or given.internal_domain
+    if named and given.user is None:
+        raise UsageError("--app and --internal-... need the tunnel: give --user as well")
+    return InsidePlan(
+        internal_networks=given.internal_networks,
+        internal_names=given.internal_names,
+        internal_hosts=given.internal_hosts,
+        internal_domain=given.internal_domain or "",
+        apps=apps,
+        expected_addresses=given.expected_addresses,
+        expected_dns=given.expected_dns,
     )
 
 
@@ -302,7 +341,8 @@ def _group(name: str | None) -> int | None:
     return look_up(GROUPS, name.lower(), "Diffie-Hellman group", name)
 
 
-def _auth(names: str | None) -> tuple[str, ...]:
+def auth_methods(names: str | None) -> tuple[str, ...]:
+    """:raises UsageError: a name is not known."""
     if not names:
         return ()
     found = []

@@ -38,13 +38,15 @@ def judge(view: View) -> Ruling:
     findings.sort(key=lambda f: f.severity != "error")
     facts = {a.app: _fact(a) for a in apps}
     if any(f.severity == "error" for f in findings):
-        return rule("app", "failed", *findings, summary=findings[0].detail.rstrip("."), seen=apps,
-                    facts=facts)  # fmt: skip
+        return rule("app", "failed", *findings, summary=findings[0].detail.rstrip("."),
+                    seen=[scope, *apps], facts=facts)  # fmt: skip
     if len(known) < len(scope.apps):
-        return rule("app", "inconclusive", *findings, seen=apps, facts=facts,
+        return rule("app", "inconclusive", *findings, seen=[scope, *apps], facts=facts,
                     summary="not all applications were tested to the end")  # fmt: skip
     parts = [f"{a.app} {inside.milliseconds(a.connect_seconds or 0.0)}" for a in known]
-    return rule("app", "passed", *findings, summary="; ".join(parts[:4]), seen=apps, facts=facts)
+    return rule(
+        "app", "passed", *findings, summary="; ".join(parts[:4]), seen=[scope, *apps], facts=facts
+    )
 
 
 def _fact(a: InsideApp) -> str:

@@ -40,7 +40,7 @@ def judge(view: View) -> Ruling:
     status = "failed" if any(f.severity == "error" for f in findings) else "passed"
     summary = findings[0].detail.rstrip(".") if findings else _summary(asked)
     facts = {s: _server_fact(names) for s, names in by_server.items()}
-    return rule("dns", status, *findings, summary=summary, seen=asked, facts=facts)  # type: ignore[arg-type]
+    return rule("dns", status, *findings, summary=summary, seen=[scope, *asked], facts=facts)  # type: ignore[arg-type]
 
 
 def _summary(asked: list[InsideName]) -> str:

@@ -43,22 +43,22 @@ def judge(view: View) -> Ruling:
     if not narrow:
         how = f" (answers in fragments of {min(pieces)})" if pieces else ""
         summary = f"{best} bytes cross{how}; MTU {right}, MSS {right - TCP_IP_HEADERS} fit"
-        return rule("mtu", "passed", summary=summary, seen=found, facts=facts)
+        return rule("mtu", "passed", summary=summary, seen=[scope, *found], facts=facts)
     worst = min(narrow, key=lambda m: m.largest)
     if best >= worst.tried:
         # The tunnel carries them; something behind it does not.
         problem = _narrow(worst, "warning", f"to {worst.target} (others take {best})")
-        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."), seen=found,
-                    facts=facts)  # fmt: skip
+        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."),
+                    seen=[scope, *found], facts=facts)  # fmt: skip
     right = min(m.largest for m in narrow)
     facts |= {"mtu": str(right), "mss": str(right - TCP_IP_HEADERS)}
     if any(m.reporter for m in narrow):
         problem = _small(next(m for m in narrow if m.reporter), scope)
-        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."), seen=found,
-                    facts=facts)  # fmt: skip
+        return rule("mtu", "passed", problem, summary=problem.detail.rstrip("."),
+                    seen=[scope, *found], facts=facts)  # fmt: skip
     problem = _narrow(worst, "error", "")
-    return rule("mtu", "failed", problem, summary=problem.detail.rstrip("."), seen=found,
-                facts=facts)  # fmt: skip
+    return rule("mtu", "failed", problem, summary=problem.detail.rstrip("."),
+                seen=[scope, *found], facts=facts)  # fmt: skip
 
 
 def _narrow(m: InsideMtu, severity: str, where: str) -> Finding:

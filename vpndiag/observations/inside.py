@@ -1,6 +1,7 @@
 """What was asked and answered inside the tunnel, after an address was assigned.
 
-Packets inside are not kept one by one: each observation is the result of one question.
+Packets inside are not kept one by one: each observation is the result of one question, and
+``t`` is the time when it stood.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class InsideScope(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsidePing(Observation):
-    """Echo requests to one target inside. ``t``: when the first was sent."""
+    """Echo requests to one target inside."""
 
     kind: Literal["inside-ping"] = "inside-ping"
     role: TargetRole

@@ -180,7 +180,8 @@ class Decisions:
                 # A gateway that takes no more half-open IKEv1 SAs may still answer IKEv2.
                 self.questions.ask("ikev2-natt", now)
             if self.questions.natt.done or self.questions.answered("ikev2-natt"):
-                self._end("done")
+                # Given up is not the same as not asked for long enough.
+                self._end("done" if self.questions.natt.answered else "stopped")
 
     def _decide_first_contact(self, now: float) -> None:
         """Nothing chosen yet: refused, or silent."""

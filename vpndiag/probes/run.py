@@ -13,6 +13,8 @@ from typing import Literal
 
 from vpndiag.observations import Ended, IcmpError, NameAnswer, Scope, SendError
 from vpndiag.probes.decisions import Decisions
+from vpndiag.probes.inside.plan import InsidePlan
+from vpndiag.probes.inside.through import Through
 from vpndiag.probes.outside import ClearL2tpProbe
 from vpndiag.probes.patience import Patience
 from vpndiag.probes.questions import Questions
@@ -26,6 +28,8 @@ RandomBytes = Callable[[int], bytes]
 
 CLOSING_SECONDS = 1.2
 """How long saying goodbye may take."""
+HARMLESS = InsidePlan()
+"""What is tested inside when nothing was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,8 @@ class RunKeys:
 class LadderRun:
     """One run against one gateway address.
 
-    ``names`` are the look-ups that led to the address. ``finished`` is set once the run has ended
-    and said goodbye.
+    ``names`` are the look-ups that led to the address; ``inside`` is what to test through the
+    tunnel, None: nothing. ``finished`` is set once the run has ended and said goodbye.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class LadderRun:
         random_bytes: RandomBytes,
         *,
         names: Sequence[NameAnswer] = (),
+        inside: InsidePlan | None = HARMLESS,
         start: float = 0.0,
     ) -> None:
         self.options = options
@@ -65,9 +70,15 @@ class LadderRun:
         self._random = random_bytes
         self._names = list(names)
         self._questions = Questions(options, self.recorder, random_bytes, self.patience, start)
-        self._decisions = Decisions(options, self.stack, self._questions, self.patience, start)
+        self._through = Through(inside, self.stack, self.recorder, random_bytes, self.patience)
+        self._decisions = self._new_decisions(start)
         self._clear: ClearL2tpProbe | None = None
         self._close_by: float | None = None
+
+    def _new_decisions(self, began: float) -> Decisions:
+        return Decisions(
+            self.options, self.stack, self._questions, self.patience, self._through, began
+        )
 
     # --- the driver's side --------------------------------------------------------------------
 
@@ -75,7 +86,7 @@ class LadderRun:
         """Begin: the first packets are then ready to send."""
         o = self.options
         self._questions.began = now
-        self._decisions = Decisions(o, self.stack, self._questions, self.patience, now)
+        self._decisions = self._new_decisions(now)
         add = self.recorder.add
         t = self.recorder.t(now)
         add(
@@ -210,6 +221,7 @@ class LadderRun:
         for _ in range(8):
             more: list[Packet] = []
             ended = self.ended
+            self._through.pump(now)
             if self.stack is not None:
                 more += self.stack.packets_to_send(now)
             if ended is None:
@@ -218,7 +230,8 @@ class LadderRun:
                 more += self._clear.pump(now)
             packets += more
             self._decide(now, all_sent=True)
-            if not more and self.ended is ended:  # ending brings farewells, which leave now
+            idle = not more and not (self._through.waiting and ended is None)
+            if idle and self.ended is ended:  # ending brings farewells, which leave now
                 break
         return packets
 
@@ -231,6 +244,7 @@ class LadderRun:
             timers.append(self.stack.get_timer())
         if self.ended is None:
             timers += [self._questions.get_timer(), self._decisions.get_timer()]
+            timers.append(self._through.get_timer())
         if self._clear is not None:
             timers.append(self._clear.get_timer())
         return min((t for t in timers if t is not None), default=None)
@@ -240,6 +254,7 @@ class LadderRun:
             self.stack.handle_timer(now)
         if self.ended is None:
             self._questions.handle_timer(now)
+            self._through.handle_timer(now)
         if self._clear is not None:
             timer = self._clear.get_timer()
             if timer is not None and timer <= now:
@@ -282,6 +297,7 @@ class LadderRun:
     def _end(self, why: Literal["done", "stopped", "interrupted"], now: float) -> None:
         if self.ended is not None:
             return
+        self._through.finish(now)
         self.ended = Ended(t=self.recorder.t(now), why=why)
         self.recorder.add(self.ended)
         self.recorder.closed = True

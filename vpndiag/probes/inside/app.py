@@ -30,7 +30,6 @@ class AppCheck(Check):
         self._tcp: TcpClient | None = None
         self._exchange: Exchange | None = None
         self._address: IPv4Address | None = None
-        self._began = 0.0
         self._now = 0.0
         self._asked: float | None = None
         self._progress: float | None = None
@@ -38,14 +37,13 @@ class AppCheck(Check):
         self._seen = 0
 
     def start(self, now: float) -> None:
-        self._began = self._now = now
+        self._now = now
 
     def resolved(self, address: IPv4Address, now: float) -> None:
         """The host's address: connect."""
         if self._tcp is not None or self.done:
             return
         self._address = address
-        self._began = now
         self._tcp = TcpClient(self.link, address, self.app.port)
         self._tcp.open(now)
 
@@ -140,7 +138,7 @@ class AppCheck(Check):
         answered = outcome in ("answered", "unexpected") and self._asked is not None
         self.link.emit(
             InsideApp(
-                t=self.link.t(self._began),
+                t=self.link.t(self._now),
                 app=visible(self.app.text, 120),
                 host=visible(self.app.host, 120),
                 address=str(self._address or ""),

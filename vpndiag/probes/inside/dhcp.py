@@ -29,10 +29,8 @@ class DhcpInform(Check):
         super().__init__(link)
         self._xid = link.random(4)
         self._tries = Tries(link.waits(*WAITS))
-        self._began = 0.0
 
     def start(self, now: float) -> None:
-        self._began = now
         self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -56,7 +54,7 @@ class DhcpInform(Check):
         if options.get(53) != b"\x05":
             return
         self.done = True
-        self.link.emit(_observation(self.link.t(self._began), str(packet.source), options))
+        self.link.emit(_observation(self.link.t(now), str(packet.source), options))
 
     def get_timer(self) -> float | None:
         return None if self.done else self._tries.due

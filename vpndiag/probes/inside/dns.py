@@ -194,7 +194,7 @@ class Question(Check):
     ) -> None:
         self.done = True
         found = InsideName(
-            t=self.link.t(self._began),
+            t=self.link.t(now),
             server=str(self.server),
             name=self.name,
             rrtype=self.rrtype,

@@ -39,7 +39,6 @@ class Pings(Check):
         self._answered: set[int] = set()
         self._error = ("", "")
         self._next: float | None = None
-        self._began = 0.0
 
     @property
     def alive(self) -> bool:
@@ -55,7 +54,6 @@ class Pings(Check):
         return max(self.round_trips, default=None)
 
     def start(self, now: float) -> None:
-        self._began = now
         self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -82,7 +80,7 @@ class Pings(Check):
         self._answered.add(reply[1])
         self.round_trips.append(now - self._sent[reply[1]])
         if len(self._answered) == len(self._sent) and not self._more():
-            self._conclude(True)
+            self._conclude(now, True)
 
     def fault(self, fault: IcmpFault, now: float) -> None:
         mine = fault.protocol == ICMP and fault.ports[0] == self._id
@@ -98,17 +96,17 @@ class Pings(Check):
         if self._more():
             self._ask(now)
         else:
-            self._conclude(True)
+            self._conclude(now, True)
 
     def finish(self, now: float) -> None:
         if not self.done and self._sent:
-            self._conclude(False)
+            self._conclude(now, False)
 
-    def _conclude(self, complete: bool) -> None:
+    def _conclude(self, now: float, complete: bool) -> None:
         self.done = True
         self.link.emit(
             InsidePing(
-                t=self.link.t(self._began),
+                t=self.link.t(now),
                 role=self.role,
                 target=str(self.target),
                 sent=len(self._sent),

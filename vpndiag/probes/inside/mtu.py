@@ -90,11 +90,9 @@ class MtuProbe(Check):
         self._tries = Tries(link.waits(*FULL_WAITS))
         self._round: list[int] = []
         self._due: float | None = None
-        self._began = 0.0
         self._small_crossed = self._full_crossed = False
 
     def start(self, now: float) -> None:
-        self._began = now
         if self.full <= SMALL:
             self.done = True
             return
@@ -124,7 +122,7 @@ class MtuProbe(Check):
             self._fragments = packet.size if packet.first else None
         self._largest = max(self._largest, size)
         if size == self.full:
-            self._conclude()
+            self._conclude(now)
         elif self._stage == "search" and all(s <= self._largest for s in self._round):
             self._next_round(now)
 
@@ -153,7 +151,7 @@ class MtuProbe(Check):
         elif self._stage == "search":
             self._round_over(now)
         elif self._tries.exhausted:
-            self._conclude()
+            self._conclude(now)
         else:
             self._ask_direction(now)
 
@@ -180,7 +178,7 @@ class MtuProbe(Check):
                 self._tries = Tries((0.3,) * last + (0.5,))
                 self._ask_direction(now)
             else:
-                self._conclude()
+                self._conclude(now)
             return
         step = (high - low) / (PROBES + 1)
         sizes = {low + round(step * n) for n in range(1, PROBES + 1)}
@@ -225,14 +223,14 @@ class MtuProbe(Check):
         # A search that was cut short proves nothing.
         self.done = True
 
-    def _conclude(self) -> None:
+    def _conclude(self, now: float) -> None:
         self.done = True
         direction: Literal["", "out", "in"] = ""
         if self._largest < self.full and self._small_crossed:
             direction = "in" if self._full_crossed else "out"
         self.link.emit(
             InsideMtu(
-                t=self.link.t(self._began),
+                t=self.link.t(now),
                 role=self.pings.role,
                 target=str(self.pings.target),
                 tried=self.full,

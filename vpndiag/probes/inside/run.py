@@ -89,7 +89,7 @@ class Inside:
             else:
                 self._waiting.setdefault(app.host, []).append(check)
         self._add(DhcpInform(link), now)
-        for name in self._waiting:
+        for name in list(self._waiting):
             self._ask_address(name, servers, now)
         self._update(now)
 

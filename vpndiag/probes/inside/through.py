@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from vpndiag.observations import IcmpError, L2tpMessage, PppMessage
 from vpndiag.probes.inside.check import Link, RandomBytes
 from vpndiag.probes.inside.mtu import Encapsulation
@@ -41,10 +43,12 @@ class Through:
         self._patience = patience
         self._mru_out = self._mru_in = DEFAULT_MRU
         self._started = False
+        self._out: list[bytes] = []
 
     @property
     def done(self) -> bool:
-        return self._started and (self.inside is None or self.inside.done)
+        """And the last packet has left."""
+        return self._started and (self.inside is None or (self.inside.done and not self.waiting))
 
     def event(self, event: object, now: float) -> None:
         """Any event of the stack."""
@@ -85,7 +89,7 @@ class Through:
         self.inside.start(now)
 
     def _lossy(self) -> bool:
-        """Something had to be sent again on the way here; once may be the gateway's own slowness."""
+        """Something had to be sent again on the way here; once may be the gateway being slow."""
         again = sum(
             o.repeat
             for o in self._recorder.observations()
@@ -111,17 +115,21 @@ class Through:
         ]
         return max(min([PATH_MTU, *told]), 576)
 
-    def pump(self, now: float) -> bool:
-        """Send what is to be sent; True when there was something."""
-        if self.inside is None or self._stack is None:
-            return False
-        packets = self.inside.packets()
-        try:
+    @property
+    def waiting(self) -> bool:
+        """There is something to send."""
+        if self.inside is not None:
+            self._out += self.inside.packets()
+        return bool(self._out)
+
+    def pump(self, now: float) -> None:
+        """Send what is to be sent."""
+        if not self.waiting or self._stack is None:
+            return
+        packets, self._out = self._out, []
+        with contextlib.suppress(LocalProtocolError):  # the link goes down; the run will see it
             for packet in packets:
                 self._stack.send_ip(packet, now)
-        except LocalProtocolError:
-            return False  # the link is going down; the run learns of it by itself
-        return bool(packets)
 
     def get_timer(self) -> float | None:
         return self.inside.get_timer() if self.inside is not None else None
