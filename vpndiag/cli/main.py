@@ -125,7 +125,11 @@ def run(
         typer.Option(help="Gateway on other ports: 500=10500 (repeatable)."),
     ] = None,
     capture: Annotated[
-        MaybePath, typer.Option(help="Leave a capture (pcapng) of all packets.")
+        MaybePath,
+        typer.Option(
+            help="Leave a capture (pcapng) of all packets. With --plain-l2tp nothing in it is "
+            "encrypted: after a PAP login it holds the password."
+        ),
     ] = None,
     keys_out: Annotated[
         MaybePath, typer.Option(help="Leave the session keys here, for Wireshark and analyze.")
