@@ -47,6 +47,7 @@ MAX_OBSERVATIONS = 5_000
 _TUNNEL_MODES = (1, 3, 61443)
 _ENCAPSULATED = (3, 4, 61443, 61444)
 _SAMPLES = 16
+_AGGRESSIVE = b"\x04"
 
 
 class Observer:
@@ -85,7 +86,8 @@ class Observer:
 
     def _ike(self, attempt: Attempt, s: Sketch) -> Iterator[Observation]:
         observer = IkeObserver()
-        decryptor = IkeDecryptor(self._keys.ike.get(s.track.cookie, []))
+        key = self._keys.ike.get(s.track.cookie, [])
+        decryptor = IkeDecryptor(key)
         children = _Children(s)
         proof: dict[bool, Payload] = {}
         client = attempt.is_client(s)
@@ -96,13 +98,15 @@ class Observer:
             data = m.data
             if m.missing and len(data) >= 28 and data[19] & 1:
                 data += bytes(m.missing)  # a header says enough of what is encrypted
-            try:
-                wire = decode(data)
-            except ProtocolError:
-                pass
-            else:
-                if not m.missing:
-                    payloads, protection = decryptor.open(wire, from_initiator)
+            # Without a key only a certificate in aggressive mode would be news to the observer.
+            if key or m.missing or data[18:19] == _AGGRESSIVE:
+                try:
+                    wire = decode(data)
+                except ProtocolError:
+                    pass
+                else:
+                    if not m.missing:
+                        payloads, protection = decryptor.open(wire, from_initiator)
             out = from_initiator == client
             other_source = m.other_source
             if out:

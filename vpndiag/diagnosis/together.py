@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,19 +56,28 @@ LOOP = 3
 """Attempts that end alike, from which on it is a loop."""
 LOOP_PAUSE = 300.0
 """Seconds between two of them at most."""
+MOST_IN_LOOP = 1_000
+"""Attempts that are looked at for one finding."""
 
 
 def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     """The diagnoses, with the findings added that only several attempts together show."""
-    return [
-        replace(a.diagnosis, findings=a.diagnosis.findings + extra) if extra else a.diagnosis
-        for a, extra in ((a, _notes(i, attempts)) for i, a in enumerate(attempts))
-    ]
-
-
-def _notes(index: int, attempts: Sequence[Judged]) -> tuple[Finding, ...]:
-    found = [_loop(index, attempts), _behind_one_nat(index, attempts)]
-    return tuple(catalogue.complete(f) for f in found if f is not None)
+    alike: dict[object, list[Judged]] = defaultdict(list)
+    same_ends: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    for a in attempts:
+        alike[a.key].append(a)
+        same_ends[a.client, a.gateway].append(a)
+    found: list[Diagnosis] = []
+    at: dict[object, int] = defaultdict(int)
+    for a in attempts:
+        index = at[a.key]
+        at[a.key] += 1
+        notes = (_loop(index, alike[a.key]), _behind_one_nat(a, same_ends[a.client, a.gateway]))
+        extra = tuple(catalogue.complete(f) for f in notes if f is not None)
+        found.append(
+            replace(a.diagnosis, findings=a.diagnosis.findings + extra) if extra else a.diagnosis
+        )
+    return found
 
 
 def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
@@ -77,15 +87,13 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
     if last.diagnosis.verdict.outcome != "failed" or code is None:
         return None
     row: list[Judged] = []
-    for a in attempts[: index + 1]:
-        if a.key != last.key:
-            continue
+    for a in attempts[max(0, index - MOST_IN_LOOP) : index + 1]:
         alike = a.diagnosis.verdict.finding == code
         if not alike or (row and a.first - row[-1].last > LOOP_PAUSE):
             row = []
         if alike:
             row.append(a)
-    following = next((a for a in attempts[index + 1 :] if a.key == last.key), None)
+    following = attempts[index + 1] if index + 1 < len(attempts) else None
     goes_on = (
         following is not None
         and following.diagnosis.verdict.finding == code
@@ -107,16 +115,14 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
     )
 
 
-def _behind_one_nat(index: int, attempts: Sequence[Judged]) -> Finding | None:
+def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
     """Another client with the same address at the same time: both are behind one NAT."""
-    one = attempts[index]
+    if len({a.key for a in attempts[:MOST_IN_LOOP]}) < 2:
+        return None
     others = [
         a
-        for a in attempts
-        if (a.client, a.gateway) == (one.client, one.gateway)
-        and a.key != one.key
-        and a.first < one.last
-        and one.first < a.last
+        for a in attempts[:MOST_IN_LOOP]
+        if a.key != one.key and a.first < one.last and one.first < a.last
     ]
     if not others:
         return None

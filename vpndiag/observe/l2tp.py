@@ -63,13 +63,14 @@ class L2tpObserver:
             return self._ppp_of(message, direction).observe(
                 message.payload, t=t, direction=direction, frames=frames
             )
-        self._learn(message, direction)
-        if message.name in _QUIET:
+        name = message.name
+        self._learn(message, name, direction)
+        if name in _QUIET:
             return None
         gateway, client = (destination, source) if direction == "out" else (source, destination)
         assigned = message.number(AvpType.ASSIGNED_TUNNEL_ID)
         # A retransmission has the same Ns; its Nr may have moved (RFC 2661 section 5.8).
-        key = (direction, inside, message.tunnel_id, message.session_id, message.ns, message.name,
+        key = (direction, inside, message.tunnel_id, message.session_id, message.ns, name,
                assigned)  # fmt: skip
         repeat = key in self._seen
         self._seen[key] = None
@@ -81,7 +82,7 @@ class L2tpObserver:
             frames=frames,
             direction=direction,
             inside=inside,
-            message=message.name,
+            message=name,
             tunnel_id=message.tunnel_id,
             session_id=message.session_id,
             ns=message.ns,
@@ -104,14 +105,16 @@ class L2tpObserver:
             other_source=other_source,
         )
 
-    def _learn(self, message: ControlMessage, direction: Direction) -> None:
+    def _learn(self, message: ControlMessage, name: str, direction: Direction) -> None:
+        if name not in ("SCCRQ", "ICRQ", "ICRP"):
+            return
         tunnel = message.number(AvpType.ASSIGNED_TUNNEL_ID)
         session = message.number(AvpType.ASSIGNED_SESSION_ID)
-        if direction == "out" and message.name == "SCCRQ" and tunnel is not None:
+        if direction == "out" and name == "SCCRQ" and tunnel is not None:
             self._tunnels[tunnel] = None
             if len(self._tunnels) > MAX_IDS:
                 self._tunnels.popitem(last=False)
-        if message.name == "ICRQ" and direction == "out" and session is not None:
+        if name == "ICRQ" and direction == "out" and session is not None:
             self._current = session
         if message.name != "ICRP" or direction != "in" or session is None:
             return

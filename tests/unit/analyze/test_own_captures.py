@@ -57,8 +57,8 @@ def test_a_healthy_run_is_healthy_to_the_address(tmp_path: Path) -> None:
     report = analyze([place], keys)
     assert live.outcome == report.verdict.outcome == "healthy"
     status = {layer.id: layer.status for layer in report.layers}
-    assert all(status[i] in ("passed", "warning") for i in
-               ("path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address"))  # fmt: skip
+    rungs = ("path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address")
+    assert all(status[i] in ("passed", "warning") for i in rungs)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -46,9 +46,10 @@ class ControlMessage:
     @property
     def name(self) -> str:
         """``SCCRQ``, ``ZLB``, ``type 99``, or ``untyped`` without a Message Type AVP."""
-        if self.message_type is None and not self.is_zlb:
+        kind = self.message_type
+        if kind is None and not self.is_zlb:
             return "untyped"
-        return message_name(self.message_type)
+        return message_name(kind)
 
     def find(self, kind: int) -> Avp | None:
         """The first AVP of vendor 0 and this type."""
