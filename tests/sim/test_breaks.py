@@ -53,6 +53,18 @@ def test_a_healthy_run_is_healthy_on_a_bad_network(seed: int) -> None:
     assert result.codes <= {"esp.forced-encapsulation", "path.lossy", "esp.replayed"}
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_look_from_outside_is_healthy_on_a_bad_network(seed: int) -> None:
+    outside = client_options(psk=None, user=None, password=None)
+    result = simulate(outside, network=rough(), seed=seed)
+    assert result.outcome == "healthy"
+
+
+def test_a_port_given_up_before_the_other_answers_is_silent() -> None:
+    """Here UDP 500 answers in the fifth second only, when 4500 has been given up already."""
+    assert problem("path.4500-silent", broken("path.4500-silent", rough(), 1091)) == ""
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     first, second = simulate(network=rough(), seed=5), simulate(network=rough(), seed=5)
     assert first.observations == second.observations

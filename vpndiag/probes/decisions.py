@@ -179,9 +179,10 @@ class Decisions:
             if now >= self._natt_asked_at + NATT_IKEV2_AFTER:
                 # A gateway that takes no more half-open IKEv1 SAs may still answer IKEv2.
                 self.questions.ask("ikev2-natt", now)
-            if self.questions.natt.done or self.questions.answered("ikev2-natt"):
+            answered = self.questions.natt.answered or self.questions.answered("ikev2-natt")
+            if self.questions.natt.done or answered:
                 # Given up is not the same as not asked for long enough.
-                self._end("done" if self.questions.natt.answered else "stopped")
+                self._end("done" if answered else "stopped")
 
     def _decide_first_contact(self, now: float) -> None:
         """Nothing chosen yet: refused, or silent."""
