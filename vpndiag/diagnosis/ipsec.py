@@ -171,7 +171,12 @@ def _accepted_after_refusal(view: View) -> Finding | None:
 
 
 def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
-    gone = [m for m in sa.messages if m.direction == "in" and any("ISAKMP" in d for d in m.deletes)]
+    leaving = _client_leaves(sa, sa.first.t)
+    gone = [
+        m
+        for m in sa.messages
+        if m.direction == "in" and m.t <= leaving and any("ISAKMP" in d for d in m.deletes)
+    ]
     if gone and not view.running:
         return rule(
             "ipsec",
@@ -193,8 +198,21 @@ def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
     )
 
 
+def _client_leaves(sa: IkeSa, since: float) -> float:
+    """When the client itself deletes the SA: what the gateway says then is no answer to quick
+    mode. Infinity while it does not."""
+    for m in sa.messages:
+        if m.direction != "out" or m.step != "INFO" or m.t <= since:
+            continue
+        hidden = m.protection in ("opaque", "undecryptable")
+        if hidden or any("ISAKMP" in d for d in m.deletes):
+            return m.t
+    return float("inf")
+
+
 def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
-    after = [m for m in sa.messages if m.direction == "in" and m.t >= ours[0].t]
+    leaving = _client_leaves(sa, ours[-1].t)
+    after = [m for m in sa.messages if m.direction == "in" and ours[0].t <= m.t <= leaving]
     refusal = _refusal(after)
     offered = "; ".join(ours[0].transforms[:6])
     if refusal is not None:
