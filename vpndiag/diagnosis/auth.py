@@ -327,6 +327,19 @@ def _silence(
             summary="large IKE messages are lost",
             seen=sa.messages,
         )  # fmt: skip
+    gone = view.gone_since(sent[0].t) if floated else []
+    if gone:
+        said.append(evidence(f"a fresh IKE message to UDP 500, sent {times(len(gone))}, is not "
+                             "answered any more either", *gone))  # fmt: skip
+        return rule(
+            "auth",
+            "failed",
+            finding("auth.unanswered", *said, confidence="medium", causes=_gateway_gone(),
+                    detail="The gateway falls silent altogether at message 5: new questions on "
+                    "UDP 500 and 4500 are not answered either."),
+            summary="the gateway falls silent",
+            seen=sa.messages,
+        )  # fmt: skip
     if certificate:
         return rule(
             "auth",
@@ -358,6 +371,18 @@ def _silence(
         summary="no answer to message 5",
         seen=sa.messages,
     )
+
+
+def _gateway_gone() -> tuple[Cause, ...]:
+    return (
+        Cause("The gateway, or its IKE service, stopped or restarted at this moment",
+              "gateway-admin", "Look when it started; try again in a minute", "likely"),
+        Cause("The network lost the gateway, or shut this computer out, at this moment",
+              "network", "Try again; look for flood protection on the way", "possible"),
+        Cause("The gateway takes nothing more from this address for a while after a wrong "
+              "pre-shared key", "gateway-admin", "Look in its IKE log for a block list",
+              "possible"),
+    )  # fmt: skip
 
 
 def _either_key_or_port() -> tuple[Cause, ...]:

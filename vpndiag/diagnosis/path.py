@@ -180,6 +180,9 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if not floated and not _asked_alike(view, fresh):
         # 500 does not answer that question either: the silence is not about the port.
         return None
+    if floated and primary is not None and view.gone_since(floated[0].t):
+        # A fresh question to UDP 500 is not answered either: the gateway, not the port.
+        return None
     errors = [e for e in view.icmp if e.port == 4500 and e.direction == "in"]
     code = "path.float-blocked" if floated else "path.4500-silent"
     after = " after the change of port" if floated else ""

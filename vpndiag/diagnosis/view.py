@@ -290,6 +290,14 @@ class View:
         """IKE messages sent to this gateway port."""
         return [m for m in self.ike if m.direction == "out" and m.port == port]
 
+    def gone_since(self, t: float) -> list[IkeMessage]:
+        """Fresh questions to UDP 500 after ``t`` when none of them was answered: the gateway says
+        nothing any more."""
+        fresh = [sa for sa in self.others if sa.by_client and sa.port == 500 and sa.first.t > t]
+        if any(sa.answers for sa in fresh) or any(m.t > t for m in self.answered(500)):
+            return []
+        return [m for sa in fresh for m in sa.messages]
+
     @cached_property
     def l2tp_all(self) -> list[L2tpMessage]:
         return self.of(L2tpMessage)
