@@ -23,8 +23,9 @@ from pathlib import Path
 
 GATEWAY = bytes((203, 0, 113, 5))
 FIELDS = ("frame.number", "frame.time_epoch", "ip.src", "ip.dst", "isakmp.ispi",
-          "isakmp.exchangetype", "isakmp.messageid", "isakmp.notify.msgtype", "l2tp.avp.message_type",
-          "l2tp.tunnel", "l2tp.session", "ppp.protocol", "lcp.opt.type", "chap.code")  # fmt: skip
+          "isakmp.exchangetype", "isakmp.messageid", "isakmp.notify.msgtype",
+          "l2tp.avp.message_type", "l2tp.tunnel", "l2tp.session", "ppp.protocol",
+          "lcp.opt.type", "chap.code")  # fmt: skip
 ANALYZE = """
 import sys, time
 start = time.perf_counter()
