@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from vpndiag import __version__
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.interrupts import Interrupts
-from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.observations import Direction, Ended, NameAnswer, Observation, Scope
 from vpndiag.report.document import Report, Shown, Tool, Vantage, options
 from vpndiag.report.model import LADDER
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
 
 if TYPE_CHECKING:
+    from vpndiag.cli.deferred import DeferredLadder
     from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.probes.run import LadderRun
     from vpndiag.render.ladder import LiveLadder
@@ -56,11 +56,15 @@ class Plan:
     """Something that must stand while the run goes on (the demo's gateway)."""
 
 
+_FLOATED = LADDER.index("auth")
+"""The first rung that needs UDP 4500."""
+
+
 class Show:
     """Follows a run on the live ladder: a rung is shown once the run is beyond it."""
 
     def __init__(
-        self, ladder: LiveLadder, on_message: Callable[[Observation], None] | None
+        self, ladder: DeferredLadder | LiveLadder, on_message: Callable[[Observation], None] | None
     ) -> None:
         self.ladder = ladder
         self.failed: OSError | ValueError | None = None
@@ -102,12 +106,16 @@ class Show:
         if not final and (len(observations) == self._seen or now < self._next):
             return
         self._seen, self._next = len(observations), now + 0.05
+        from vpndiag.diagnosis.ladder import diagnose
+
         layers = {layer.id: layer for layer in diagnose(observations).layers}
         reached = [i for i in LADDER if layers[i].status != "not_reached"]
         last = LADDER.index(reached[-1]) if reached else -1
         for position, layer_id in enumerate(LADDER):
             if layer_id in self._shown or not (final or position < last):
                 continue
+            if layer_id in ("path", "ike") and not final and last < _FLOATED:
+                break  # whether UDP 4500 answers is not known yet
             self._shown.add(layer_id)
             self.ladder.layer_done(layers[layer_id])
         if not final:
@@ -118,7 +126,7 @@ class Show:
 
 def carry_out(
     plan: Plan,
-    ladder: LiveLadder,
+    ladder: DeferredLadder | LiveLadder,
     on_message: Callable[[Observation], None] | None,
     interrupts: Interrupts | None = None,
 ) -> Report:
@@ -149,6 +157,8 @@ async def _carry_out(plan: Plan, show: Show, interrupts: Interrupts) -> Report:
         tick.cancel()
         interrupts.forget()
     show.follow(observations, final=True)
+    from vpndiag.diagnosis.ladder import diagnose
+
     diagnosis = diagnose(observations)
     stopped = any(isinstance(o, Ended) and o.why == "interrupted" for o in observations)
     return Report(

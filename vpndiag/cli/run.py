@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vpndiag.cli.live import Plan
     from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.protocols.ike.config import RsaCredentials
+    from vpndiag.render.ladder import LiveLadder
     from vpndiag.report.document import Report
     from vpndiag.tunnel.options import Flow
 
@@ -419,21 +420,31 @@ def _run_and_write(
 ) -> tuple[Report, Exception | None]:
     """The report, and what kept us from showing the run. Files that could not be written are in
     ``plan.problems``."""
-    from vpndiag.cli.live import carry_out
-    from vpndiag.render.ladder import LiveLadder
+    from functools import cache
 
-    console = consoles(output)
+    from vpndiag.cli.deferred import DeferredLadder
+    from vpndiag.cli.live import carry_out
+
+    @cache
+    def console() -> Console:
+        return consoles(output)
+
+    def live() -> LiveLadder:
+        from vpndiag.render.ladder import LiveLadder
+
+        return LiveLadder(console(), quiet=output.quiet)
+
     on_message = None
     if output.verbose:
         from vpndiag.render.messages import print_message
 
         def on_message(observation):  # type: ignore[no-untyped-def]
-            print_message(observation, console)
+            print_message(observation, console())
 
-    ladder = LiveLadder(console, quiet=output.quiet)
+    ladder = DeferredLadder(live)
     error: Exception | None = None
     try:
-        report = carry_out(plan, ladder.__enter__(), on_message, interrupts)
+        report = carry_out(plan, ladder, on_message, interrupts)
     finally:
         try:
             ladder.close()
