@@ -49,10 +49,16 @@ def _esp_came(view: View) -> bool:
 
 
 def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
-    silence = view.unanswered(view.asked(port))
+    asked = view.asked(port)
+    # One message and its repeats; other offers and versions of IKE that were tried are told apart.
+    same = [m for m in asked if m.initiator_cookie == asked[0].initiator_cookie]
+    silence = view.unanswered(same)
     if silence is None:
         return None
     text = f"IKE sent to UDP {port} {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+    others = len({m.initiator_cookie for m in asked}) - 1
+    if others:
+        text += f" ({others} other question{'s' if others > 1 else ''} neither)"
     return silence, evidence(text, silence.first, silence.last)
 
 
