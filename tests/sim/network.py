@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import Gateway, GatewayConfig
 from vpndiag.observations import Observation
-from vpndiag.probes.run import LadderRun
+from vpndiag.probes.inside import InsidePlan
+from vpndiag.probes.run import HARMLESS, LadderRun
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.report.model import Diagnosis
 from vpndiag.tunnel.options import Flow, TunnelOptions
@@ -138,6 +139,7 @@ class Simulation:
         config: GatewayConfig,
         network: Network,
         seed: int = 0,
+        inside: InsidePlan = HARMLESS,
     ) -> None:
         self.now = 1000.0
         self.packets = 0
@@ -148,7 +150,7 @@ class Simulation:
         address = BEHIND_NAT if network.gateway_nat else GATEWAY
         self.gateway = Gateway(replace(config, address=address), Draw("gateway"))
         self.runs = [
-            LadderRun(options, Draw(f"client {n}"), start=self.now)
+            LadderRun(options, Draw(f"client {n}"), inside=inside, start=self.now)
             for n, options in enumerate(clients)
         ]
         self.ended: list[float | None] = [None] * len(self.runs)
@@ -324,11 +326,12 @@ def simulate(
     config: GatewayConfig | None = None,
     network: Network | None = None,
     seed: int = 0,
+    inside: InsidePlan = HARMLESS,
 ) -> Result:
     """One client's run to its end."""
     network = network or Network()
     options = options or client_options(nat=network.client_nat)
-    return Simulation([options], config or GatewayConfig(), network, seed).run()[0]
+    return Simulation([options], config or GatewayConfig(), network, seed, inside).run()[0]
 
 
 _PAIRS: dict[tuple[int, bytes], KeyPair] = {}

@@ -91,6 +91,10 @@ class Faults:
 
     PPP: ``wire`` is what happens to PPP frames; ``conduct`` as in the PPP server.
     ``login_answer`` overrides every account, ``address_answer`` every assignment.
+
+    Inside: without ``forwarding`` only the gateway itself answers; IP packets of more than
+    ``inside_mtu`` bytes vanish (0: none do); ``inside_dns`` is how every question ends,
+    ``inside_tcp`` every connection.
     ``other_passwords``: the passwords here are not the users'; ``false_login_proof``: the server's
     MS-CHAPv2 proof is wrong.
     """
@@ -124,6 +128,11 @@ class Faults:
     other_passwords: bool = False
     false_login_proof: bool = False
     address_answer: NoAddress | None = None
+
+    forwarding: bool = True
+    inside_mtu: int = 0
+    inside_dns: Literal["", "silent", "unreachable", "refused", "servfail", "nxdomain"] = ""
+    inside_tcp: Literal["", "silent", "stalled", "reset"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,17 @@ def _parse(packet: bytes) -> _Packet | None:
     )
 
 
+_RCODES = {"servfail": 2, "nxdomain": 3, "refused": 5}
+
+
+def _refusal(query: bytes, fault: str) -> bytes | None:
+    """The question with an error in place of an answer."""
+    if len(query) < 12 or query[2] & 0x80:
+        return None
+    flags = bytes((0x81, 0x80 | _RCODES[fault]))
+    return query[:2] + flags + query[4:6] + bytes(6) + query[12:]
+
+
 class Inside:
     """Stateless but for a bounded table of TCP connections. Bytes come from a client of the
     gateway, and anything may be in them."""
@@ -86,6 +97,16 @@ class Inside:
         parsed = _parse(packet)
         if parsed is None or (client is not None and parsed.source != client):
             return []
+        faults = self._config.faults
+        if not faults.forwarding and parsed.destination != self._config.gateway_inside:
+            return []
+        if faults.inside_mtu:
+            if len(packet) > faults.inside_mtu:
+                return []
+            return [r for r in self._answer(parsed, packet) if len(r) <= faults.inside_mtu]
+        return self._answer(parsed, packet)
+
+    def _answer(self, parsed: _Packet, packet: bytes) -> list[bytes]:
         if len(packet) > self._config.mru and packet[6] & 0x40:
             return [self._error(parsed, _TOO_BIG, u16(0) + u16(self._config.mru))]
         if parsed.destination not in self._hosts:
@@ -115,9 +136,17 @@ class Inside:
         data = parsed.payload
         if len(data) < 8 or not 8 <= int.from_bytes(data[4:6], "big") <= len(data):
             return []
-        if data[2:4] != u16(53) or parsed.destination not in self._config.dns:
+        fault = self._config.faults.inside_dns
+        if (
+            data[2:4] != u16(53)
+            or parsed.destination not in self._config.dns
+            or fault == "unreachable"
+        ):
             return [self._error(parsed, _PORT)]
-        reply = answer_query(self._config.zone, data[8 : int.from_bytes(data[4:6], "big")])
+        query = data[8 : int.from_bytes(data[4:6], "big")]
+        if fault == "silent":
+            return []
+        reply = _refusal(query, fault) if fault else answer_query(self._config.zone, query)
         if reply is None:
             return []
         head = data[2:4] + data[:2] + u16(8 + len(reply)) + b"\0\0"
@@ -135,6 +164,9 @@ class Inside:
         source, port = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
         seq, ack = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
         flags, body = data[13], data[offset:]
+        fault = self._config.faults.inside_tcp
+        if fault == "silent":
+            return []
         key = (parsed.source, source, parsed.destination, port)
         if flags & _RST:
             self._tcp.pop(key, None)
@@ -162,6 +194,10 @@ class Inside:
         known = self._tcp.get(key)
         if known is None:
             return [reply(_RST, ack, 0)]
+        if body and fault:
+            if fault == "reset":
+                return [reply(_RST, ack, 0)]
+            return [reply(_ACK, known + 1, seq + len(body))]
         if body:
             # One request, one answer, and the end. A repeat gets the same again.
             page = _PAGE if port == 80 else b""
