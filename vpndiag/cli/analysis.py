@@ -35,14 +35,14 @@ def analyze(
 
 def report_of(found: Analysis) -> Report:
     """The report of an analysis."""
-    judged = [_judge(one) for one in found.observed]
+    start = found.material.first_ns or 0
+    judged = [_judge(one, start) for one in found.observed]
     chosen = choose(judged)
     judged = [replace(j, diagnosis=d) for j, d in zip(judged, with_notes(judged), strict=True)]
     sessions = tuple(
         _session(i, one, j, found, full=i < MAX_FULL or i == chosen)
         for i, (one, j) in enumerate(zip(found.observed, judged, strict=True))
     )
-    start = found.material.first_ns or 0
     if chosen is None:
         verdict = nothing(found.other)
         layers = tuple(Layer(i, "not_reached", reason=verdict.headline) for i in LADDER)
@@ -65,15 +65,14 @@ def report_of(found: Analysis) -> Report:
     )
 
 
-def _judge(one: Observed) -> Judged:
+def _judge(one: Observed, start_ns: int) -> Judged:
     attempt = one.attempt
-    times = [o.t for o in one.observations] or [0.0]
     return Judged(
         attempt.key,
         attempt.client,
         attempt.gateway,
-        min(times),
-        max(times[:-1] or times),
+        max(0, attempt.first_ns - start_ns) / 1e9,
+        max(0, attempt.last_ns - start_ns) / 1e9,
         diagnose(one.observations),
         one.observations,
     )

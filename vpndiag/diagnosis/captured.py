@@ -32,6 +32,13 @@ def judge(layer: str, view: View) -> Ruling | None:
         found = _only_data(layer, view)
         if found is not None:
             return found
+    if layer == "path" and _half(view):
+        return rule(
+            "path",
+            "inconclusive",
+            summary="the capture shows one direction only; what was answered is not in it",
+            seen=view.ike[:1] or view.l2tp_all[:1],
+        )
     found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
     if found is not None:
         return found
@@ -40,6 +47,14 @@ def judge(layer: str, view: View) -> Ruling | None:
     if layer == "mtu":
         return large_lost.judge(view)
     return None
+
+
+def _half(view: View) -> bool:
+    """One direction of a conversation that must have had two, without a refusal in it."""
+    if view.ended is None or not view.ended.one_sided or not (view.ike or view.l2tp_all):
+        return False
+    refused = any(n.type < 16384 for m in view.ike for n in m.notifies)
+    return not refused and not any(m.result_code for m in view.l2tp_all)
 
 
 def notes(view: View) -> list[Finding]:

@@ -359,6 +359,8 @@ class View:
         it was asked again and four seconds passed (a single lost packet proves nothing)."""
         if self.interrupted or self.running:
             return False
+        if self.ended is not None and self.ended.one_sided:
+            return False  # the answers are not in the capture
         if self.ended is not None and self.ended.why == "stopped":
             return silence.tries >= 2 or silence.seconds >= 4.0
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
