@@ -151,9 +151,9 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     if notify.type == NO_PROPOSAL_CHOSEN:
         if accepted is not None:
             return _accepts(view, sa, accepted, refused=True)
-        v2 = _ikev2_answers(view)
-        if v2:
-            said.append(evidence("IKEv2 is answered", *v2[:1]))
+        ruling = _other_version(view, seen, refused=True)
+        if ruling is not None:
+            return ruling
         return rule(
             "ike",
             "failed",
@@ -291,6 +291,11 @@ def _is_cookie(m: IkeMessage) -> bool:
     return [n.type for n in m.notifies] == [_COOKIE]
 
 
+def _refuses(m: IkeMessage) -> bool:
+    """IKEv2's own NO_PROPOSAL_CHOSEN: a daemon that knows IKEv2 and has no such connection."""
+    return any(n.type == NO_PROPOSAL_CHOSEN for n in m.notifies)
+
+
 def _held_off(seen: list[Observation], v2: list[IkeMessage]) -> Ruling:
     """Gateways ask for cookies when too many exchanges are half open. Of IKEv1, which has no
     cookies of that kind, they then ignore new attempts: strongSwan from five for an address."""
@@ -310,8 +315,9 @@ def _held_off(seen: list[Observation], v2: list[IkeMessage]) -> Ruling:
     )
 
 
-def _other_version(view: View, seen: list[Observation]) -> Ruling | None:
-    """The gateway speaks, but not main mode of IKEv1."""
+def _other_version(view: View, seen: list[Observation], *, refused: bool = False) -> Ruling | None:
+    """The gateway speaks, but not main mode of IKEv1. ``refused``: it says that it takes none of
+    our offers, and the same in IKEv2 says no more."""
     aggressive = [s for s in view.others if s.aggressive and s.chosen is not None]
     if aggressive:
         chosen = aggressive[0].chosen
@@ -328,7 +334,7 @@ def _other_version(view: View, seen: list[Observation]) -> Ruling | None:
             summary="aggressive mode only",
             seen=seen,
         )
-    v2 = _ikev2_answers(view)
+    v2 = [m for m in _ikev2_answers(view) if not refused or not _refuses(m)]
     if v2 and all(_is_cookie(m) for m in v2):
         return _held_off(seen, v2)
     wrong = [

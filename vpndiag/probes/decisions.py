@@ -27,6 +27,7 @@ OTHER_OFFER_AFTER = 0.8
 AGGRESSIVE_PROBE_AFTER = 1.0
 """Seconds of silence on port 500 before each further question."""
 FLOAT_PROBE_AFTER = 1.5
+AGAIN_AFTER = 3.0
 """Seconds without message 6 before port 4500 is asked afresh."""
 NATT_IKEV2_AFTER = 2.5
 """Seconds of silence on port 4500, while 500 answers, before it is asked with IKEv2."""
@@ -116,8 +117,8 @@ class Decisions:
             times.append(self._auth_doubt_at + GRACE_AUTH)
         if self._clear_doubt_at is not None:
             times.append(self._clear_doubt_at + GRACE_AUTH)
-        if self._mm5_at is not None and self.questions.natt is None:
-            times.append(self._mm5_at + FLOAT_PROBE_AFTER)
+        if self._mm5_at is not None:
+            times += [self._mm5_at + FLOAT_PROBE_AFTER, self._mm5_at + AGAIN_AFTER]
         if self._l2tp_at is not None:
             times += [self._l2tp_at + after for after in (DPD_AFTER, TRUNCATION_AFTER)]
         if self._up_at is not None:
@@ -195,12 +196,13 @@ class Decisions:
             return
         if waited >= NATT_PROBE_AFTER:
             self.questions.ask_natt(now)
-        heard = self.patience.heard
-        if not heard:
+        # An answer to IKEv2 is no reason to stop asking what IKEv1 would take.
+        if not self.patience.heard or self.questions.answered("ikev2"):
             if waited >= IKEV2_PROBE_AFTER:
                 self.questions.ask("ikev2", now)
             if waited >= OTHER_OFFER_AFTER:
                 self.questions.ask("other-offer", now)
+                self.questions.ask("other-method", now)
             if waited >= AGGRESSIVE_PROBE_AFTER:
                 self.questions.ask("aggressive", now)
             if waited >= 3.0 and self.errors_on_500 >= 3:
@@ -224,6 +226,10 @@ class Decisions:
         floated = self.stack is not None and self.stack.options.port_natt
         if now >= self._mm5_at + FLOAT_PROBE_AFTER and floated:
             self.questions.ask_natt(now)
+        natt = self.questions.natt
+        if now >= self._mm5_at + AGAIN_AFTER and natt is not None and not natt.answered:
+            # The port, or the gateway altogether?
+            self.questions.ask("again", now)
         if self._exhausted == "MM6" and self.questions.all_done:
             self._end("stopped")
 

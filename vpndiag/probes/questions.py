@@ -85,8 +85,8 @@ class Questions:
         self.natt.start(now)
 
     def ask(self, name: str, now: float) -> None:
-        """``ikev2``, ``ikev2-natt``, ``aggressive``, ``other-method`` or ``other-offer``, once
-        each."""
+        """``ikev2``, ``ikev2-natt``, ``aggressive``, ``again``, ``other-method`` or
+        ``other-offer``, once each."""
         if any(p.name == name for p in self._probes):
             return
         probe = self._make(name)
@@ -103,6 +103,8 @@ class Questions:
             return ikev2_probe(o, *common, self._waits(name), natt=True)
         if name == "aggressive":
             return aggressive_probe(o, *common, self._waits(name))
+        if name == "again":
+            return MainModeProbe(name, o, *common, waits=self._natt_waits)
         if name == "other-method":
             other = AuthMethod.PSK if o.with_certificate else AuthMethod.RSA_SIG
             transforms = tuple(replace(x, auth_method=other) for x in o.offered_ike())
