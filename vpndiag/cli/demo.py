@@ -13,8 +13,10 @@ from vpndiag.cli.exits import UsageError
 from vpndiag.cli.live import Plan, Shown
 from vpndiag.cli.run import Output, show
 from vpndiag.gateway.breaks import BREAKS, CANNOT, CannotProvoke, find_break
+from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.server import GatewayServer
+from vpndiag.probes.inside import InsidePlan, parse_app
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
 
 USER, PASSWORD = "alice", "wonderland"
@@ -30,6 +32,8 @@ def _set_up(break_: str | None) -> tuple[GatewayConfig, TunnelOptions]:
     options = TunnelOptions(gateway=HOST, local=HOST, psk=config.psk, user=USER, password=PASSWORD)
     if break_ is None:
         return config, options
+    if break_ in INSIDE_BREAKS:
+        return INSIDE_BREAKS[break_].apply(config), options
     try:
         return find_break(break_).apply(config, options, time.time())
     except CannotProvoke as error:
@@ -37,9 +41,22 @@ def _set_up(break_: str | None) -> tuple[GatewayConfig, TunnelOptions]:
     except KeyError:
         import difflib
 
-        near = difflib.get_close_matches(break_, [*BREAKS], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(break_, [*BREAKS, *INSIDE_BREAKS], n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else "; see vpndiag demo --list"
         raise UsageError(f"--break {break_}: no such finding{hint}") from None
+
+
+def _inside(break_: str | None) -> InsidePlan | None:
+    """What the client must test for the break to show."""
+    asked = INSIDE_BREAKS[break_].ask if break_ in INSIDE_BREAKS else {}
+    if not asked:
+        return None
+    return InsidePlan(
+        apps=tuple(parse_app(text) for text in asked.get("apps", ())),
+        internal_hosts=asked.get("internal_hosts", ()),
+        internal_names=asked.get("internal_names", ()),
+        internal_networks=asked.get("internal_networks", ()),
+    )
 
 
 def demo(break_: str | None, output: Output, capture: str | None, keys: str | None) -> int:
@@ -59,6 +76,7 @@ def demo(break_: str | None, output: Output, capture: str | None, keys: str | No
     plan = Plan(
         target="the embedded gateway",
         tunnel=options,
+        inside=_inside(break_),
         address=HOST,
         beside=beside,
         capture=Path(capture) if capture else None,
@@ -71,8 +89,10 @@ def demo(break_: str | None, output: Output, capture: str | None, keys: str | No
 
 def list_breaks() -> str:
     """What ``--break`` takes, a line each."""
-    width = max(len(name) for name in BREAKS)
-    lines = [f"{name:<{width}}  {b.what}" for name, b in BREAKS.items()]
+    what = {name: b.what for name, b in BREAKS.items()}
+    what |= {name: b.what for name, b in INSIDE_BREAKS.items()}
+    width = max(len(name) for name in what)
+    lines = [f"{name:<{width}}  {text}" for name, text in what.items()]
     cannot = [f"{name:<{width}}  not here: {why}" for name, why in CANNOT.items()]
     return "\n".join([*lines, "", *cannot])
 

@@ -441,7 +441,7 @@ _add("address.hung-up", "the link is ended during IPCP",
 
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
 _CAPTURE = "a live run of this client cannot meet it: it shows in captures"
-_BEYOND = "the embedded gateway breaks nothing beyond the address layer"
+_BEYOND = "inside, the embedded gateway breaks only what is listed"
 CANNOT: dict[str, str] = {
     "name.": "it is about name resolution, before there is a gateway",
     "path.prohibited": _LOCAL,
