@@ -96,7 +96,9 @@ class Outcome:
 class Neighbour(Owned):
     """Another client, stopped while it is connected (frozen, so that it never hangs up)."""
 
-    def __init__(self, namespace: Namespace, address: str, until: str = "CHAP Success") -> None:
+    def __init__(
+        self, namespace: Namespace, address: str, until: str = "IPCP Configure-Ack"
+    ) -> None:
         super().__init__()
         self._process = subprocess.Popen(
             [*namespace.prefix, *UNPRIVILEGED, sys.executable, "-u", "-m", "vpndiag", "run",
@@ -211,12 +213,6 @@ class Bench(Owned):
                 return getattr(gateway, action)()
             case "neighbour":
                 return Neighbour(network.add_client(), network.address)
-            case "earlier-client":
-                return vpndiag(
-                    network.add_client(),
-                    ["run", network.address, "--user", LAB_USER],
-                    env={"VPNDIAG_PSK": LAB_PSK, "VPNDIAG_PASSWORD": LAB_PASSWORD},
-                )
             case "no_route":
                 return client.ip("route del default")
             case "local_firewall":

@@ -19,7 +19,7 @@ A row is a table named after the fault:
 
     at_client, at_gateway, at_middle   what ``analyze`` must say of a capture made there, with keys,
               where that is not what the live run says
-    blind     the same without keys, at the client; by default "inconclusive" will do from ``auth`` on
+    blind     the same without keys, at the client; "inconclusive" will do from ``auth`` on
     blind_elsewhere   without keys at the gateway and in the middle (default: ``blind``)
 
 What differs by gateway stands in a table named after it within the row.  Expectations of captures
@@ -38,7 +38,8 @@ from tests.lab.gateways import GATEWAYS
 
 MATRIX = Path(__file__).with_name("matrix.toml")
 LAYERS = (
-    "name", "path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address", "healthy",
+    "name", "path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address",
+    "routes", "mtu", "dns", "app", "healthy",
 )  # fmt: skip
 _BLIND_LAYERS = ("name", "path", "ike")
 
