@@ -3,13 +3,15 @@
     python benchmarks/bulk_capture.py [--packets 2000000] [--format pcap|pcapng] [--no-peers]
 
 Generates the capture (always the same bytes) in a temporary directory, then runs, each in a
-process of its own and with the file in the page cache: this project's prefilter, cypcap's bare
-loop where it is installed, tcpdump with a BPF filter (the floor), and the peer, tshark with a
-display filter. Prints seconds, peak memory and the ratio to tshark."""
+process of its own and with the file in the page cache: this project's prefilter with numpy (where
+it is installed) and without, cypcap's bare loop where it is installed, tcpdump with a BPF filter
+(the floor), and the peer, tshark with a display filter. Prints seconds, peak
+memory and the ratios to tshark."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import random
 import shutil
 import struct
@@ -25,8 +27,11 @@ BPF = "udp port 500 or udp port 1701 or (udp port 4500 and udp[8:4] = 0)"
 
 SCAN = """
 import sys, time
+from vpndiag.capture import columns
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.prefilter import Prefilter
+if sys.argv[2] == "plain":
+    columns.library = lambda: None
 start = time.perf_counter()
 with open_capture(sys.argv[1]) as capture:
     scan = Prefilter(capture)
@@ -154,7 +159,11 @@ def main() -> int:
         with path.open("rb") as file:
             while file.read(1 << 20):
                 pass
-        commands = {"vpndiag prefilter": [sys.executable, "-c", SCAN, str(path)]}
+        scan = [sys.executable, "-c", SCAN, str(path)]
+        commands = {}
+        if importlib.util.find_spec("numpy"):
+            commands["vpndiag, numpy"] = [*scan, "numpy"]
+        commands["vpndiag, plain"] = [*scan, "plain"]
         if not options.no_peers:
             commands["cypcap, bare loop"] = [sys.executable, "-c", CYPCAP, str(path)]
             if tcpdump := shutil.which("tcpdump"):
@@ -188,9 +197,10 @@ def main() -> int:
                 f" peak {peak:5.0f} MiB{inside}"
             )
     peer = results.get("tshark -Y")
-    ours = results["vpndiag prefilter"]
     if peer:
-        print(f"vpndiag is {peer[0] / ours[0]:.1f} times faster than tshark")
+        for name, (seconds, _) in results.items():
+            if name.startswith("vpndiag"):
+                print(f"{name} is {peer[0] / seconds:.1f} times faster than tshark")
         if "tcpdump BPF (floor)" in results:
             print(f"tcpdump's floor is {peer[0] / results['tcpdump BPF (floor)'][0]:.1f} times")
     return 0

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import compress
 
+from vpndiag.capture import columns
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.link import network
@@ -135,8 +136,11 @@ class BulkCounter:
         self._ends = ends[0], ends[1] + (4 if layout.udp else 0)
         self._esp = esp
         self._key = [*range(esp, esp + 4), *range(*self._ends)]
+        self._least = layout.headers + 8
+        self._columns: columns.Columns | None = None
+        self._asked = False
         # The present walk.
-        self._offsets: list[int] = []
+        self._offsets: Sequence[int] = ()
         self._base = 0
         self._stop = 0
         self._slow: list[int] = []
@@ -195,7 +199,34 @@ class BulkCounter:
                 if stretch.flow is flow:
                     self._count(stretch, done)
 
+    def _numpy(self) -> columns.Columns | None:
+        """The faster way for a long capture, where numpy is."""
+        reader = self._reader
+        if self._asked or not columns.large(reader):
+            return self._columns
+        self._asked = True
+        # There a row starts with the record, here behind what is read apart.
+        shift = 24 if self._pcapng else 12
+        fields = columns.Fields(
+            checks=[(at + shift, allowed) for at, allowed in self._checks],
+            key=[at + shift for at in self._key],
+            length=self._length + shift,
+            udp_length=self._udp_length + shift if self._udp_length else None,
+            skip=self.layout.headers - 8,
+            least=self._least,
+            sequence=self._esp + 4 + shift,
+            low=self._low,
+        )
+        np = columns.library()
+        if np is not None and columns.possible(fields):
+            self._columns = columns.Columns(np, reader, fields)
+        return self._columns
+
     def _walk(self) -> None:
+        with_columns = self._numpy()
+        if with_columns is not None:
+            self._walk_columns(with_columns)
+            return
         reader = self._reader
         window = reader.window
         buf, off, end = window.buf, window.off, window.end
@@ -228,13 +259,31 @@ class BulkCounter:
             # The last one reaches beyond the window: read again, with all its checks.
             off = offsets.pop()
             rows.pop()
+        self._begin(offsets, off)
+        if rows:
+            self._sort(rows)
+
+    def _walk_columns(self, fast: columns.Columns) -> None:
+        reader = self._reader
+        offsets, stop = fast.walk(reader.window.off, reader.window.end)
+        slow: list[int] = []
+        if offsets:
+            sound, slow, groups = fast.sort(offsets, self._ours(), self._flows)
+            if sound < len(offsets):
+                offsets, stop = offsets[:sound], offsets[sound]
+            self._stretches += [
+                _Stretch(self._flows[group.key], group.places, group.lengths, group.sequences)
+                for group in groups
+            ]
+        self._begin(offsets, stop)
+        self._slow = slow
+
+    def _begin(self, offsets: Sequence[int], stop: int) -> None:
         self._relearn = False
-        self._offsets, self._base, self._stop = offsets, reader.number, off
+        self._offsets, self._base, self._stop = offsets, self._reader.number, stop
         self._slow, self._slow_at, self._walking = [], 0, True
         if len(offsets) < _SHORT_WALK:
             self._pause = _PAUSE
-        if rows:
-            self._sort(rows)
 
     def _sort(self, rows: list[bytes]) -> None:
         """Tell the flows' packets from what goes the slow way."""
@@ -271,7 +320,7 @@ class BulkCounter:
     def _lengths(self, joined: bytes, bad: set[int]) -> None:
         """The IP and UDP lengths must agree, and leave room for a sequence number."""
         lengths = _numbers("H", self._words_of(joined, self._length, 2))
-        least = self.layout.headers + 8
+        least = self._least
         if min(lengths) < least:
             bad.update(place for place, length in enumerate(lengths) if length < least)
         if self._udp_length:
@@ -360,12 +409,17 @@ class BulkCounter:
             places = places[start:stop]
             lengths, sequences = lengths[start:stop], sequences[start:stop]
         offsets, time, base = self._offsets, self._time, self._base + 1
+        counts = breaks = None
+        if self._columns is not None and stop - start >= columns.FEW:
+            counts, breaks = self._columns.counts(lengths), self._columns.breaks(sequences)
         stretch.flow.add_many(
             lambda index: base + places[index],
             lambda index: time(offsets[places[index]]),
             lengths,
             sequences,
             self.layout.headers,
+            counts,
+            breaks,
         )
 
 

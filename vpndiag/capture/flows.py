@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,17 +154,24 @@ class EspFlow:
         sizes: Sequence[int],
         sequences: array[int],
         headers: int = 0,
+        counts: Mapping[int, int] | None = None,
+        breaks: Sequence[int] | None = None,
     ) -> None:
         """Count packets in capture order, at a fraction of the time of as many :meth:`add`.
 
         The columns are of one length and not empty; ``frame_at(index)`` gives the frame number,
         ``time_at(index)`` nanoseconds;
-        ``headers`` is taken off each size. The one difference: a silence that is not seen when
-        comparing the times of a stretch of STRIDE packets, because the clock went back within it,
-        is not found.
+        ``headers`` is taken off each size. ``counts`` (of each size) and ``breaks`` (indices of
+        sequence numbers that do not follow the one before) are found here if not given.
+
+        The one difference: a silence that is not seen when comparing the times of a stretch of
+        STRIDE packets, because the clock went back within it, is not found.
         """
         count = len(sizes)
-        for size, packets in Counter(sizes).items():
+        if counts is None or len(self.sizes) + len(counts) > SIZES:
+            # In the order they came: the first sizes get a counter of their own.
+            counts = Counter(sizes)
+        for size, packets in counts.items():
             size -= headers
             self.bytes += size * packets
             self._sized(size, packets)
@@ -176,7 +183,28 @@ class EspFlow:
 
         self.first.extend(map(sample, range(min(count, FIRST - len(self.first)))))
         self.last.extend(map(sample, range(max(0, count - LAST), count)))
-        self._runs(frame_at, time_at, sequences)
+        if breaks is None:
+            self._runs(frame_at, time_at, sequences)
+        else:
+            self._between(frame_at, time_at, sequences, breaks)
+
+    def _between(
+        self,
+        frame_at: Callable[[int], int],
+        time_at: Callable[[int], int],
+        sequences: array[int],
+        breaks: Sequence[int],
+    ) -> None:
+        """Sequence numbers, all up to the next break at once."""
+        at = 0
+        for end in (*breaks, len(sequences)):
+            while at < end:
+                sequence = sequences[at]
+                self._sequence(frame_at(at), time_at, at, sequence)
+                at += 1
+                if sequence == self.highest:
+                    self._advance(end - at)
+                    at = end
 
     def _runs(
         self, frame_at: Callable[[int], int], time_at: Callable[[int], int], sequences: array[int]

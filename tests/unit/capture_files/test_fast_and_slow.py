@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from vpndiag.capture import columns
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
@@ -18,6 +21,8 @@ SHARED = Path(__file__).parents[4] / "shared" / "captures"
 REAL = sorted(p for p in SHARED.rglob("*cap*") if p.suffix in (".pcap", ".pcapng", ".cap"))
 ENDS = [("192.0.2.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2")]
 ETHERNET = bytes(range(12))
+#: Bytes from which numpy is taken.
+WAYS = {"plain": 1 << 62} | ({"numpy": 0} if find_spec("numpy") else {})
 
 
 def outcome(data: bytes, fast: bool, clock: bool = True) -> object:
@@ -135,23 +140,101 @@ CASES = [
 ]
 
 
+def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: object) -> None:
+    """The fast way by plain Python and by numpy, whatever the length of the file."""
+    slow = outcome(data, False, clock)
+    monkeypatch.setattr(columns, "FEW", 1)
+    for way, large in WAYS.items():
+        monkeypatch.setattr(columns, "LARGE", large)
+        assert outcome(data, True, clock) == slow, (way, what)
+
+
 @pytest.mark.parametrize(("link", "form"), CASES)
 @pytest.mark.parametrize("seed", range(3))
-def test_generated_traffic(link: str, form: str, seed: int) -> None:
+def test_generated_traffic(
+    monkeypatch: pytest.MonkeyPatch, link: str, form: str, seed: int
+) -> None:
     rng = random.Random(f"{link}/{form}/{seed}")
     frames = traffic(rng, link, 4000)
     write = as_pcap if form == "pcap" else as_pcapng
     data = write(rng, frames, 101 if link == "raw" else 1)
-    assert outcome(data, True) == outcome(data, False)
+    compare(monkeypatch, data, True, "sound")
     damaged = bytearray(data)
     for _ in range(20):
         damaged[rng.randrange(len(data) // 2, len(data))] ^= 1 << rng.randrange(8)
-    assert outcome(bytes(damaged), True, False) == outcome(bytes(damaged), False, False)
+    compare(monkeypatch, bytes(damaged), False, "damaged")
 
 
 @pytest.mark.skipif(not REAL, reason="the shared captures are not here")
-def test_real_captures() -> None:
+def test_real_captures(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in REAL:
         data = path.read_bytes()
         if len(data) < 2_000_000:
-            assert outcome(data, True, False) == outcome(data, False, False), path
+            compare(monkeypatch, data, False, path)
+
+
+@pytest.mark.parametrize("form", ["pcap", "pcapng"])
+def test_numpy_sorts_what_it_is_given(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """The comparisons above would also hold if numpy were never taken."""
+    pytest.importorskip("numpy")
+    rng = random.Random(form)
+    data = (as_pcap if form == "pcap" else as_pcapng)(rng, traffic(rng, "raw", 4000), 101)
+    sort, sorted_rows = columns.Columns.sort, [0]
+
+    def counting(self: columns.Columns, *given: Any) -> tuple[int, list[int], list[columns.Group]]:
+        result = sort(self, *given)
+        sorted_rows[0] += sum(len(group.places) for group in result[2])
+        return result
+
+    monkeypatch.setattr(columns.Columns, "sort", counting)
+    monkeypatch.setattr(columns, "LARGE", WAYS["plain"])
+    plain = outcome(data, True)
+    assert sorted_rows == [0]
+    monkeypatch.setattr(columns, "LARGE", WAYS["numpy"])
+    assert outcome(data, True) == plain
+    assert sorted_rows[0] > 1000
+
+
+def test_without_numpy_a_long_capture_goes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    data = as_pcap(rng, traffic(rng, "ethernet", 2000), 1)
+    monkeypatch.setattr(columns, "LARGE", 0)
+    monkeypatch.setattr(columns, "library", lambda: None)
+    assert outcome(data, True) == outcome(data, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_payloads_full_of_block_types(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Words that look like the start of a packet block, some with a length that fits."""
+    rng = random.Random(seed)
+    frames = []
+    for number in range(1, 600):
+        inside = b"".join(
+            struct.pack(rng.choice("<>") + "II", 6, rng.choice((0, 6, 8, 32, 36, 100)))
+            for _ in range(rng.randrange(3, 30))
+        )
+        head = struct.pack("!II", 0x01020304, number)
+        body = head + bytes(rng.choice((0, 0, 0, 1, 2))) + inside
+        frames.append(udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, body, number))
+    compare(monkeypatch, as_pcapng(rng, frames, 101), True, seed)
+
+
+def test_short_packets_in_padded_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ethernet pads to 60 bytes; padding is no sequence number."""
+    rng = random.Random(2)
+    frames = []
+    for number in range(1, 400):
+        body = struct.pack("!II", 0x01020304, number) + bytes(40)
+        body = body[: rng.choice((48, 48, 48, 7, 5, 4))]
+        packet = udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, body, number)
+        frames.append((ETHERNET + b"\x08\x00" + packet).ljust(60, b"\0"))
+    compare(monkeypatch, as_pcap(rng, frames, 1), True, "padded")
+
+
+def test_a_frame_of_impossible_length_within_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, struct.pack("!II", 9, 1) * 9, 0)
+    sizes = [len(packet)] * 100 + [300_000] + [len(packet)] * 100
+    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)]
+    for size in sizes:
+        out.append(struct.pack("<IIII", 1, 0, size, size) + packet.ljust(size, b"\0"))
+    compare(monkeypatch, b"".join(out), True, "too long")
