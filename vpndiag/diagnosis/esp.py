@@ -87,7 +87,7 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
     if view.ended is not None and view.ended.one_sided:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
-    if view.interrupted or (packets < 2 and span < 4.0):
+    if view.interrupted or (span < 4.0 and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
     own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer

@@ -25,6 +25,12 @@ def judge(view: View) -> Ruling:
     unproven = [p for p in view.proofs if p.outcome != "verified"]
     good = ppp.success(view)
     failures = _failures(packets)
+    start = packets[0].t if packets else 0.0
+    left = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t > start]
+    if left and not good:
+        # Once the client has given up, what the gateway says is no answer to it.
+        failures = [m for m in failures if m.t <= left[0].t]
+        packets = [m for m in packets if m.t <= left[0].t]
     if unproven and good:
         return _unproven(view, good, unproven[0].outcome)
     if failures and not [m for m in good if m.t > failures[-1].t]:

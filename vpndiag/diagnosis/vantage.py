@@ -159,7 +159,7 @@ def no_esp(view: View) -> Ruling | None:
     done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
     left = [
         m for m in view.ike
-        if done and m.step == "INFO" and m.direction == "out" and m.t > done[-1].t + STAYED
+        if done and m.step == "INFO" and m.direction == "out" and m.t > done[0].t + STAYED
         and (m.deletes or m.protection == "opaque")
     ]  # fmt: skip
     if not left:
@@ -169,5 +169,5 @@ def no_esp(view: View) -> Ruling | None:
         "inconclusive",
         summary="IPsec was set up, not one ESP packet is seen, and the client leaves: its packets "
         "are lost on the way here, or were not recorded",
-        seen=[done[-1], left[-1]],
+        seen=[done[0], left[-1]],
     )
