@@ -218,8 +218,13 @@ class Bench(Owned):
             case "local_firewall":
                 return client.run(
                     ["nft", "-f", "-"],
-                    stdin="""table ip own { chain out {
-                    type filter hook output priority 0; udp dport { 500, 4500 } drop; } }""",
+                    stdin="""table ip own {
+                        chain out {
+                            type filter hook output priority 0
+                            udp dport { 500, 4500 } drop
+                        }
+                    }
+""",
                 )
         raise LabError(f"no such action: {action}")
 

@@ -133,7 +133,7 @@ def test_refused_phase_2_proposal(gateway_by_name: GatewayByName, name: str) -> 
     healthy(gateway)
 
 
-@pytest.mark.parametrize("moment", ["MM4", "QM2", "SCCRP", "IPCP"])
+@pytest.mark.parametrize("moment", ["MM4", "IPCP"])
 def test_interrupted(gateway: Gateway, moment: str, schema: dict[str, object]) -> None:
     """Ctrl-C: the report is written, and the gateway keeps nothing of the run."""
     result = broken(gateway, interrupt_at=moment)
