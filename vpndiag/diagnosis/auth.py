@@ -345,6 +345,7 @@ def _silence(
             "auth",
             "failed",
             finding("auth.certificate-refused", *said, confidence="medium",
+                    causes=_either_refused_or_lost(),
                     detail="The gateway falls silent after this computer showed its certificate."),
             summary="no answer to message 5",
             seen=sa.messages,
@@ -382,6 +383,17 @@ def _gateway_gone() -> tuple[Cause, ...]:
         Cause("The gateway takes nothing more from this address for a while after a wrong "
               "pre-shared key", "gateway-admin", "Look in its IKE log for a block list",
               "possible"),
+    )  # fmt: skip
+
+
+def _either_refused_or_lost() -> tuple[Cause, ...]:
+    return (
+        Cause("The gateway does not accept this computer's certificate, and says nothing",
+              "gateway-admin", "Look in its IKE log; install the issuing authority there",
+              "likely"),
+        Cause("The answer with the gateway's certificate is large, travels in IP fragments, and a "
+              "firewall or NAT drops them", "network",
+              "Let fragments pass, or switch IKE fragmentation on at the gateway", "likely"),
     )  # fmt: skip
 
 
