@@ -221,7 +221,7 @@ class Bench(Owned):
                     stdin="""table ip own {
                         chain out {
                             type filter hook output priority 0
-                            udp dport { 500, 4500 } drop
+                            udp dport { 500, 1701, 4500 } drop
                         }
                     }
 """,
