@@ -165,12 +165,13 @@ def test_certificates(gateway_by_name: GatewayByName, name: str, tmp_path: Path)
     options = certificate_options(tmp_path)
     result = healthy(gateway, *options)
     assert re.search(r"certificate|RSA", json.dumps(result.report["layers"]), re.I)
-    refused = broken(gateway, *certificate_options(tmp_path, issuer="Another CA"))
+    refused = broken(gateway, *certificate_options(tmp_path / "other", issuer="Another CA"))
     assert (refused.code, refused.layer) == (1, "auth"), told(refused, gateway)
     healthy(gateway, *options)
 
 
 def certificate_options(folder: Path, issuer: str = "Lab CA") -> list[str]:
+    folder.mkdir(exist_ok=True)
     own = pki.client(issuer=issuer)
     files = {"cert": own.pem, "key": own.key_pem, "ca": pki.authority().pem}
     for name, text in files.items():
