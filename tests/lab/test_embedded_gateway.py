@@ -97,4 +97,5 @@ def test_ike_scan_gets_a_main_mode_answer(embedded: Embedded) -> None:
             check=False, timeout=30,
         )  # fmt: skip
         assert "Main Mode Handshake returned" in done.stdout, done.stdout
-        assert "Enc=AES KeyLength=256 Hash=SHA1 Group=14:modp2048 Auth=PSK" in done.stdout
+        for part in ("Enc=AES", "KeyLength=256", "Hash=SHA1", "Group=14", "Auth=PSK"):
+            assert part in done.stdout, done.stdout
