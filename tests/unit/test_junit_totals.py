@@ -40,3 +40,14 @@ def test_a_run_counts_what_passed_and_what_did_not(
 
 def test_a_run_without_a_report_is_a_failure(tmp_path: Path) -> None:
     assert totals(tmp_path / "none.xml", 0, strict=False) == (0, 1)
+
+
+def test_a_test_that_was_tried_again_counts_once(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="a" name="flaky"/>'
+        '<testcase classname="a" name="flaky"/><testcase classname="a" name="bad"/>'
+        '<testcase classname="a" name="bad"><failure message="no"/></testcase>'
+        "</testsuite></testsuites>"
+    )
+    assert totals(report, 1, strict=True) == (1, 1)
