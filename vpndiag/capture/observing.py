@@ -9,7 +9,6 @@ from typing import Literal
 
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
-from vpndiag.capture.icmp import icmp_what
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import LCP
@@ -31,6 +30,7 @@ from vpndiag.observations import (
     PppMessage,
 )
 from vpndiag.observations import IcmpError as IcmpObservation
+from vpndiag.observe.icmp import icmp_what
 from vpndiag.observe.ike import IkeObserver
 from vpndiag.observe.l2tp import L2tpObserver
 from vpndiag.observe.ppp import PppObserver

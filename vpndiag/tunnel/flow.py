@@ -22,10 +22,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vpndiag.observe.icmp import icmp_what
 from vpndiag.tunnel.icmp import (
     errno_name,
     icmp_of_errno,
-    icmp_what,
     parse_extended_error,
 )
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpndiag.observe.icmp import icmp_what
 from vpndiag.tunnel.flow import same_host
-from vpndiag.tunnel.icmp import errno_name, icmp_what, parse_extended_error
+from vpndiag.tunnel.icmp import errno_name, parse_extended_error
 from vpndiag.tunnel.raw_esp import RawEsp
 from vpndiag.tunnel.udp import CannotOpen, Datagram, IcmpReport, SendFailed, UdpFlow
 

@@ -1,4 +1,5 @@
-"""Names of ICMP errors, as ``observations.IcmpError.what`` uses them (RFC 792, 1812, 4443)."""
+"""Names of ICMP errors, as ``observations.IcmpError.what`` uses them (RFC 792, RFC 1122 3.2.2.1,
+RFC 1812 5.2.7.1, RFC 4443): the same for sockets and captures."""
 
 from __future__ import annotations
 
