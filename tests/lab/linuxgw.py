@@ -99,7 +99,7 @@ class LinuxGateway(Owned):
         script += "[ -e /run/dnsd.pid ] && kill -9 $(cat /run/dnsd.pid)\nrm -f /run/dnsd.pid\n"
         if config.dns_mode != "off":
             records = json.dumps({k: list(v) for k, v in config.dns_records.items()})
-            # Its text is handed over: the guest has a /tmp of its own, and the project may lie there.
+            # Handed over as text: the guest has a /tmp of its own, and the project may lie there.
             program = Path(__file__).with_name("dnsd.py").read_text()
             script += (
                 f"cat >/run/dnsd.py <<'END-OF-DNSD'\n{program}\nEND-OF-DNSD\n"
