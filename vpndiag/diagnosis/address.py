@@ -5,7 +5,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import PppMessage
+from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Finding
 
 ADDRESS = "IP-Address"
@@ -20,7 +20,7 @@ def judge(view: View) -> Ruling:
     ipcp = view.ppp_of("IPCP")
     opened = ppp.opened(view, "IPCP")
     if opened is not None:
-        return _agreed(view, ipcp, opened)
+        return _agreed(view, ipcp)
     demanded = _mppe(view)
     if demanded is not None and not view.running:
         return demanded
@@ -31,7 +31,7 @@ def judge(view: View) -> Ruling:
     return _failed(view, ipcp)
 
 
-def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
+def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:
     ours = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Ack"][-1]
     theirs = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Ack"][-1]
     address = ppp.option(ours, ADDRESS) or ""
@@ -42,7 +42,7 @@ def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
         if (value := ppp.option(ours, name) or "") not in _NONE
     ]
     if address and address == peer and address not in _NONE:
-        return _conflict(view, ipcp, address)
+        return _conflict(ipcp, address)
     end = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
     if address in _NONE:
         if any(
@@ -92,7 +92,7 @@ def _agreed(view: View, ipcp: list[PppMessage], opened: float) -> Ruling:
     return rule("address", "passed", *findings, summary=", ".join(parts), seen=ipcp, facts=facts)
 
 
-def _conflict(view: View, ipcp: list[PppMessage], address: str) -> Ruling:
+def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:
     acks = [m for m in ipcp if m.code == "Configure-Ack"]
     return rule(
         "address",
@@ -153,7 +153,7 @@ def _nothing(view: View) -> Ruling:
     start = ppp.success(view)[0].t if ppp.success(view) else view.ppp[0].t
     end = ppp.hang_up(view, start)
     if end is not None and not view.running:
-        return _ended(view, [], end)
+        return _ended([], end)
     return not_reached("address", "no IPCP yet" if view.running else "no IPCP in this material")
 
 
@@ -172,7 +172,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     closed = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
     claims = _claimed(ipcp, "in") & _claimed(ipcp, "out")
     if claims and (closed or end):
-        return _conflict(view, ipcp, sorted(claims)[0])
+        return _conflict(ipcp, sorted(claims)[0])
     if rejected or refused:
         shown = (rejected or refused)[0]
         what = "rejects the address option" if rejected else "rejects IPCP as a whole"
@@ -188,7 +188,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             seen=[*ipcp, shown],
         )
     if end is not None or closed:
-        return _ended(view, ipcp, end, closed)
+        return _ended(ipcp, end or closed[0])
     tries = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Request"]
     silence = view.unanswered(tries)
     if silence is None or not view.conclusive(silence):
@@ -230,15 +230,8 @@ def _claimed(ipcp: list[PppMessage], direction: str) -> set[str]:
 _POOL_WORDS = ("address", "pool", "lease", "dhcp", "no ip", "ip pool", "network protocols")
 
 
-def _ended(
-    view: View,
-    ipcp: list[PppMessage],
-    end: object,
-    closed: list[PppMessage] | None = None,
-) -> Ruling:
-    from vpndiag.observations import L2tpMessage  # local: only here
-
-    last = end if isinstance(end, PppMessage | L2tpMessage) else (closed or [])[0]
+def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
+    """The gateway's farewell before an address was agreed."""
     text = ppp.how(last) if isinstance(last, L2tpMessage) or last.protocol == "LCP" else (
         "IPCP Terminate-Request" + (f', "{last.message}"' if last.message else ""))  # fmt: skip
     words = text.lower()

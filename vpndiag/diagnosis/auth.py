@@ -170,7 +170,7 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     informational = [m for m in opaque if m.step == "INFO"]
     complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
     if complete and not informational:
-        return _cut_after_mm6(view, sa, complete)
+        return _cut_after_mm6(sa)
     # INVALID-COOKIE only says that the gateway has meanwhile given up this IKE SA.
     clear = [(m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE]
     said += [
@@ -285,7 +285,7 @@ def _refusal_unreadable(
     )
 
 
-def _cut_after_mm6(view: View, sa: IkeSa, complete: list[IkeMessage]) -> Ruling:
+def _cut_after_mm6(sa: IkeSa) -> Ruling:
     """Message 6 came, encrypted, and there is no key to read it. A gateway sends message 6 only
     after it has verified message 5."""
     return rule(

@@ -72,7 +72,7 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
     expired = _expired_at_once(view, sa)
     if expired is not None:
         return rule(
-            "ike", "failed", expired, *findings, summary="SA deleted at once", seen=expired_seen(sa)
+            "ike", "failed", expired, *findings, summary="SA deleted at once", seen=sa.messages
         )
     stalled = _stalled(view, sa)
     if stalled is not None:
@@ -82,10 +82,6 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
     if product:
         facts["gateway"] = product
     return rule("ike", "passed", *findings, summary=summary, seen=seen, facts=facts)  # fmt: skip
-
-
-def expired_seen(sa: IkeSa) -> list[IkeMessage]:
-    return sa.messages
 
 
 def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
@@ -150,7 +146,7 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
             return ruling
     if notify.type == NO_PROPOSAL_CHOSEN:
         if accepted is not None:
-            return _accepts(view, sa, accepted, refused=True)
+            return _accepts(sa, accepted, refused=True)
         ruling = _other_version(view, seen, refused=True)
         if ruling is not None:
             return ruling
@@ -184,7 +180,7 @@ def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     silence = view.unanswered([m for m in sa.step("MM1", "AM1") if m.direction == "out"])
     accepted = _accepted_elsewhere(view, sa)
     if accepted is not None:
-        return _accepts(view, sa, accepted, refused=False)
+        return _accepts(sa, accepted, refused=False)
     ruling = _other_version(view, seen)
     if ruling is not None:
         return ruling
@@ -225,7 +221,7 @@ def _accepted_elsewhere(view: View, sa: IkeSa) -> IkeSa | None:
     return None
 
 
-def _accepts(view: View, sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
+def _accepts(sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
     chosen = other.chosen
     assert chosen is not None
     how = "refused (NO-PROPOSAL-CHOSEN)" if refused else "not answered"
@@ -250,8 +246,9 @@ def _accepts(view: View, sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
             summary=detail.rstrip("."),
             seen=seen,
         )
-    if _methods(other, chosen) and not _methods(other, chosen) & set(sa.offered.auth_methods):
-        wants_certificate = bool(_methods(other, chosen) & set(_RSA_METHODS))
+    methods = set(chosen.auth_methods)
+    if methods and not methods & set(sa.offered.auth_methods):
+        wants_certificate = bool(methods & set(_RSA_METHODS))
         code = "auth.certificate-wanted" if wants_certificate else "auth.psk-wanted"
         what = "a certificate" if wants_certificate else "a pre-shared key"
         detail = f"The gateway accepts {what} only ({chosen.transforms[0]})."
@@ -276,10 +273,6 @@ def _accepts(view: View, sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
     return rule(
         "ike", "failed", finding(code, *said, detail=detail), summary=detail.rstrip("."), seen=seen
     )
-
-
-def _methods(sa: IkeSa, chosen: IkeMessage) -> set[int]:
-    return set(chosen.auth_methods)
 
 
 def _ikev2_answers(view: View) -> list[IkeMessage]:

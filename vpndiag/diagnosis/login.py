@@ -32,11 +32,11 @@ def judge(view: View) -> Ruling:
         failures = [m for m in failures if m.t <= left[0].t]
         packets = [m for m in packets if m.t <= left[0].t]
     if unproven and good:
-        return _unproven(view, good, unproven[0].outcome)
+        return _unproven(good, unproven[0].outcome)
     if failures and not [m for m in good if m.t > failures[-1].t]:
         if view.running:
             return not_reached("login", "refused")
-        return _refused(view, packets, failures)
+        return _refused(packets, failures)
     if good or (ppp.network(view) and not _only_ours(packets)):
         return _passed(view, packets, good)
     if not packets:
@@ -65,7 +65,7 @@ def _failures(packets: list[PppMessage]) -> list[PppMessage]:
     ]  # fmt: skip
 
 
-def _method(view: View, packets: list[PppMessage]) -> str:
+def _method(packets: list[PppMessage]) -> str:
     for m in reversed(packets):
         if m.protocol == "PAP":
             return "PAP"
@@ -78,7 +78,7 @@ def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ru
     findings: list[Finding] = []
     if not packets:
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
-    method = _method(view, packets)
+    method = _method(packets)
     name = next((m.name for m in packets if m.direction == "out" and m.name), "")
     summary = method + (f" as {name}" if name else "")
     if any(p.outcome == "verified" for p in view.proofs):
@@ -97,7 +97,7 @@ def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ru
                 facts={"method": method})  # fmt: skip
 
 
-def _refused(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
+def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     last = failures[-1]
     codes = [m.error_code for m in failures if m.error_code is not None]
     code, detail = "login.wrong-password", "The user name or the password is wrong."
@@ -125,7 +125,7 @@ def _refused(view: View, packets: list[PppMessage], failures: list[PppMessage]) 
     )  # fmt: skip
 
 
-def _unproven(view: View, good: list[PppMessage], outcome: str) -> Ruling:
+def _unproven(good: list[PppMessage], outcome: str) -> Ruling:
     what = "is wrong" if outcome == "wrong" else "is missing"
     return rule(
         "login",
@@ -209,7 +209,7 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
     end = ppp.hang_up(view, packets[0].t)
-    method = _method(view, packets)
+    method = _method(packets)
     naks = [m for m in ours if m.protocol == "EAP" and m.method == "Nak"]
     if end is not None:
         if naks:
