@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.live import Plan, Shown
-from vpndiag.cli.run import Output, show
+from vpndiag.cli.output import Output, show
 from vpndiag.gateway.breaks import BREAKS, CANNOT, CannotProvoke, find_break
 from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
 from vpndiag.gateway.config import GatewayConfig

@@ -136,7 +136,8 @@ def run(
     ] = None,
 ) -> None:
     """Connect to a gateway, layer by layer, and say which layer fails and why."""
-    from vpndiag.cli.run import Output, RunOptions
+    from vpndiag.cli.output import Output
+    from vpndiag.cli.run import RunOptions
     from vpndiag.cli.run import run as carry_out
 
     given = RunOptions(
@@ -194,7 +195,8 @@ def demo(
 ) -> None:
     """The same against the embedded gateway, whole or broken on purpose."""
     from vpndiag.cli import demo as demonstration
-    from vpndiag.cli.run import Output, ports_of
+    from vpndiag.cli.output import Output
+    from vpndiag.cli.proposals import ports_of
 
     if list_:
         typer.echo(demonstration.list_breaks())

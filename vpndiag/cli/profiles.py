@@ -36,7 +36,7 @@ def check(name: str) -> int:
 
 
 def _check_values(profile: profiles.Profile, path: Path) -> None:
-    from vpndiag.cli.run import auth_methods
+    from vpndiag.cli.proposals import auth_methods
     from vpndiag.probes.inside.exchange import parse_app
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.protocols.ike.profiles import PROFILES, parse_esp_list, parse_ike_list

@@ -18,7 +18,7 @@ from vpndiag import profile
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.interrupts import Interrupts
 from vpndiag.cli.live import Show
-from vpndiag.cli.run import check_writable
+from vpndiag.cli.output import check_writable
 from vpndiag.observations import Ended
 from vpndiag.render.ladder import LiveLadder
 

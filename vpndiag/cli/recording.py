@@ -1,0 +1,80 @@
+"""What ``--capture`` and ``--keys-out`` leave of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vpndiag.cli.exits import UsageError
+from vpndiag.observations import Direction
+from vpndiag.tunnel.options import GATEWAY_PORTS, Flow
+
+if TYPE_CHECKING:
+    from vpndiag.probes.run import LadderRun
+
+
+def capture_to(path: Path, run: LadderRun) -> Callable[[], None]:
+    """Write every packet of the run to ``path``; returns what closes it."""
+    from vpndiag.capture.write import CaptureWriter, icmp_error, ip_packet, udp_packet
+
+    try:
+        writer = CaptureWriter(path)
+    except OSError as error:
+        raise UsageError(f"--capture {path}: {error.strerror or error}") from error
+    epoch = time.time() - time.monotonic()
+
+    def sink(
+        now: float,
+        flow: Flow,
+        direction: Direction,
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        data: bytes,
+    ) -> None:
+        if flow is Flow.ESP:
+            writer.write_packet(epoch + now, ip_packet(source[0], destination[0], 50, data))
+        else:
+            writer.write(epoch + now, source[0], destination[0], source[1], destination[1], data)
+
+    def icmp_sink(
+        now: float, reporter: str, icmp_type: int, code: int, port: int, mtu: int
+    ) -> None:
+        o = run.options
+        flow = next((f for f, number in GATEWAY_PORTS.items() if number == port), Flow.ESP)
+        local = {Flow.IKE: o.port_ike, Flow.NATT: o.port_natt}.get(flow, 0)
+        if flow is Flow.ESP:
+            quoted = ip_packet(o.local, o.gateway, 50, bytes(8))
+        else:
+            quoted = udp_packet(o.local, o.gateway, local, o.gateway_ports[flow], b"")
+        writer.write_packet(
+            epoch + now,
+            icmp_error(reporter, icmp_type, code, quoted, mtu=mtu),
+            "put together from the socket's error queue",
+        )
+
+    run.recorder.packet_sink = sink
+    run.recorder.icmp_sink = icmp_sink
+    return writer.close
+
+
+def write_keys_to(place: Path, run: LadderRun, problems: list[str]) -> None:
+    """The keys of this run, as Wireshark and ``vpndiag analyze --keys`` read them."""
+    from vpndiag.capture.keys import EspKey, write_keys
+    from vpndiag.tunnel.suites import suite_of
+
+    keys = run.keys()
+    esp: list[EspKey] = []
+    for child in keys.children:
+        suite = suite_of(child.transform)
+        for spi, enc, auth, source, destination in (
+            (child.spi_out, child.enc_key_out, child.auth_key_out, keys.client, keys.gateway),
+            (child.spi_in, child.enc_key_in, child.auth_key_in, keys.gateway, keys.client),
+        ):
+            number = int.from_bytes(spi, "big")
+            esp.append(EspKey(number, suite, enc, auth, source, destination))
+    try:
+        write_keys(place, ike=[keys.ike] if keys.ike else [], esp=esp)
+    except OSError as error:
+        problems.append(f"--keys-out {place}: {error.strerror or error}")
