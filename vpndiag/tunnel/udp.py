@@ -171,6 +171,12 @@ class UdpFlow(Flow):
         self._df_option = option
         return True
 
+    def set_time_to_live(self, hops: int) -> None:
+        """Time to live (IPv6: hop limit) of what follows. Raises OSError where it cannot be set."""
+        option = (41, socket.IPV6_UNICAST_HOPS) if self._ipv6 else (0, socket.IP_TTL)
+        for sock in self._watched:
+            sock.setsockopt(*option, hops)
+
     _df_option: tuple[int, int, int] | None = None
     _ports: set[int]
     _connected: dict[int, socket.socket]

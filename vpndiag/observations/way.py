@@ -1,0 +1,61 @@
+"""The way to the gateway, hop by hop, and who else answers there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vpndiag.observations.base import Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One step of a trace. ``address``: of the router that said "time exceeded", empty: nobody did
+    (which alone is no fault: many routers say nothing)."""
+
+    ttl: int
+    address: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathTrace(Observation):
+    """Packets of one kind sent with rising time to live (IPv6: hop limit)."""
+
+    kind: Literal["path-trace"] = "path-trace"
+    what: Literal["ike", "ike-natt", "udp"]
+    """``ike``: main mode message 1 to UDP 500; ``ike-natt``: the same with the non-ESP marker to
+    UDP 4500; ``udp``: other bytes to high ports, as traceroute sends."""
+    port: int
+    """The gateway's port; for ``udp`` the first of the ports."""
+    hops: tuple[Hop, ...] = ()
+    end: Literal["reached", "refused", "error", "silent", "unfinished"]
+    """``reached``: the gateway's address answered, or said that nothing listens on that port;
+    ``refused``: a router said that it does not let it through; ``error``: no way on, or the gateway
+    itself refuses; ``silent``: nothing more came; ``unfinished``: there was no time."""
+    end_ttl: int = 0
+    """Time to live of the packet that brought that end; 0: silent."""
+    end_by: str = ""
+    """Who brought it: an address."""
+    end_how: str = ""
+    """``answer``, or an ICMP error as in ``icmp-error``."""
+    tries: int = 0
+    """Packets sent with each time to live, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlCheck(Observation):
+    """Something else that was asked, to tell "this network blocks VPN" from "nobody is there"."""
+
+    kind: Literal["control-check"] = "control-check"
+    role: Literal["gateway", "other-address", "reference"]
+    """The address that was silent; another one of the same name; a gateway that is known to work
+    (``reference_gateway`` of the profile)."""
+    what: Literal["tcp", "icmp-echo", "ike"]
+    target: str
+    """The name as given, or the address."""
+    address: str = ""
+    port: int = 0
+    outcome: Literal["answered", "refused", "unreachable", "silent", "no-address", "cannot-tell"]
+    """``refused``: TCP reset or ICMP port unreachable: somebody is there, without this service."""
+    seconds: float = 0.0
