@@ -27,7 +27,9 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def udp_packet(src: str, dst: str, sport: int, dport: int, payload: bytes, ident: int = 0) -> bytes:
+def udp_packet(
+    src: str, dst: str, sport: int, dport: int, payload: bytes, ident: int = 0, ttl: int = 64
+) -> bytes:
     """An IPv4 or IPv6 packet with this UDP datagram, checksums filled in.
 
     :raises ValueError: for bad or mixed addresses, or a payload that one datagram cannot hold.
@@ -42,7 +44,7 @@ def udp_packet(src: str, dst: str, sport: int, dport: int, payload: bytes, ident
     else:
         pseudo = one.packed + two.packed + struct.pack("!II", length, 17)
     check = _checksum(pseudo + head + payload) or 0xFFFF
-    return ip_packet(src, dst, 17, head[:6] + struct.pack("!H", check) + payload, ident)
+    return ip_packet(src, dst, 17, head[:6] + struct.pack("!H", check) + payload, ident, ttl)
 
 
 def _ends(src: str, dst: str) -> tuple[_Address, _Address]:
@@ -53,7 +55,9 @@ def _ends(src: str, dst: str) -> tuple[_Address, _Address]:
     return one, two
 
 
-def ip_packet(src: str, dst: str, protocol: int, payload: bytes, ident: int = 0) -> bytes:
+def ip_packet(
+    src: str, dst: str, protocol: int, payload: bytes, ident: int = 0, ttl: int = 64
+) -> bytes:
     """An IPv4 or IPv6 packet of any protocol (ESP: 50).
 
     :raises ValueError: for bad or mixed addresses, or a payload that does not fit.
@@ -63,8 +67,8 @@ def ip_packet(src: str, dst: str, protocol: int, payload: bytes, ident: int = 0)
         raise ValueError("too long for one packet")
     ends = one.packed + two.packed
     if one.version == 6:
-        return struct.pack("!IHBB", 0x60000000, len(payload), protocol, 64) + ends + payload
-    fields = (0x45, 0, 20 + len(payload), ident & 0xFFFF, 0x4000, 64, protocol)
+        return struct.pack("!IHBB", 0x60000000, len(payload), protocol, ttl) + ends + payload
+    fields = (0x45, 0, 20 + len(payload), ident & 0xFFFF, 0x4000, ttl, protocol)
     blank = struct.pack("!BBHHHBBH", *fields, 0) + ends
     return struct.pack("!BBHHHBBH", *fields, _checksum(blank)) + ends + payload
 
@@ -143,10 +147,11 @@ class CaptureWriter:
         dport: int,
         payload: bytes,
         comment: str = "",
+        ttl: int = 64,
     ) -> None:
         """One datagram at ``time`` (seconds since 1970)."""
         self._ident += 1
-        packet = udp_packet(src, dst, sport, dport, payload, self._ident)
+        packet = udp_packet(src, dst, sport, dport, payload, self._ident, ttl)
         self._file.write(packet_block(round(time * 1e9), packet, comment))
 
     def write_packet(self, time: float, packet: bytes, comment: str = "") -> None:

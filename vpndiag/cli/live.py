@@ -25,6 +25,7 @@ from vpndiag.tunnel.options import TunnelOptions
 
 if TYPE_CHECKING:
     from vpndiag.cli.deferred import DeferredLadder
+    from vpndiag.probes.aside import Aside
     from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.probes.run import LadderRun
     from vpndiag.render.ladder import LiveLadder
@@ -55,6 +56,8 @@ class Plan:
     """What to test through the tunnel besides what is harmless; local networks are filled in."""
     beside: Callable[[TunnelOptions], AbstractAsyncContextManager[TunnelOptions]] | None = None
     """Something that must stand while the run goes on (the demo's gateway)."""
+    asides: tuple[Aside, ...] = ()
+    """Questions on sockets of their own, beside the run or after it."""
 
 
 _FLOATED = LADDER.index("auth")
@@ -189,7 +192,7 @@ async def _observe(
     plan: Plan, show: Show, start: float, interrupted: asyncio.Event
 ) -> tuple[list[Observation], list[str], TunnelOptions | None]:
     """Observations and notes of the run; the tunnel's options once it had any."""
-    notes = list(plan.notes)
+    notes = plan.notes
     show.started("name")
     names, addresses = await _addresses(plan, start, interrupted)
     scope = Scope(
@@ -254,6 +257,7 @@ async def _drive(
     names: list[NameAnswer],
     tunnel: TunnelOptions,
 ) -> tuple[LadderRun, TunnelOptions]:
+    from vpndiag.probes.aside import Beside, cancel, finish_asides, start_asides
     from vpndiag.probes.run import HARMLESS, LadderRun
     from vpndiag.tunnel.driver import drive, open_sockets, random_bytes
     from vpndiag.tunnel.flow import CannotOpen
@@ -271,12 +275,16 @@ async def _drive(
         stack.callback(sockets.close)
         if plan.capture is not None:
             stack.callback(capture_to(plan.capture, run))
-        await drive(
-            run,
-            sockets,
-            on_change=lambda: show.follow(run.recorder.observations()),
-            interrupted=interrupted,
-        )
+        beside = Beside(run)
+        asides = start_asides(plan.asides, beside)
+        stack.callback(cancel, asides)
+
+        def changed() -> None:
+            show.follow(run.recorder.observations())
+            beside.changed()
+
+        await drive(run, sockets, on_change=changed, interrupted=interrupted)
+        plan.notes += await finish_asides(asides, interrupted)
     if plan.keys is not None:
         write_keys_to(plan.keys, run, plan.problems)
     return run, tunnel

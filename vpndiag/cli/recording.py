@@ -14,6 +14,8 @@ from vpndiag.tunnel.options import GATEWAY_PORTS, Flow
 if TYPE_CHECKING:
     from vpndiag.probes.run import LadderRun
 
+_FROM_QUEUE = "put together from the socket's error queue"
+
 
 def capture_to(path: Path, run: LadderRun) -> Callable[[], None]:
     """Write every packet of the run to ``path``; returns what closes it."""
@@ -51,11 +53,34 @@ def capture_to(path: Path, run: LadderRun) -> Callable[[], None]:
         writer.write_packet(
             epoch + now,
             icmp_error(reporter, icmp_type, code, quoted, mtu=mtu),
-            "put together from the socket's error queue",
+            _FROM_QUEUE,
+        )
+
+    def aside_sink(
+        now: float, source: tuple[str, int], destination: tuple[str, int], data: bytes, ttl: int
+    ) -> None:
+        writer.write(
+            epoch + now, source[0], destination[0], source[1], destination[1], data, ttl=ttl
+        )
+
+    def aside_icmp_sink(
+        now: float,
+        reporter: str,
+        icmp_type: int,
+        code: int,
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        mtu: int,
+    ) -> None:
+        quoted = udp_packet(source[0], destination[0], source[1], destination[1], b"")
+        writer.write_packet(
+            epoch + now, icmp_error(reporter, icmp_type, code, quoted, mtu=mtu), _FROM_QUEUE
         )
 
     run.recorder.packet_sink = sink
     run.recorder.icmp_sink = icmp_sink
+    run.recorder.aside_sink = aside_sink
+    run.recorder.aside_icmp_sink = aside_icmp_sink
     return writer.close
 
 

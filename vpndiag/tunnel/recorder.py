@@ -22,6 +22,12 @@ Sink = Callable[[float, Flow, Direction, Address, Address, bytes], None]
 IcmpSink = Callable[[float, str, int, int, int, int], None]
 """``sink(t, reporter, type, code, port, mtu)`` for each ICMP error whose sender is known."""
 
+AsideSink = Callable[[float, Address, Address, bytes, int], None]
+"""``sink(t, source, destination, data, ttl)`` for each datagram of a question beside the run."""
+
+AsideIcmpSink = Callable[[float, str, int, int, Address, Address, int], None]
+"""``sink(t, reporter, type, code, source, destination, mtu)``: an ICMP error about one of those."""
+
 MAX_OBSERVATIONS = 20_000
 """A flooding peer must not fill the memory; what comes beyond is counted and not kept."""
 _SAMPLES = 16
@@ -56,6 +62,8 @@ class Recorder:
         self.clear_l2tp = L2tpObserver()
         self.packet_sink: Sink | None = None
         self.icmp_sink: IcmpSink | None = None
+        self.aside_sink: AsideSink | None = None
+        self.aside_icmp_sink: AsideIcmpSink | None = None
         self.on_observation: Callable[[Observation], None] | None = None
         self.not_kept = 0
         self.closed = False
@@ -97,9 +105,37 @@ class Recorder:
             self.icmp_sink(now, reporter, icmp_type, code, port, mtu or 0)
         return (self.frames,)
 
-    def add(self, observation: Observation | None) -> None:
-        """Keep an observation (None is ignored). Nothing is kept once ``closed``."""
-        if observation is None or self.closed:
+    def aside_packet(
+        self, now: float, source: Address, destination: Address, data: bytes, ttl: int = 64
+    ) -> int:
+        """Number a datagram that a question beside the run sent or received."""
+        self.frames += 1
+        if self.aside_sink is not None:
+            self.aside_sink(now, source, destination, data, ttl)
+        return self.frames
+
+    def aside_icmp(
+        self,
+        now: float,
+        reporter: str | None,
+        icmp_type: int,
+        code: int,
+        source: Address,
+        destination: Address,
+        mtu: int | None = None,
+    ) -> tuple[int, ...]:
+        """As :meth:`icmp`, about a datagram of :meth:`aside_packet`."""
+        if reporter is None:
+            return ()
+        self.frames += 1
+        if self.aside_icmp_sink is not None:
+            self.aside_icmp_sink(now, reporter, icmp_type, code, source, destination, mtu or 0)
+        return (self.frames,)
+
+    def add(self, observation: Observation | None, *, aside: bool = False) -> None:
+        """Keep an observation (None is ignored). Once ``closed`` only those of questions beside
+        the run (``aside``) are kept: they may come in after its end."""
+        if observation is None or (self.closed and not aside):
             return
         if len(self._observations) >= MAX_OBSERVATIONS:
             self.not_kept += 1
