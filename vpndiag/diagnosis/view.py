@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from vpndiag.observations import (
     CertificateSeen,
+    ControlCheck,
     DataFlow,
     Direction,
     Ended,
@@ -29,6 +30,7 @@ from vpndiag.observations import (
     NameAnswer,
     Observation,
     OtherTraffic,
+    PathTrace,
     PppMessage,
     Scope,
     SendError,
@@ -183,6 +185,15 @@ class View:
     @cached_property
     def icmp(self) -> list[IcmpError]:
         return self.of(IcmpError)
+
+    @cached_property
+    def traces(self) -> dict[str, PathTrace]:
+        """By what was sent: ``ike``, ``ike-natt``, ``udp``."""
+        return {trace.what: trace for trace in self.of(PathTrace)}
+
+    @cached_property
+    def controls(self) -> list[ControlCheck]:
+        return self.of(ControlCheck)
 
     @cached_property
     def send_errors(self) -> list[SendError]:

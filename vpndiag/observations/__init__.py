@@ -32,9 +32,11 @@ from vpndiag.observations.network import IcmpError, LocalEnd, NameAnswer, SendEr
 from vpndiag.observations.other import OtherTraffic
 from vpndiag.observations.ppp import PppMessage, ServerProof
 from vpndiag.observations.session import Ended, Scope
+from vpndiag.observations.way import ControlCheck, Hop, PathTrace
 
 ALL = (
     CertificateSeen,
+    ControlCheck,
     DataFlow,
     Ended,
     EspFlow,
@@ -54,6 +56,7 @@ ALL = (
     LocalEnd,
     NameAnswer,
     OtherTraffic,
+    PathTrace,
     PppMessage,
     Scope,
     SendError,
@@ -64,11 +67,13 @@ ALL = (
 __all__ = [
     "ALL",
     "CertificateSeen",
+    "ControlCheck",
     "DataFlow",
     "Direction",
     "Ended",
     "EspFlow",
     "FragmentsLost",
+    "Hop",
     "IcmpError",
     "IkeEstablished",
     "IkeMessage",
@@ -87,6 +92,7 @@ __all__ = [
     "NameAnswer",
     "Observation",
     "OtherTraffic",
+    "PathTrace",
     "PppMessage",
     "Scope",
     "SendError",

@@ -31,8 +31,9 @@ class PathTrace(Observation):
     hops: tuple[Hop, ...] = ()
     end: Literal["reached", "refused", "error", "silent", "unfinished"]
     """``reached``: the gateway's address answered, or said that nothing listens on that port;
-    ``refused``: a router said that it does not let it through; ``error``: no way on, or the gateway
-    itself refuses; ``silent``: nothing more came; ``unfinished``: there was no time."""
+    ``refused``: a router (or the gateway's firewall) said that it does not let it through;
+    ``error``: a router knows no way on; ``silent``: nothing more came; ``unfinished``: there was no
+    time."""
     end_ttl: int = 0
     """Time to live of the packet that brought that end; 0: silent."""
     end_by: str = ""

@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from vpndiag.observations import (
+    ControlCheck,
     EspFlow,
     IcmpError,
     IkeMessage,
     L2tpMessage,
     NameAnswer,
     Observation,
+    PathTrace,
     PppMessage,
 )
 from vpndiag.render.symbols import speaks_unicode
@@ -62,6 +64,13 @@ def _what(seen: Observation) -> str:
             return f"DNS {seen.name} {seen.rrtype} from {seen.resolver}: {found}"
         case IcmpError():
             return f"ICMP {seen.what} from {seen.reporter or 'unknown'} for port {seen.port}"
+        case PathTrace():
+            hops = " ".join(hop.address or "*" for hop in seen.hops) or "nobody"
+            by = f" by {seen.end_by}" if seen.end_by else ""
+            return f"trace of {seen.what} to UDP {seen.port}: {hops}; {seen.end}{by}"
+        case ControlCheck():
+            port = f" {seen.port}" if seen.port else ""
+            return f"{seen.role} {seen.target}: {seen.what}{port} {seen.outcome}"
         case _:
             return str(getattr(seen, "kind", type(seen).__name__)) + ": " + ", ".join(_rest(seen))
 

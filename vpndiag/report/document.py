@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from vpndiag.observations import (
     CertificateSeen,
+    ControlCheck,
     DataFlow,
     Ended,
     EspFlow,
@@ -32,6 +33,7 @@ from vpndiag.observations import (
     LocalEnd,
     NameAnswer,
     OtherTraffic,
+    PathTrace,
     PppMessage,
     Scope,
     SendError,
@@ -51,6 +53,7 @@ class _ByKind:
 
 AnyObservation = Annotated[
     CertificateSeen
+    | ControlCheck
     | DataFlow
     | Ended
     | EspFlow
@@ -70,6 +73,7 @@ AnyObservation = Annotated[
     | LocalEnd
     | NameAnswer
     | OtherTraffic
+    | PathTrace
     | PppMessage
     | Scope
     | SendError
