@@ -9,6 +9,7 @@ A profile is a TOML file. Secrets are not in it, only where they come from::
     auth = ["mschapv2"]
     psk_file = "/etc/vpndiag/corp.psk" # or: keyring = "keyring:SERVICE/USER"
 
+    reference_gateway = "vpn2.example.com"           # another one, asked when this one is silent
     expected_addresses = ["10.8.0.0/24"]             # what the gateway should assign
     expected_dns = ["10.0.0.53"]
     internal_networks = ["10.0.0.0/16"]              # what is inside, for overlaps
@@ -56,6 +57,7 @@ class Profile:
     key: str | None = None
     ca: str | None = None
     expected_name: str | None = None
+    reference_gateway: str | None = None
     expected_addresses: tuple[str, ...] = ()
     expected_dns: tuple[str, ...] = ()
     internal_networks: tuple[str, ...] = ()

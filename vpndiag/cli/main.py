@@ -124,6 +124,12 @@ def run(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Gateway on other ports: 500=10500 (repeatable)."),
     ] = None,
+    reference: Annotated[
+        MaybeText,
+        typer.Option(
+            metavar="HOST", help="Another gateway, known to work: asked when HOST is silent."
+        ),
+    ] = None,
     capture: Annotated[
         MaybePath,
         typer.Option(
@@ -167,6 +173,7 @@ def run(
         internal_domain=internal_domain,
         ipv6=ipv6,
         ports=tuple(port or ()),
+        reference=reference,
         capture=capture,
         keys_out=keys_out,
     )

@@ -51,6 +51,7 @@ class RunOptions:
     expected_dns: tuple[str, ...] = ()
     ipv6: bool = False
     ports: tuple[str, ...] = ()
+    reference: str | None = None
     capture: Path | None = None
     keys_out: Path | None = None
 
@@ -66,6 +67,7 @@ def run(given: RunOptions, output: Output) -> int:
 def plan_of(given: RunOptions) -> Plan:
     """:raises UsageError: options, a profile or secrets that cannot be used."""
     from vpndiag.cli.live import Plan, Shown
+    from vpndiag.probes.way.explore import Explore
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.tunnel.options import TunnelOptions
 
@@ -110,6 +112,13 @@ def plan_of(given: RunOptions) -> Plan:
         tunnel=tunnel,
         resolvers=given.resolver,
         inside=inside,
+        asides=(
+            Explore(
+                reference=given.reference,
+                resolvers=given.resolver,
+                prefer="ipv6" if given.ipv6 else "ipv4",
+            ),
+        ),
         prefer="ipv6" if given.ipv6 else "ipv4",
         capture=given.capture,
         keys=given.keys_out,
@@ -168,6 +177,7 @@ def _with_profile(given: RunOptions) -> RunOptions:
         l2tp_secret_file=given.l2tp_secret_file or file(profile.l2tp_secret_file),
         mru=given.mru or profile.mru,
         resolver=given.resolver or profile.resolvers,
+        reference=given.reference or profile.reference_gateway,
         apps=given.apps or profile.apps,
         internal_names=given.internal_names or profile.internal_names,
         internal_hosts=given.internal_hosts or profile.internal_hosts,

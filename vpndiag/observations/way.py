@@ -29,11 +29,11 @@ class PathTrace(Observation):
     port: int
     """The gateway's port; for ``udp`` the first of the ports."""
     hops: tuple[Hop, ...] = ()
-    end: Literal["reached", "refused", "error", "silent", "unfinished"]
+    end: Literal["reached", "refused", "error", "silent", "unfinished", "cannot-tell"]
     """``reached``: the gateway's address answered, or said that nothing listens on that port;
     ``refused``: a router (or the gateway's firewall) said that it does not let it through;
     ``error``: a router knows no way on; ``silent``: nothing more came; ``unfinished``: there was no
-    time."""
+    time; ``cannot-tell``: this system shows an ordinary user no answers of routers."""
     end_ttl: int = 0
     """Time to live of the packet that brought that end; 0: silent."""
     end_by: str = ""

@@ -10,10 +10,11 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Literal
 
 from vpndiag.observations.way import ControlCheck
+from vpndiag.protocols.esp.udp import with_marker
 from vpndiag.tunnel.flow import CannotOpen, Datagram, IcmpReport, gateway_sockaddr
 from vpndiag.tunnel.udp import UdpFlow
 
@@ -107,21 +108,24 @@ async def ike(
     role: Literal["other-address", "reference"],
     target: str,
     address: str,
+    port: int,
     message: bytes,
     now: Clock,
 ) -> ControlCheck:
-    """Message 1 of main mode to UDP 500 of ``address``; any answer with its cookie counts."""
+    """Message 1 of main mode to UDP ``port`` of ``address``, with the marker to 4500; any answer
+    with its cookie counts."""
     begun = now()
+    data = with_marker(message) if port == 4500 else message
     outcome: Outcome = "silent"
     flow: UdpFlow | None = None
     try:
         flow = await UdpFlow.open(address)
         for _ in range(IKE_TRIES):
-            flow.send(message, 500)
+            flow.send(data, port)
             until = time.monotonic() + PATIENCE / IKE_TRIES
             while outcome == "silent" and (left := until - time.monotonic()) > 0:
                 event = await flow.receive(left)
-                if isinstance(event, Datagram) and event.data[:8] == message[:8]:
+                if isinstance(event, Datagram) and message[:8] in event.data[:12]:
                     outcome = "answered"
                 elif isinstance(event, IcmpReport):
                     outcome = "refused" if event.what == "port-unreachable" else "unreachable"
@@ -133,21 +137,6 @@ async def ike(
         if flow is not None:
             flow.close()
     return ControlCheck(
-        t=now(), role=role, what="ike", target=target, address=address, port=500,
+        t=now(), role=role, what="ike", target=target, address=address, port=port,
         outcome=outcome, seconds=now() - begun,
     )  # fmt: skip
-
-
-async def reference(
-    name: str,
-    look_up: Callable[[str], Awaitable[list[str]]],
-    message: bytes,
-    now: Clock,
-) -> ControlCheck:
-    """The reference gateway, by name or address."""
-    addresses = await look_up(name)
-    if not addresses:
-        return ControlCheck(
-            t=now(), role="reference", what="ike", target=name, port=500, outcome="no-address"
-        )
-    return await ike("reference", name, addresses[0], message, now)

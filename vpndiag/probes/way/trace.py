@@ -1,7 +1,7 @@
 """A trace with several kinds of packets side by side, sans-IO.
 
 Which packets to send with which time to live, and what came back; the sockets are
-:mod:`~vpndiag.probes.way.explore`'s. Each kind is traced on its own: a firewall that stops IKE lets
+:mod:`~vpndiag.probes.way.tracing`'s. Each kind is traced on its own: a firewall that stops IKE lets
 other UDP pass, and the difference between the two at the same moment is what proves it. Routers
 that never say "time exceeded" show as gaps in all kinds alike.
 """
@@ -37,6 +37,7 @@ class _Step:
     sent: float = 0.0
     hop: Hop | None = None
     over: bool = False
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,11 +106,14 @@ class Trace:
         return None
 
     def _limit(self, line: _Line) -> int:
-        """The last time to live worth asking with: some hops beyond the last router known."""
+        """The last time to live worth asking with: some hops beyond the last router known, and
+        not beyond the gateway, once its distance is known."""
         if line.end is not None:
             return line.end_ttl - 1
-        known = max(max(x.furthest, x.end_ttl) for x in self._lines.values())
-        return min(MAX_TTL, known + AHEAD)
+        lines = self._lines.values()
+        known = max(max(x.furthest, x.end_ttl) for x in lines)
+        distance = min((x.end_ttl for x in lines if x.end == "reached"), default=MAX_TTL)
+        return min(distance, known + AHEAD)
 
     def _due(self) -> tuple[float, _Line, _Step] | None:
         """The packet whose turn comes first: all kinds with one time to live, then the next."""
@@ -124,14 +128,25 @@ class Trace:
                     best = (when, ttl, line, step)
         return None if best is None else (best[0], best[2], best[3])
 
-    def exceeded(self, what: What, ttl: int, by: str, now: float) -> None:
+    def exceeded(
+        self, what: What, ttl: int, by: str, now: float, frames: tuple[int, ...] = ()
+    ) -> None:
         """A router said "time exceeded" for the packet with this time to live."""
         line = self._lines.get(what)
         step = line.steps.get(ttl) if line is not None else None
         if step is not None and step.tries and step.hop is None:
             step.hop = Hop(ttl=ttl, address=by, seconds=max(0.0, now - step.sent))
+            step.frames = frames
 
-    def answered(self, what: What, ttl: int, how: str, by: str, gateway: bool) -> None:
+    def answered(
+        self,
+        what: What,
+        ttl: int,
+        how: str,
+        by: str,
+        gateway: bool,
+        frames: tuple[int, ...] = (),
+    ) -> None:
         """The end of the way for this packet: ``how`` is ``answer``, or the name of an ICMP error
         that ``by`` sent; ``gateway``: that is the gateway's own address."""
         line = self._lines.get(what)
@@ -146,6 +161,7 @@ class Trace:
             end = "error"
         else:
             return
+        line.steps[ttl].frames = line.steps[ttl].frames or frames
         if line.end is None or ttl < line.end_ttl:
             line.end, line.end_ttl, line.end_by, line.end_how = end, ttl, by, how
 
@@ -153,12 +169,15 @@ class Trace:
         """One observation a kind; hops up to the last that answered."""
         found = []
         for line in self._lines.values():
-            last = line.furthest
+            # beyond the end there is only what came back late, from the gateway's own NAT
+            last = min(line.furthest, line.end_ttl - 1) if line.end else line.furthest
             hops = tuple(line.steps[ttl].hop or Hop(ttl=ttl) for ttl in range(1, last + 1))
             finished = line.end is not None or self.done
+            frames = [f for ttl in sorted(line.steps) for f in line.steps[ttl].frames]
             found.append(
                 PathTrace(
                     t=t,
+                    frames=tuple(sorted(frames)),
                     what=line.what,
                     port=line.port,
                     hops=hops,

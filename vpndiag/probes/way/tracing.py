@@ -7,9 +7,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from vpndiag.probes.way.trace import TRACEROUTE_PORT, Trace, What
 from vpndiag.tunnel.flow import CannotOpen, Datagram, FlowEvent, IcmpReport, same_host
+from vpndiag.tunnel.recorder import Address
 from vpndiag.tunnel.udp import UdpFlow
 
 Clock = Callable[[], float]
@@ -22,6 +24,22 @@ class CannotTrace(Exception):
     """This platform tells an ordinary user no ICMP errors, or no socket could be opened."""
 
 
+class Numbers(Protocol):
+    """Where packets get their frame numbers: :class:`vpndiag.probes.aside.Beside`."""
+
+    def packet(self, source: Address, destination: Address, data: bytes, ttl: int = 64) -> int: ...
+
+    def icmp(
+        self,
+        reporter: str | None,
+        icmp_type: int,
+        code: int,
+        source: Address,
+        destination: Address,
+        mtu: int | None = None,
+    ) -> tuple[int, ...]: ...
+
+
 class Tracer:
     """Sends what ``trace`` wants, and tells it what comes back."""
 
@@ -31,9 +49,11 @@ class Tracer:
         payloads: dict[What, tuple[int, bytes]],
         *,
         clock: Clock = time.monotonic,
+        numbers: Numbers | None = None,
     ) -> None:
         """``payloads``: UDP port of the gateway and payload for each kind."""
         self._gateway = gateway
+        self._numbers = numbers
         self._clock = clock
         self._payloads = {what: data for what, (_port, data) in payloads.items()}
         self._kinds = {port: what for what, (port, _data) in payloads.items() if what != "udp"}
@@ -52,7 +72,11 @@ class Tracer:
                 self._woken.clear()
                 while (packet := self.trace.to_send(self._clock())) is not None:
                     flow = await self._flow(packet.ttl)
-                    flow.send(self._payloads[packet.what], packet.port)
+                    data = self._payloads[packet.what]
+                    if self._numbers is not None:
+                        to = (self._gateway, packet.port)
+                        self._numbers.packet(flow.local_address, to, data, packet.ttl)
+                    flow.send(data, packet.port)
                 timer = self.trace.get_timer()
                 if timer is None:
                     break
@@ -85,19 +109,31 @@ class Tracer:
 
     def _event(self, ttl: int, event: FlowEvent) -> None:
         self._woken.set()
+        numbers, local = self._numbers, self._flows[ttl].local_address
         if isinstance(event, Datagram):
             what = self._what(event.port)
-            if what is not None and not event.unexpected:
-                self.trace.answered(what, ttl, "answer", event.address, True)
+            if what is None or event.unexpected:
+                return
+            frames: tuple[int, ...] = ()
+            if numbers is not None:
+                frames = (numbers.packet((event.address, event.port), local, event.data),)
+            self.trace.answered(what, ttl, "answer", event.address, True, frames)
         elif isinstance(event, IcmpReport):
             what = self._what(event.quoted_port)
             by = event.reporter or ""
             if what is None:
                 return
+            frames = ()
+            if numbers is not None:
+                to = (self._gateway, event.quoted_port)
+                frames = numbers.icmp(
+                    event.reporter, event.icmp_type, event.code, local, to, event.mtu
+                )
             if event.what == "ttl-exceeded":
-                self.trace.exceeded(what, ttl, by, event.time)
+                self.trace.exceeded(what, ttl, by, event.time, frames)
             else:
-                self.trace.answered(what, ttl, event.what, by, same_host(by, self._gateway))
+                gateway = same_host(by, self._gateway)
+                self.trace.answered(what, ttl, event.what, by, gateway, frames)
 
     def _what(self, port: int) -> What | None:
         kind = self._kinds.get(port)
