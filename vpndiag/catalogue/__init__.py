@@ -101,11 +101,16 @@ def complete(finding: Finding) -> Finding:
         explanation=finding.explanation or known.explanation,
         causes=finding.causes or known.causes,
         fix=finding.fix or tuple(str(step) for step in known.now),
-        # "gateway-admin" is the field's default: a rule that means it says so in its causes.
-        owner=known.owner if finding.owner == "gateway-admin" else finding.owner,
+        owner=_owner(finding, known),
         clients_show=finding.clients_show or dict(known.clients_show),
         references=finding.references or known.references,
     )
+
+
+def _owner(finding: Finding, known: Entry) -> Owner:
+    """ "gateway-admin" is the field's default: a rule that means it says so in its first cause."""
+    meant = finding.causes and finding.causes[0].owner == "gateway-admin"
+    return known.owner if finding.owner == "gateway-admin" and not meant else finding.owner
 
 
 def windows_error(number: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vpndiag.diagnosis import way
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -24,6 +25,7 @@ _ICMP_RANK = (
     "protocol-unreachable",
 )
 _NO_ROUTE = {"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "ENONET"}
+_TRACEROUTE = range(33434, 33534)
 
 
 def judge(view: View) -> Ruling:
@@ -63,8 +65,8 @@ def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
 
 
 def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
-    # an error for 1701, where nothing should listen in the open, says nothing about IKE
-    reported = [e for e in view.icmp if e.port != 1701]
+    # an error for 1701 or for a trace, where nothing should listen, says nothing about IKE
+    reported = [e for e in view.icmp if e.port != 1701 and e.port not in _TRACEROUTE]
     seen: list[Observation] = [*view.asked(500), *view.asked(4500), *reported]
     silences = [s for s in (_silence(view, 500), _silence(view, 4500)) if s]
     said = [s[1] for s in silences]
@@ -109,20 +111,31 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
     if not silences or not any(view.conclusive(s[0]) for s in silences):
         why = "interrupted before an answer" if view.interrupted else "too short to tell"
         return rule("path", "inconclusive", *extra, summary=why, seen=seen)
-    sides = " and ".join(str(s[0].first.port) for s in silences)  # type: ignore[attr-defined]
-    return rule(
-        "path",
-        "failed",
-        finding(
-            "path.silent",
-            *said,
-            detail=f"Nothing came back from UDP {sides} of the gateway.",
-            confidence="high" if view.live else "medium",
-        ),
-        *extra,
-        summary=f"UDP {sides}: no answer",
-        seen=seen,
+    ports = tuple(int(s[0].first.port) for s in silences)  # type: ignore[attr-defined]
+    sides = " and ".join(map(str, ports))
+    found = finding(
+        "path.silent",
+        *said,
+        detail=f"Nothing came back from UDP {sides} of the gateway.",
+        confidence="high" if view.live else "medium",
     )
+    return _silent(view, ports, found, extra, f"UDP {sides}: no answer", seen)
+
+
+def _silent(
+    view: View,
+    ports: tuple[int, ...],
+    found: Finding,
+    extra: list[Finding],
+    summary: str,
+    seen: list[Observation],
+) -> Ruling:
+    """Silence of these ports, and where on the way it begins."""
+    where = way.look(view, ports)
+    if where is not None:
+        found = where.add_to(found)
+        summary = where.summary or summary
+    return rule("path", "failed", found, *extra, summary=summary, seen=seen)
 
 
 def _elsewhere(view: View, said: list[Evidence], extra: list[Finding]) -> Ruling:
@@ -144,19 +157,13 @@ def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bo
     if not ok500 and asked500 and ok4500 and not _began_on_4500(view):
         silence = _silence(view, 500)
         if silence and view.conclusive(silence[0]):
-            return rule(
-                "path",
-                "failed",
-                finding(
-                    "path.500-silent",
-                    silence[1],
-                    evidence("UDP 4500 answers IKE", *view.answered(4500)[:1]),
-                    detail="The gateway answers on UDP 4500 but not on UDP 500.",
-                ),
-                *extra,
-                summary="500 silent, 4500 answers",
-                seen=seen,
+            found = finding(
+                "path.500-silent",
+                silence[1],
+                evidence("UDP 4500 answers IKE", *view.answered(4500)[:1]),
+                detail="The gateway answers on UDP 4500 but not on UDP 500.",
             )
+            return _silent(view, (500,), found, extra, "500 silent, 4500 answers", seen)
     ports = [str(p) for p, ok in ((500, ok500), (4500, ok4500)) if ok]
     summary = f"{' and '.join(ports)} answer{'s' if len(ports) == 1 else ''}" if ports else "open"
     return rule("path", "passed", *extra, summary=summary, seen=seen)
@@ -198,18 +205,9 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
             1, evidence(f"a fresh IKE message to UDP 4500, sent {times(len(fresh))}, is not "
                         "answered either", *fresh))  # fmt: skip
     said += [evidence(f"ICMP {e.what} from {e.reporter or 'unknown'}", e) for e in errors[:2]]
-    return rule(
-        "path",
-        "failed",
-        finding(
-            code,
-            *said,
-            detail=f"UDP 500 works, but nothing comes back from UDP 4500{after}.",
-        ),
-        *extra,
-        summary="500 answers, 4500 silent",
-        seen=seen,
-    )
+    detail = f"UDP 500 works, but nothing comes back from UDP 4500{after}."
+    found = finding(code, *said, detail=detail)
+    return _silent(view, (4500,), found, extra, "500 answers, 4500 silent", seen)
 
 
 def _known_good(view: View, offer: IkeMessage) -> bool:

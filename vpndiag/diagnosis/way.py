@@ -1,0 +1,373 @@
+"""Silent ports: where on the way packets die, and who has to act.
+
+A trace shows a router when its "time exceeded" comes back. A router that says nothing is no
+fault: what proves a block is that IKE stops where other packets of the same moment go on. A router
+says "time exceeded" before it forwards, so the last one that did is the last that IKE came to, and
+may be the one that drops it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+
+from vpndiag.diagnosis.ruling import evidence
+from vpndiag.diagnosis.view import View
+from vpndiag.diagnosis.way_causes import (
+    FIX_ON_THE_WAY,
+    Side,
+    causes_at_the_gateway,
+    causes_on_the_way,
+    fix_at_the_gateway,
+)
+from vpndiag.observations import Hop, PathTrace
+from vpndiag.report.model import Cause, Evidence, Finding, Owner
+
+_TRACED = {500: "ike", 4500: "ike-natt"}
+_NAMES = {"ike": "IKE to UDP 500", "ike-natt": "IKE to UDP 4500", "udp": "ordinary UDP"}
+_SHOWN = 4
+"""Hops shown at each end of a long trace."""
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7",
+                 "fe80::/10")
+)  # fmt: skip
+_CGNAT = ipaddress.ip_network("100.64.0.0/10")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the traces and checks add to a silence. ``detail`` empty: they show nothing sure."""
+
+    said: tuple[Evidence, ...]
+    detail: str = ""
+    summary: str = ""
+    causes: tuple[Cause, ...] = ()
+    fix: tuple[str, ...] = ()
+
+    def add_to(self, finding: Finding) -> Finding:
+        """``finding`` with it."""
+        owner: Owner = self.causes[0].owner if self.causes else finding.owner
+        return replace(
+            finding,
+            evidence=(*finding.evidence, *self.said),
+            detail=self.detail or finding.detail,
+            causes=self.causes or finding.causes,
+            fix=self.fix or finding.fix,
+            owner=owner,
+        )
+
+
+def look(view: View, ports: tuple[int, ...]) -> Where | None:
+    """What can be said about the silence of these ports; None: nothing was asked."""
+    if not view.traces and not view.controls:
+        return None
+    way = _Way(view, ports)
+    said = (*way.traced(), *way.checked())
+    found = way.own_port() or way.cut() or way.nothing_here() or way.passed() or way.nowhere()
+    return replace(found, said=said) if found is not None else Where(said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A kind of packet stops after ``last`` (None: before the first router); ``next`` is the first
+    hop beyond that other packets show."""
+
+    last: Hop | None
+    next: Hop | None
+    refused_by: str = ""
+
+
+class _Way:
+    def __init__(self, view: View, ports: tuple[int, ...]) -> None:
+        self.view = view
+        self.ports = ports
+        self.lines = {p: view.traces[_TRACED[p]] for p in ports if _TRACED[p] in view.traces}
+        self.gateway = view.local.gateway_address if view.local is not None else ""
+        self.udp = _udp(ports)
+        self.routers = _routers(view)
+        reached = [
+            t.end_ttl for t in view.traces.values()
+            if t.end == "reached" or (t.end_ttl and t.end_by == self.gateway)
+        ]  # fmt: skip
+        self.distance = min(reached, default=0)
+        """Hops to the gateway, itself counted; 0: not known."""
+
+    # --- what was seen ------------------------------------------------------------------------
+
+    def traced(self) -> list[Evidence]:
+        traces = self.view.traces
+        if any(t.end == "cannot-tell" for t in traces.values()):
+            return [evidence("where on the way packets stop cannot be told on this system: it shows"
+                             " an ordinary user no answers of routers")]  # fmt: skip
+        shown = [traces[what] for what in _NAMES if what in traces]
+        return [evidence(f"trace of {_NAMES[t.what]}: {_line(t, self.gateway)}", t) for t in shown]
+
+    def checked(self) -> list[Evidence]:
+        controls = self.view.controls
+        own = [c for c in controls if c.role == "gateway" and c.outcome != "cannot-tell"]
+        said: list[Evidence] = []
+        if own:
+            words = ", ".join(f"{_WHAT[c.what]}{f' {c.port}' if c.port else ''} {c.outcome}"
+                              for c in own)  # fmt: skip
+            sign = "somebody is there" if self.alive else "no sign of life"
+            said.append(evidence(f"the same address otherwise: {words}: {sign}", *own))
+        for c in controls:
+            if c.role == "other-address":
+                said.append(evidence(f"its other address {c.address}, IKE: {c.outcome}", c))
+            elif c.role == "reference":
+                said.append(
+                    evidence(
+                        f"the reference gateway {c.target}, IKE to UDP {c.port}: {c.outcome}", c
+                    )
+                )
+        return said
+
+    @property
+    def alive(self) -> bool:
+        """The gateway's address answered anything at all."""
+        v = self.view
+        return (
+            any(c.role == "gateway" and c.outcome in ("answered", "refused") for c in v.controls)
+            or self.distance > 0
+            or any(e.from_gateway and e.direction == "in" for e in v.icmp)
+            or bool(v.answered(500) or v.answered(4500))
+        )
+
+    def _reference(self, *outcomes: str) -> bool:
+        """All questions to the reference gateway on these ports ended so."""
+        asked = [c for c in self.view.controls if c.role == "reference" and c.port in self.ports]
+        return bool(asked) and all(c.outcome in outcomes for c in asked)
+
+    # --- what follows -------------------------------------------------------------------------
+
+    def own_port(self) -> Where | None:
+        """The same message is answered when it comes from another source port."""
+        answered = [t for t in self.lines.values() if t.end == "reached" and t.end_how == "answer"]
+        if not answered or len(answered) < len(self.lines):
+            return None
+        return Where(
+            (),
+            f"{self.udp} is answered when asked from another source port: a device on the way "
+            "treats the VPN's own port specially.",
+            "answered from another source port only",
+            (
+                Cause("The user's router handles VPN packets in a special way (IPsec passthrough, "
+                      "an ALG), or still holds a mapping for another client", "network",
+                      "Turn IPsec passthrough off; restart that router", "likely"),
+            ),
+        )  # fmt: skip
+
+    def cut(self) -> Where | None:
+        """IKE stops where other packets go on."""
+        cuts = {p: cut for p in self.ports if (cut := self._cut_of(p)) is not None}
+        if not cuts:
+            return None
+        parts: list[str] = []
+        for cut in dict.fromkeys(cuts.values()):
+            ports = tuple(p for p in cuts if cuts[p] == cut)
+            parts.append(f"{_udp(ports)} {'stops' if len(ports) == 1 else 'stop'} "
+                         + (f"after {self._hop(cut.last)}" if cut.last else
+                            "before the first router"))  # fmt: skip
+            if cut.refused_by:
+                parts[-1] += f" ({cut.refused_by} refuses it)"
+        text = ", ".join(parts)
+        first = min(cuts.values(), key=lambda c: c.last.ttl if c.last else 0)
+        lines = [t for p, t in self.lines.items() if p in cuts]
+        going = [t for t in self.view.traces.values() if t not in lines and _past(t, first)]
+        on = ""
+        if going:
+            names = " and ".join(_SHORT[t.what] for t in going)
+            on = f"; {names} {'goes' if len(going) < 2 else 'go'} {self._goes_on(going)}"
+        sides = [self._side(first.last), self._side(first.next)]
+        if len(going) == 1 and going[0].end != "reached" and first.next == _bare(_last(going[0])):
+            sides.append("door")  # one router more: it may only have been slow to answer
+        udp = _udp(tuple(cuts))
+        causes = causes_on_the_way(sides, udp, computer=first.last is None)
+        return Where((), f"{text}{on}.", text, causes, FIX_ON_THE_WAY)
+
+    def _cut_of(self, port: int) -> _Cut | None:
+        line = self.lines.get(port)
+        if line is None:
+            return None
+        last = _last(line)
+        if line.end == "refused" and line.end_by != self.gateway:
+            by = Hop(ttl=line.end_ttl, address=line.end_by)
+            return _Cut(_bare(last) or by, by, line.end_by)
+        if line.end != "silent":
+            return None
+        reach = last.ttl if last is not None else 0
+        beyond = [h for t in self.view.traces.values() for h in t.hops
+                  if h.ttl > reach and h.address and t is not line]  # fmt: skip
+        if not beyond:
+            return None
+        return _Cut(_bare(last), _bare(min(beyond, key=lambda h: h.ttl)))
+
+    def _goes_on(self, going: list[PathTrace]) -> str:
+        if all(t.end == "reached" for t in going):
+            return "through to the gateway"
+        far = max((h for t in going for h in t.hops if h.address), key=lambda h: h.ttl)
+        return f"on to {self._hop(far)}"
+
+    def passed(self) -> Where | None:
+        """IKE gets as far as anything else does, or another gateway shows that this network lets
+        it through: who is silent is the gateway, or what stands before it."""
+        lasts = [_last(t) for t in self.lines.values() if t.end != "unfinished"]
+        known = [h for h in lasts if h is not None]
+        far = ""
+        if known and len(known) == len(self.lines):
+            near = min(known, key=lambda h: h.ttl)
+            gets = f"{self.udp} {'gets' if len(self.ports) == 1 else 'get'} as far as"
+            if near.address == self.gateway:
+                far = f"{gets} {self._hop(near)}, and is passed on to a machine behind it"
+            elif near.ttl == self.distance - 1:
+                far = f"{gets} {self._hop(near)}, the last router before the gateway"
+            elif self._side(near) != "here":
+                far = f"{gets} {self._hop(near)}, as other UDP does"
+        other = [c for c in self.view.controls
+                 if c.role == "other-address" and c.outcome == "answered"]  # fmt: skip
+        if not far and self._reference("answered"):
+            far = "Another gateway is reached from here on the same ports"
+        elif not far and other:
+            far = f"The gateway answers on its other address, {other[0].address}"
+        elif not far and self.distance == 1:
+            far = "There is no router between here and the gateway"
+        if not far:
+            return None
+        here = "nothing at the gateway's address answers"
+        if self.alive:
+            here = "the machine is there, but no answer of its VPN comes back"
+        return Where(
+            (), f"{far}; {here}.", f"{self.udp} silent: {here}",
+            causes_at_the_gateway(
+                self.udp,
+                alive=self.alive,
+                talks=bool(self.view.answered(500) or self.view.answered(4500)),
+                other_address=bool(other),
+            ),
+            fix_at_the_gateway(self.udp, alive=self.alive),
+        )  # fmt: skip
+
+    def nothing_here(self) -> Where | None:
+        """Another gateway is silent as well."""
+        if not self._reference("silent", "unreachable"):
+            return None
+        return Where(
+            (),
+            "Neither the gateway nor the reference gateway answers: this network lets no VPN "
+            "through.",
+            "this network lets no VPN through",
+            causes_on_the_way(["here", "provider"], self.udp, computer=True),
+            FIX_ON_THE_WAY,
+        )
+
+    def nowhere(self) -> Where | None:
+        """UDP gets nowhere, while TCP does."""
+        tcp = [c for c in self.view.controls
+               if c.what == "tcp" and c.outcome in ("answered", "refused")]  # fmt: skip
+        traces = self.view.traces.values()
+        if not tcp or not traces or any(t.end != "silent" for t in traces):
+            return None
+        far = max((h for t in traces if (h := _last(t))), key=lambda h: h.ttl, default=None)
+        where = f"beyond {self._hop(far)}," if far is not None else "on the way,"
+        return Where(
+            (),
+            f"Nothing answers UDP {where} while TCP reaches the gateway.",
+            "nothing answers UDP, TCP works",
+            causes_on_the_way(["here", "door"], self.udp, computer=far is None),
+            FIX_ON_THE_WAY,
+        )
+
+    # --- who and what -------------------------------------------------------------------------
+
+    def _side(self, hop: Hop | None) -> Side:
+        if hop is None or hop.ttl == 1:
+            return "here"
+        if self.distance and hop.ttl >= self.distance - 1:
+            return "door"
+        if hop.address == self.gateway:
+            return "door"
+        if _private(hop.address) and not _private(self.gateway):
+            before = [address for ttl, address in self.routers.items() if ttl < hop.ttl]
+            if all(_private(address) for address in before):
+                return "here"
+        return "provider"
+
+    def _hop(self, hop: Hop | None) -> str:
+        assert hop is not None
+        side = self._side(hop)
+        if hop.address == self.gateway:
+            who = "the gateway's own address"
+        elif _in(hop.address, _CGNAT):
+            who = "the provider's NAT"
+        elif hop.ttl == 1:
+            who = "the first router"
+        elif side == "here":
+            who = "still in this network"
+        else:
+            who = ""
+        return f"hop {hop.ttl}, {hop.address}{f', {who}' if who else ''}"
+
+
+_WHAT = {"tcp": "TCP", "icmp-echo": "ping", "ike": "IKE"}
+_SHORT = {"ike": "UDP 500", "ike-natt": "UDP 4500", "udp": "other UDP"}
+
+
+def _routers(view: View) -> dict[int, str]:
+    """Address by hop, as any trace shows it."""
+    return {h.ttl: h.address for t in view.traces.values() for h in t.hops if h.address}
+
+
+def _udp(ports: tuple[int, ...]) -> str:
+    """``UDP 500 and 4500``."""
+    return "UDP " + " and ".join(map(str, ports))
+
+
+def _bare(hop: Hop | None) -> Hop | None:
+    """Without its time, to be compared."""
+    return None if hop is None else replace(hop, seconds=None)
+
+
+def _past(trace: PathTrace, cut: _Cut) -> bool:
+    last = _last(trace)
+    reach = cut.last.ttl if cut.last else 0
+    return trace.end == "reached" or (last is not None and last.ttl > reach)
+
+
+def _last(trace: PathTrace) -> Hop | None:
+    """The last hop that said something."""
+    seen = [hop for hop in trace.hops if hop.address]
+    return seen[-1] if seen else None
+
+
+def _line(trace: PathTrace, gateway: str) -> str:
+    hops = [hop.address or "*" for hop in trace.hops]
+    if len(hops) > 2 * _SHOWN + 1:
+        left = len(hops) - 2 * _SHOWN
+        hops = [*hops[:_SHOWN], f"({left} more)", *hops[-_SHOWN:]]
+    who = "the gateway" if trace.end_by == gateway else trace.end_by
+    how = trace.end_how.replace("-", " ")
+    if trace.end == "reached" and trace.end_how == "answer":
+        hops.append("answered by the gateway")
+    elif trace.end in ("reached", "refused", "error"):
+        hops.append(f"{who} ({how})")
+    elif trace.end == "unfinished":
+        hops.append("no time for more")
+    else:
+        hops.append("then nobody" if hops else "nobody answers")
+    return ", ".join(hops)
+
+
+def _in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]) in network
+    except ValueError:
+        return False
+
+
+def _private(address: str) -> bool:
+    return any(_in(address, network) for network in _PRIVATE)
+
+
+__all__ = ["Where", "look"]
