@@ -263,7 +263,12 @@ class _Way:
         )
 
     def nowhere(self) -> Where | None:
-        """UDP gets nowhere, while TCP does."""
+        """UDP gets nowhere, while TCP does; or other UDP gets to the gateway, and no router on the
+        way says anything."""
+        if self.distance > 1 and not self.routers:
+            return Where(
+                (), f"Other UDP gets to the gateway and is answered; only {self.udp} is silent."
+            )
         tcp = [c for c in self.view.controls
                if c.what == "tcp" and c.outcome in ("answered", "refused")]  # fmt: skip
         traces = self.view.traces.values()

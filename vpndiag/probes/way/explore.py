@@ -39,9 +39,8 @@ class Explore:
         if beside.options.plain_l2tp or not await _silence(beside):
             return
         found: list[Observation] = []
-        message = _message_1(beside)
-        tasks = [asyncio.ensure_future(_trace(beside, message, found))]
-        for check in self._controls(beside, message):
+        tasks = [asyncio.ensure_future(_trace(beside, found))]
+        for check in self._controls(beside):
             tasks.append(asyncio.ensure_future(_keep(check, found)))
         try:
             await _until_over(beside, tasks)
@@ -53,9 +52,7 @@ class Explore:
             for seen in found if silent else ():
                 beside.add(seen)
 
-    def _controls(
-        self, beside: Beside, message: bytes
-    ) -> list[Coroutine[None, None, ControlCheck | None]]:
+    def _controls(self, beside: Beside) -> list[Coroutine[None, None, ControlCheck | None]]:
         from vpndiag.probes.name import addresses_to_try
         from vpndiag.probes.way import controls
 
@@ -67,12 +64,12 @@ class Explore:
             asked.append(controls.echo(gateway, beside.t))
             everywhere = addresses_to_try(beside.names, prefer="ipv4")
             for other in [a for a in everywhere if a != gateway][:MAX_OTHERS]:
-                name = o.gateway_name
+                name, message = o.gateway_name, _message_1(beside)
                 asked.append(controls.ike("other-address", name, other, 500, message, beside.t))
             silent = frozenset({500, 4500})
         if self.reference:
             address = asyncio.ensure_future(self._look_up(self.reference))
-            asked += [self._reference(address, port, message, beside) for port in sorted(silent)]
+            asked += [self._reference(address, port, beside) for port in sorted(silent)]
         return asked
 
     async def _look_up(self, name: str) -> list[str]:
@@ -89,7 +86,7 @@ class Explore:
         return addresses_to_try(answers, prefer=self.prefer)  # type: ignore[arg-type]
 
     async def _reference(
-        self, addresses: asyncio.Future[list[str]], port: int, message: bytes, beside: Beside
+        self, addresses: asyncio.Future[list[str]], port: int, beside: Beside
     ) -> ControlCheck | None:
         from vpndiag.probes.way import controls
 
@@ -98,6 +95,7 @@ class Explore:
         if found and found[0] == beside.options.gateway:
             return None
         if found:
+            message = _message_1(beside)
             return await controls.ike(
                 "reference", self.reference, found[0], port, message, beside.t
             )
@@ -160,8 +158,9 @@ async def _until_over(beside: Beside, tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _message_1(beside: Beside) -> bytes:
-    """Message 1 of main mode as this run offers it, under a cookie of its own. It is sent again and
-    again as it is: no gateway keeps more than one half-open SA for it."""
+    """Message 1 of main mode as this run offers it, under a cookie of its own, one for each port
+    and purpose. It is sent again and again as it is: no gateway keeps more than one half-open SA
+    for it."""
     from vpndiag.probes.outside import MainModeProbe
     from vpndiag.tunnel.driver import random_bytes
     from vpndiag.tunnel.recorder import Recorder
@@ -171,14 +170,14 @@ def _message_1(beside: Beside) -> bytes:
     return probe.pump(0.0)[0].data
 
 
-async def _trace(beside: Beside, message: bytes, found: list[Observation]) -> None:
+async def _trace(beside: Beside, found: list[Observation]) -> None:
     from vpndiag.probes.way.tracing import ORDINARY, CannotTrace, Tracer
     from vpndiag.protocols.esp.udp import with_marker
 
     o = beside.options
     payloads: dict[What, tuple[int, bytes]] = {
-        "ike": (o.gateway_ports[Flow.IKE], message),
-        "ike-natt": (o.gateway_ports[Flow.NATT], with_marker(message)),
+        "ike": (o.gateway_ports[Flow.IKE], _message_1(beside)),
+        "ike-natt": (o.gateway_ports[Flow.NATT], with_marker(_message_1(beside))),
         "udp": (TRACEROUTE_PORT, ORDINARY),
     }
     tracer = Tracer(o.gateway, payloads, clock=beside.clock, numbers=beside)
