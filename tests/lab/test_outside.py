@@ -166,8 +166,20 @@ def test_both_ports(
     assert headline(result).startswith(said), result.text
     assert owner(result) == who, result.text
     assert result.seconds < 8, result.text
-    # the trace is in the capture, and changes nothing of what the rest of it says
-    assert analyze(capture).finding == "path.silent"
+    judged = analyze(capture)
+    assert (judged.finding, headline(judged)) == ("path.silent", headline(result)), judged.text
+
+
+def test_in_captures_of_others(way: Way, tried: Callable[..., Result], tmp_path: Path) -> None:
+    """At the client, and behind the first router, which takes one of each time to live."""
+    way.drop(2, BOTH)
+    client, middle = tmp_path / "client.pcap", tmp_path / "middle.pcap"
+    with way.client.capture(client, "up0"), way.routers[0].capture(middle, "up0"):
+        result = tried()
+    assert headline(analyze(client)) == headline(result)
+    judged = analyze(middle)
+    assert judged.finding == "path.silent", judged.text
+    assert headline(judged).startswith(f"UDP 500 and 4500 stop after hop 2, {HOPS[1]}"), judged.text
 
 
 @pytest.mark.parametrize("hop", [1, 2])
@@ -181,7 +193,8 @@ def test_one_port(way: Way, tried: Callable[..., Result], tmp_path: Path, hop: i
         assert f"UDP {other}" in headline(result).partition(";")[2], result.text
         assert "through to the gateway" in headline(result)
         assert owner(result) == "network"
-        assert analyze(capture).finding == code
+        judged = analyze(capture)
+        assert (judged.finding, headline(judged)) == (code, headline(result)), judged.text
         way.clear()
 
 

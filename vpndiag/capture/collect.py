@@ -53,6 +53,7 @@ class Message:
     """Of the ESP packet that it came in; 0: in the clear."""
     other_source: str = ""
     """Set when it came from another address than the one asked."""
+    ttl: int = 0
 
 
 @dataclass(slots=True)
@@ -300,6 +301,7 @@ class Collector:
                 data,
                 marker,
                 d.missing,
+                ttl=d.ttl,
             )
         )
 

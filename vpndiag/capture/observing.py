@@ -15,6 +15,7 @@ from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sessions import SECOND, Attempt
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
+from vpndiag.capture.traces import traces
 from vpndiag.observations import (
     CertificateSeen,
     DataFlow,
@@ -72,6 +73,7 @@ class Observer:
         found += self._ppp(attempt)
         found += [self._flow(attempt, f) for f in attempt.flows]
         found += [self._icmp(attempt, e) for e in attempt.icmp]
+        found += traces(attempt, self.t)
         found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
         found += self._data(attempt)
         found += self._names(attempt)

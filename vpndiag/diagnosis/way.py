@@ -84,7 +84,8 @@ class _Way:
         self.view = view
         self.ports = ports
         self.lines = {p: view.traces[_TRACED[p]] for p in ports if _TRACED[p] in view.traces}
-        self.gateway = view.local.gateway_address if view.local is not None else ""
+        local = view.local.gateway_address if view.local is not None else ""
+        self.gateway = next((t.gateway for t in view.traces.values() if t.gateway), local)
         self.udp = _udp(ports)
         self.routers = _routers(view)
         reached = [

@@ -28,6 +28,8 @@ class PathTrace(Observation):
     UDP 4500; ``udp``: other bytes to high ports, as traceroute sends."""
     port: int
     """The gateway's port; for ``udp`` the first of the ports."""
+    gateway: str = ""
+    """The address that is traced to."""
     hops: tuple[Hop, ...] = ()
     end: Literal["reached", "refused", "error", "silent", "unfinished", "cannot-tell"]
     """``reached``: the gateway's address answered, or said that nothing listens on that port;

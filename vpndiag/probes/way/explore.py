@@ -185,11 +185,11 @@ async def _trace(beside: Beside, found: list[Observation]) -> None:
         await tracer.run()
     except CannotTrace:
         found += [
-            PathTrace(t=beside.t(), what=what, port=port, end="cannot-tell")
+            PathTrace(t=beside.t(), what=what, port=port, gateway=o.gateway, end="cannot-tell")
             for what, (port, _data) in payloads.items()
         ]
         return
     except asyncio.CancelledError:
-        found += tracer.trace.result(beside.t())
+        found += tracer.trace.result(beside.t(), o.gateway)
         raise
-    found += tracer.trace.result(beside.t())
+    found += tracer.trace.result(beside.t(), o.gateway)

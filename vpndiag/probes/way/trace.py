@@ -165,7 +165,7 @@ class Trace:
         if line.end is None or ttl < line.end_ttl:
             line.end, line.end_ttl, line.end_by, line.end_how = end, ttl, by, how
 
-    def result(self, t: float) -> list[PathTrace]:
+    def result(self, t: float, gateway: str = "") -> list[PathTrace]:
         """One observation a kind; hops up to the last that answered."""
         found = []
         for line in self._lines.values():
@@ -180,6 +180,7 @@ class Trace:
                     frames=tuple(sorted(frames)),
                     what=line.what,
                     port=line.port,
+                    gateway=gateway,
                     hops=hops,
                     end=line.end or ("silent" if finished else "unfinished"),
                     end_ttl=line.end_ttl,

@@ -1,0 +1,134 @@
+"""When a run looks where its packets die, and what it asks then."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from vpndiag.cli.run import RunOptions, plan_of
+from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation
+from vpndiag.probes.aside import Beside
+from vpndiag.probes.way import controls, explore
+from vpndiag.probes.way.explore import SILENT_AFTER, Explore
+
+
+def ike(t: float, port: int, step: str = "MM1", direction: str = "out") -> IkeMessage:
+    return IkeMessage(
+        t=t, direction=direction, step=step, port=port, initiator_cookie="1" * 16, version=1,  # type: ignore[arg-type]
+        exchange=2, message_id=0, responder_cookie="0" * 16, protection="clear", size=100,
+    )  # fmt: skip
+
+
+class Run:
+    """What an aside sees of a run, without one."""
+
+    def __init__(self, now: float, *seen: Observation) -> None:
+        self._now = now
+        self.observations = seen
+        self.ended = next((o for o in seen if isinstance(o, Ended)), None)
+
+    def t(self) -> float:
+        return self._now
+
+    def asked(self, port: int) -> list[IkeMessage]:
+        return self._ike("out", port)
+
+    def answered(self, port: int) -> list[IkeMessage]:
+        return self._ike("in", port)
+
+    def _ike(self, direction: str, port: int) -> list[IkeMessage]:
+        found = [o for o in self.observations if isinstance(o, IkeMessage)]
+        return [m for m in found if m.direction == direction and m.port == port]
+
+
+def silent(now: float, *seen: Observation) -> set[int]:
+    return set(explore._silent(cast(Beside, Run(now, *seen))))
+
+
+REFUSED = IcmpError(t=0.2, what="port-unreachable", icmp_type=3, icmp_code=3, reporter="192.0.2.1",
+                    from_gateway=True, port=500)  # fmt: skip
+LOOP = IcmpError(t=0.2, what="ttl-exceeded", icmp_type=11, icmp_code=0, reporter="192.0.2.1",
+                 from_gateway=False, port=500)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "ports"),
+    [
+        ([ike(0.0, 500)], {500}),
+        ([ike(0.0, 500), ike(0.5, 4500)], {500, 4500}),
+        ([ike(0.0, 500), ike(0.1, 500, "MM2", "in")], set()),
+        ([ike(0.0, 500), ike(0.1, 500, "MM2", "in"), ike(0.4, 4500)], {4500}),
+        ([ike(0.0, 500), ike(0.1, 500, "MM2", "in"), ike(0.4, 4500, "MM5")], set()),
+        ([ike(0.0, 500), ike(0.5, 4500), ike(0.6, 4500, "MM2", "in")], {500}),
+        ([ike(0.0, 500), REFUSED], set()),
+        ([ike(0.0, 500), LOOP], {500}),
+        ([ike(0.0, 500), Ended(t=0.5, why="stopped")], set()),
+    ],
+    ids=["500", "both", "answered", "4500", "message 5", "500 only", "refused", "loop", "ended"],
+)  # fmt: skip
+def test_which_ports_are_silent(seen: list[Observation], ports: set[int]) -> None:
+    assert silent(2.0, *seen) == ports
+    assert silent(SILENT_AFTER - 0.1, *seen) == set()
+
+
+def test_the_reference_gateway_comes_from_the_profile(tmp_path: Path) -> None:
+    profile = tmp_path / "corp.toml"
+    profile.write_text('gateway = "vpn.example.com"\nreference_gateway = "vpn2.example.com"\n')
+    (aside,) = plan_of(RunOptions(host=str(profile))).asides
+    assert isinstance(aside, Explore) and aside.reference == "vpn2.example.com"
+    given = RunOptions(host=str(profile), reference="192.0.2.9")
+    assert cast(Any, plan_of(given).asides[0]).reference == "192.0.2.9"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A TCP port on which somebody listens, and whose neighbour is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def test_tcp(port: int) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        free = int(closed.getsockname()[1])
+    open_ = asyncio.run(controls.tcp("127.0.0.1", port, lambda: 1.0))
+    shut = asyncio.run(controls.tcp("127.0.0.1", free, lambda: 1.0))
+    assert (open_.outcome, shut.outcome) == ("answered", "refused")
+    assert (open_.role, open_.what, open_.port) == ("gateway", "tcp", port)
+
+
+@pytest.mark.parametrize(("marker", "outcome"), [(b"", "answered"), (bytes(4), "answered")])
+def test_ike_is_answered(marker: bytes, outcome: str) -> None:
+    message = b"cookie!!" + bytes(20)
+
+    class Peer(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            self.transport.sendto(marker + data[:8] + b"answer", addr)
+
+    async def story() -> str:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(Peer, local_addr=("127.0.0.1", 0))
+        try:
+            where = transport.get_extra_info("sockname")[1]
+            asked = controls.ike("reference", "it", "127.0.0.1", where, message, lambda: 1.0)
+            return (await asked).outcome
+        finally:
+            transport.close()
+
+    assert asyncio.run(story()) == outcome
+
+
+def test_ike_to_a_closed_port_is_refused() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        free = int(closed.getsockname()[1])
+    asked = controls.ike("reference", "it", "127.0.0.1", free, bytes(28), lambda: 1.0)
+    assert asyncio.run(asked).outcome == "refused"
