@@ -258,6 +258,19 @@ def test_the_host_is_down(way: Way, tried: Callable[..., Result]) -> None:
     assert "off" in causes(result)[0]
 
 
+def test_a_routing_loop(way: Way, tried: Callable[..., Result]) -> None:
+    last = way.routers[-1]
+    last.ip(f"route add {GATEWAY}/32 via 203.0.113.2")
+    try:
+        result = tried()
+    finally:
+        last.ip(f"route del {GATEWAY}/32 via 203.0.113.2")
+    assert result.finding == "path.silent", result.text
+    assert "A routing loop" in headline(result), result.text
+    # routers say "time exceeded" only so often: one of the two is sure
+    assert any(address in headline(result) for address in HOPS[1:])
+
+
 @pytest.mark.parametrize("blocked", [True, False], ids=["blocked here", "gateway"])
 def test_a_reference_gateway(way: Way, tried: Callable[..., Result], blocked: bool) -> None:
     """Answers are dropped on the way back, which no trace can see; the reference tells whose."""

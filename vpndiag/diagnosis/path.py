@@ -89,7 +89,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
     if errors:
         worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
         same = [e for e in errors if e.what == worst.what]
-        who = _reporter(worst)
+        who = _reporter(view, worst)
         detail = f"{who} answered with ICMP {worst.what.replace('-', ' ')}."
         return rule(
             "path",
@@ -248,7 +248,7 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     errors = [e for e in view.icmp if e.what in _ICMP_CODES and e.direction == "in"]
     if errors and not view.running:
         worst = errors[0]
-        detail = f"{_reporter(worst)} answered with ICMP {worst.what.replace('-', ' ')}."
+        detail = f"{_reporter(view, worst)} answered with ICMP {worst.what.replace('-', ' ')}."
         return rule(
             "path",
             "failed",
@@ -268,9 +268,11 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     return rule("path", "passed" if sent else "not_reached", *extra, summary="", seen=sent[:1])
 
 
-def _reporter(error: IcmpError) -> str:
+def _reporter(view: View, error: IcmpError) -> str:
     if error.from_gateway:
         return "The gateway"
+    if view.local is not None and error.reporter == view.local.local_address:
+        return "This computer finds nobody at the next hop: it"
     return f"A router on the way ({error.reporter})" if error.reporter else "The network"
 
 

@@ -11,22 +11,23 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 
-from vpndiag.diagnosis.ruling import evidence
 from vpndiag.diagnosis.view import View
 from vpndiag.diagnosis.way_causes import (
+    CAUSES_OF_A_LOOP,
+    FIX_OF_A_LOOP,
     FIX_ON_THE_WAY,
     Side,
     causes_at_the_gateway,
     causes_on_the_way,
     fix_at_the_gateway,
 )
+from vpndiag.diagnosis.way_evidence import checked, traced
 from vpndiag.observations import Hop, PathTrace
 from vpndiag.report.model import Cause, Evidence, Finding, Owner
 
 _TRACED = {500: "ike", 4500: "ike-natt"}
-_NAMES = {"ike": "IKE to UDP 500", "ike-natt": "IKE to UDP 4500", "udp": "ordinary UDP"}
-_SHOWN = 4
-"""Hops shown at each end of a long trace."""
+_LOOP = 4
+"""Hops between two appearances of one router that no balancing between ways explains."""
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
@@ -34,6 +35,14 @@ _PRIVATE = tuple(
                  "fe80::/10")
 )  # fmt: skip
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
+
+
+_EXPLANATION = (
+    "VPN requests were not answered. To find out why, the same packets were sent with rising time "
+    "to live, beside ordinary ones, and it was tried what else answers: see below how far they get "
+    "and who is there. IKE main mode message 1, to UDP 4500 with the non-ESP marker; each router "
+    'that is reached shows itself by ICMP "time exceeded".'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Where:
     summary: str = ""
     causes: tuple[Cause, ...] = ()
     fix: tuple[str, ...] = ()
+    title: str = ""
 
     def add_to(self, finding: Finding) -> Finding:
         """``finding`` with it."""
@@ -52,7 +62,9 @@ class Where:
         return replace(
             finding,
             evidence=(*finding.evidence, *self.said),
+            title=self.title or finding.title,
             detail=self.detail or finding.detail,
+            explanation=_EXPLANATION if self.causes else finding.explanation,
             causes=self.causes or finding.causes,
             fix=self.fix or finding.fix,
             owner=owner,
@@ -64,8 +76,15 @@ def look(view: View, ports: tuple[int, ...]) -> Where | None:
     if not view.traces and not view.controls:
         return None
     way = _Way(view, ports)
-    said = (*way.traced(), *way.checked())
-    found = way.own_port() or way.cut() or way.nothing_here() or way.passed() or way.nowhere()
+    said = (*traced(view, way.gateway), *checked(view, alive=way.alive))
+    found = (
+        way.own_port()
+        or way.loop()
+        or way.cut()
+        or way.nothing_here()
+        or way.passed()
+        or way.nowhere()
+    )
     return replace(found, said=said) if found is not None else Where(said)
 
 
@@ -94,36 +113,6 @@ class _Way:
         ]  # fmt: skip
         self.distance = min(reached, default=0)
         """Hops to the gateway, itself counted; 0: not known."""
-
-    # --- what was seen ------------------------------------------------------------------------
-
-    def traced(self) -> list[Evidence]:
-        traces = self.view.traces
-        if any(t.end == "cannot-tell" for t in traces.values()):
-            return [evidence("where on the way packets stop cannot be told on this system: it shows"
-                             " an ordinary user no answers of routers")]  # fmt: skip
-        shown = [traces[what] for what in _NAMES if what in traces]
-        return [evidence(f"trace of {_NAMES[t.what]}: {_line(t, self.gateway)}", t) for t in shown]
-
-    def checked(self) -> list[Evidence]:
-        controls = self.view.controls
-        own = [c for c in controls if c.role == "gateway" and c.outcome != "cannot-tell"]
-        said: list[Evidence] = []
-        if own:
-            words = ", ".join(f"{_WHAT[c.what]}{f' {c.port}' if c.port else ''} {c.outcome}"
-                              for c in own)  # fmt: skip
-            sign = "somebody is there" if self.alive else "no sign of life"
-            said.append(evidence(f"the same address otherwise: {words}: {sign}", *own))
-        for c in controls:
-            if c.role == "other-address":
-                said.append(evidence(f"its other address {c.address}, IKE: {c.outcome}", c))
-            elif c.role == "reference":
-                said.append(
-                    evidence(
-                        f"the reference gateway {c.target}, IKE to UDP {c.port}: {c.outcome}", c
-                    )
-                )
-        return said
 
     @property
     def alive(self) -> bool:
@@ -160,6 +149,21 @@ class _Way:
             ),
         )  # fmt: skip
 
+    def loop(self) -> Where | None:
+        """The same routers again and again. What left with an ordinary time to live runs out of it
+        only there."""
+        worn_out = [e.reporter for e in self.view.icmp if e.what == "ttl-exceeded" and e.reporter]
+        again = dict.fromkeys(worn_out) if self.view.live else {}
+        for address in dict.fromkeys(self.routers.values()):
+            at = {h.ttl for t in self.view.traces.values() for h in t.hops if h.address == address}
+            if len(at) >= 2 and max(at) - min(at) >= (2 if again else _LOOP):
+                again[address] = None
+        if not again:
+            return None
+        text = f"packets go round at {' and '.join(list(again)[:2])}"
+        title = "Packets go round in circles on the way to the server"
+        return Where((), f"A routing loop: {text}.", text, CAUSES_OF_A_LOOP, FIX_OF_A_LOOP, title)
+
     def cut(self) -> Where | None:
         """IKE stops where other packets go on."""
         cuts = {p: cut for p in self.ports if (cut := self._cut_of(p)) is not None}
@@ -186,7 +190,8 @@ class _Way:
             sides.append("door")  # one router more: it may only have been slow to answer
         udp = _udp(tuple(cuts))
         causes = causes_on_the_way(sides, udp, computer=first.last is None)
-        return Where((), f"{text}{on}.", text, causes, FIX_ON_THE_WAY)
+        title = "VPN packets are stopped on the way to the server"
+        return Where((), f"{text}{on}.", text, causes, FIX_ON_THE_WAY, title)
 
     def _cut_of(self, port: int) -> _Cut | None:
         line = self.lines.get(port)
@@ -316,7 +321,6 @@ class _Way:
         return f"hop {hop.ttl}, {hop.address}{f', {who}' if who else ''}"
 
 
-_WHAT = {"tcp": "TCP", "icmp-echo": "ping", "ike": "IKE"}
 _SHORT = {"ike": "UDP 500", "ike-natt": "UDP 4500", "udp": "other UDP"}
 
 
@@ -345,24 +349,6 @@ def _last(trace: PathTrace) -> Hop | None:
     """The last hop that said something."""
     seen = [hop for hop in trace.hops if hop.address]
     return seen[-1] if seen else None
-
-
-def _line(trace: PathTrace, gateway: str) -> str:
-    hops = [hop.address or "*" for hop in trace.hops]
-    if len(hops) > 2 * _SHOWN + 1:
-        left = len(hops) - 2 * _SHOWN
-        hops = [*hops[:_SHOWN], f"({left} more)", *hops[-_SHOWN:]]
-    who = "the gateway" if trace.end_by == gateway else trace.end_by
-    how = trace.end_how.replace("-", " ")
-    if trace.end == "reached" and trace.end_how == "answer":
-        hops.append("answered by the gateway")
-    elif trace.end in ("reached", "refused", "error"):
-        hops.append(f"{who} ({how})")
-    elif trace.end == "unfinished":
-        hops.append("no time for more")
-    else:
-        hops.append("then nobody" if hops else "nobody answers")
-    return ", ".join(hops)
 
 
 def _in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

@@ -17,6 +17,25 @@ FIX_ON_THE_WAY = (
     "whoever runs that router: this network or its provider.",
 )
 
+CAUSES_OF_A_LOOP = (
+    Cause(
+        "The routing between these routers is broken",
+        "network",
+        "Report both addresses to the provider that runs them",
+        "likely",
+    ),
+    Cause(
+        "The address is not in use any more: what nobody uses is often routed in a circle",
+        "gateway-admin",
+        "Compare the DNS record with the gateway's real public address",
+        "possible",
+    ),
+)
+FIX_OF_A_LOOP = (
+    "Helpdesk: Check the server name and address; report the two routers to the provider.",
+    "User: Meanwhile try from another network.",
+)
+
 
 def causes_on_the_way(sides: Sequence[Side], udp: str, *, computer: bool) -> tuple[Cause, ...]:
     """``sides``: whose routers may drop ``udp`` ("UDP 500"), likeliest first; ``computer``: this
@@ -122,5 +141,12 @@ def fix_at_the_gateway(udp: str, *, alive: bool) -> tuple[str, ...]:
     )
 
 
-__all__ = ["FIX_ON_THE_WAY", "Side", "causes_at_the_gateway", "causes_on_the_way",
-           "fix_at_the_gateway"]  # fmt: skip
+__all__ = [
+    "CAUSES_OF_A_LOOP",
+    "FIX_OF_A_LOOP",
+    "FIX_ON_THE_WAY",
+    "Side",
+    "causes_at_the_gateway",
+    "causes_on_the_way",
+    "fix_at_the_gateway",
+]

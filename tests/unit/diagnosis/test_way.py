@@ -247,6 +247,26 @@ def test_what_shows_nothing_leaves_the_finding_as_it_was(more: list[Observation]
     assert len(finding.causes) == 5 and finding.owner == "network"
 
 
+def test_a_routing_loop() -> None:
+    one, two = "203.0.113.1", "203.0.113.9"
+    round_ = ("192.168.7.1", one, two, one, two, "", two, one, two)
+    finding = found(*both(*round_), trace("udp", *round_), *DEAD)
+    assert finding.detail == f"A routing loop: packets go round at {one} and {two}."
+    assert finding.owner == "network" and "circles" in finding.title
+
+
+def test_a_loop_is_told_by_packets_whose_time_to_live_ran_out() -> None:
+    worn_out = IcmpError(t=1.0, what="ttl-exceeded", icmp_type=11, icmp_code=0,
+                         reporter="203.0.113.9", from_gateway=False, port=500)  # fmt: skip
+    finding = found(*both(*HOPS[:2]), trace("udp", *HOPS[:2]), worn_out)
+    assert finding.detail == "A routing loop: packets go round at 203.0.113.9."
+
+
+def test_ways_of_two_lengths_are_no_loop() -> None:
+    finding = found(*both("192.168.7.1", "203.0.113.1", "", "203.0.113.1"), *DEAD)
+    assert "loop" not in finding.detail
+
+
 def test_an_honest_cannot_tell() -> None:
     finding = found(*[trace(w, end="cannot-tell") for w in ("ike", "ike-natt", "udp")])
     assert any("cannot be told on this system" in e.text for e in finding.evidence)

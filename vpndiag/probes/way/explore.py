@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vpndiag.observations import IcmpError, IkeEstablished, Observation, SendError
 from vpndiag.observations.way import ControlCheck, PathTrace
 from vpndiag.probes.aside import Beside
-from vpndiag.probes.way.trace import TRACEROUTE_PORT, What
 from vpndiag.tunnel.options import Flow
+
+if TYPE_CHECKING:
+    from vpndiag.probes.way.trace import What
 
 SILENT_AFTER = 1.0
 """Seconds without an answer to a first message, after which a port counts as silent."""
@@ -171,6 +174,7 @@ def _message_1(beside: Beside) -> bytes:
 
 
 async def _trace(beside: Beside, found: list[Observation]) -> None:
+    from vpndiag.probes.way.trace import TRACEROUTE_PORT
     from vpndiag.probes.way.tracing import ORDINARY, CannotTrace, Tracer
     from vpndiag.protocols.esp.udp import with_marker
 
