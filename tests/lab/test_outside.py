@@ -10,6 +10,7 @@ A router drops on arrival (prerouting: it says nothing of the packet at all) or 
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.live import ROOT, Result, analyze, run
+from tests.lab.clean import NETNS_ETC
 from tests.lab.gateways import Gateway
 from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Namespace, Site
 from tests.lab.netns import run as command
@@ -286,6 +288,25 @@ def test_a_reference_gateway(way: Way, tried: Callable[..., Result], blocked: bo
     else:
         assert asked == {(500, "answered"), (4500, "answered")}
         assert owner(result) == "gateway-admin", result.text
+
+
+def test_another_address_of_the_same_name(
+    way: Way, laid: tuple[Way, Embedded], tmp_path: Path
+) -> None:
+    """The name has two addresses; the first one is dead."""
+    way.drop(4, f"ip daddr {GATEWAY} drop", "prerouting")
+    folder = NETNS_ETC / way.client.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "resolv.conf").write_text("")
+    (folder / "hosts").write_text(f"{GATEWAY} gw.lab.test\n{REFERENCE} gw.lab.test\n")
+    try:
+        result = run(way.client, "gw.lab.test", user=USER, psk=laid[1].psk, password=PASSWORD)
+    finally:
+        shutil.rmtree(folder)
+    others = [o for o in seen(result, "control-check") if o["role"] == "other-address"]
+    assert [(o["address"], o["outcome"]) for o in others] == [(REFERENCE, "answered")], result.text
+    assert result.finding == "path.silent"
+    assert "address" in causes(result)[0], result.text
 
 
 def test_nothing_is_asked_while_all_is_well(way: Way, tried: Callable[..., Result]) -> None:
