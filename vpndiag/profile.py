@@ -17,6 +17,7 @@ A profile is a TOML file. Secrets are not in it, only where they come from::
     internal_names = ["intranet.corp.example"]       # what the DNS servers should know
     internal_domain = "corp.example"
     apps = ["files.corp.example:smb", "https://intranet.corp.example"]
+    outside_names = false            # do not ask the resolvers outside for these names as well
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Profile:
     internal_names: tuple[str, ...] = ()
     internal_domain: str | None = None
     apps: tuple[str, ...] = ()
+    outside_names: bool = True
 
 
 _FORBIDDEN = {"psk", "password", "secret", "l2tp_secret"}
@@ -164,7 +166,7 @@ def _value(name: str, value: object, path: Path) -> object:
                 _check_address(name, item, path)
             return tuple(items)
         raise ProfileError(f"{path}: {name}: a list of texts is wanted")
-    wanted: type = {"mru": int, "plain_l2tp": bool}.get(name, str)
+    wanted: type = {"mru": int, "plain_l2tp": bool, "outside_names": bool}.get(name, str)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ProfileError(f"{path}: {name}: {wanted.__name__} wanted, not {value!r}")
     return value

@@ -130,6 +130,12 @@ def run(
             metavar="HOST", help="Another gateway, known to work: asked when HOST is silent."
         ),
     ] = None,
+    no_outside_names: Annotated[
+        bool,
+        typer.Option(
+            "--no-outside-names", help="Do not ask the resolvers outside for names of inside."
+        ),
+    ] = False,
     capture: Annotated[
         MaybePath,
         typer.Option(
@@ -174,6 +180,7 @@ def run(
         ipv6=ipv6,
         ports=tuple(port or ()),
         reference=reference,
+        outside_names=not no_outside_names,
         capture=capture,
         keys_out=keys_out,
     )

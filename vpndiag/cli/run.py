@@ -15,6 +15,7 @@ from vpndiag.secrets import SecretError
 
 if TYPE_CHECKING:
     from vpndiag.cli.live import Plan
+    from vpndiag.probes.aside import Aside
     from vpndiag.probes.inside.plan import InsidePlan
 
 
@@ -52,6 +53,7 @@ class RunOptions:
     ipv6: bool = False
     ports: tuple[str, ...] = ()
     reference: str | None = None
+    outside_names: bool = True
     capture: Path | None = None
     keys_out: Path | None = None
 
@@ -67,6 +69,7 @@ def run(given: RunOptions, output: Output) -> int:
 def plan_of(given: RunOptions) -> Plan:
     """:raises UsageError: options, a profile or secrets that cannot be used."""
     from vpndiag.cli.live import Plan, Shown
+    from vpndiag.probes.names_beside import CompareNames
     from vpndiag.probes.way.explore import Explore
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.tunnel.options import TunnelOptions
@@ -118,6 +121,8 @@ def plan_of(given: RunOptions) -> Plan:
                 resolvers=given.resolver,
                 prefer="ipv6" if given.ipv6 else "ipv4",
             ),
+            CompareNames(resolvers=given.resolver),
+            *_outside_names(given, inside),
         ),
         prefer="ipv6" if given.ipv6 else "ipv4",
         capture=given.capture,
@@ -178,6 +183,7 @@ def _with_profile(given: RunOptions) -> RunOptions:
         mru=given.mru or profile.mru,
         resolver=given.resolver or profile.resolvers,
         reference=given.reference or profile.reference_gateway,
+        outside_names=given.outside_names and profile.outside_names,
         apps=given.apps or profile.apps,
         internal_names=given.internal_names or profile.internal_names,
         internal_hosts=given.internal_hosts or profile.internal_hosts,
@@ -186,6 +192,16 @@ def _with_profile(given: RunOptions) -> RunOptions:
         expected_addresses=profile.expected_addresses,
         expected_dns=profile.expected_dns,
     )
+
+
+def _outside_names(given: RunOptions, inside: InsidePlan) -> tuple[Aside, ...]:
+    """Names of inside that are asked outside as well."""
+    from vpndiag.probes.names_beside import OutsideNames
+
+    names = (*inside.internal_names, *inside.internal_hosts, *(a.host for a in inside.apps))
+    if not names or not given.outside_names:
+        return ()
+    return (OutsideNames(names=names, resolvers=given.resolver),)
 
 
 def _inside(given: RunOptions) -> InsidePlan:

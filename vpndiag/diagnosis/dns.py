@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from vpndiag.diagnosis import inside
+from vpndiag.diagnosis import inside, outside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import InsideName, InsidePing, InsideScope
@@ -35,6 +35,7 @@ def judge(view: View) -> Ruling:
         findings += [_one_silent(s, names, alive) for s, names in dead.items()]
         findings += _names([n for n in asked if n.server in alive])
         findings += _truncated(asked)
+    findings += outside.compare(view, asked)
     findings += _unexpected(scope)
     findings.sort(key=lambda f: f.severity != "error")
     status = "failed" if any(f.severity == "error" for f in findings) else "passed"

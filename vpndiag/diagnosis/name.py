@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
-
+from vpndiag.diagnosis.name_compare import compare, said
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import NameAnswer
-from vpndiag.report.model import Finding
+from vpndiag.observations import LocalRoutes, NameAnswer
+from vpndiag.observations.addresses import address_kind
+from vpndiag.report.model import Cause, Finding
 
-_WORDS = {
-    "answered": "answered",
-    "nxdomain": "the name does not exist (NXDOMAIN)",
-    "no-data": "no address of this type",
-    "servfail": "the resolver could not find out (SERVFAIL)",
-    "refused": "the resolver refused to answer (REFUSED)",
-    "timeout": "no answer",
-    "invalid": "not a legal host name",
-    "error": "the answer could not be used",
+_KINDS = {
+    "private": "of a private network",
+    "cgnat": "of a provider's carrier-grade NAT",
+    "link-local": "of one link only",
+    "loopback": "of this computer itself",
+    "documentation": "of examples in documentation",
+    "benchmark": "of benchmarks",
+    "multicast": "of a group",
+    "unspecified": "of nobody",
+    "reserved": "of a reserved range",
 }
-_CGNAT = ipaddress.ip_network("100.64.0.0/10")
+"""Addresses at which nobody in the Internet can be reached. NAT64 leads to an IPv4 address."""
 
 
 def judge(view: View) -> Ruling:
@@ -33,9 +34,9 @@ def judge(view: View) -> Ruling:
         return not_reached("name", "no look-up of the gateway's name is in this material")
     name = answers[0].name
     found = [a for a in answers if a.outcome == "answered" and a.addresses]
-    said = [evidence(_said(a), a) for a in answers]
+    lines = [evidence(said(a), a) for a in answers]
     if found:
-        return _resolved(name, answers, found)
+        return _resolved(view, name, answers, found)
     outcomes = {a.outcome for a in answers}
     if "invalid" in outcomes:
         code, detail = "name.invalid", f"{name!r} is not a legal host name."
@@ -52,32 +53,53 @@ def judge(view: View) -> Ruling:
     return rule(
         "name",
         "failed",
-        finding(code, *said, detail=detail, confidence="certain"),
+        finding(code, *lines, detail=detail, confidence="certain"),
+        *compare(view),
         summary=detail.rstrip("."),
         seen=answers,
     )
 
 
-def _resolved(name: str, answers: list[NameAnswer], found: list[NameAnswer]) -> Ruling:
+def _resolved(view: View, name: str, answers: list[NameAnswer], found: list[NameAnswer]) -> Ruling:
     addresses = list(dict.fromkeys(x for a in found for x in a.addresses))
     findings: list[Finding] = []
-    private = [a for a in addresses if not _is_public(a)]
+    private = {a: words for a in addresses if (words := _KINDS.get(_kind(a)))}
     if private:
+        which = "; ".join(f"{a} is an address {words}" for a, words in private.items())
         findings.append(
             finding(
                 "name.private-address",
-                evidence(f"{name} resolves to {', '.join(private)}", *found),
-                detail=f"{', '.join(private)} cannot be reached from the Internet.",
+                *(evidence(said(a), a) for a in found if set(a.addresses) & private.keys()),
+                detail=f"{which}: it cannot be reached from the Internet.",
                 severity="warning",
                 confidence="certain",
+                causes=_causes({_kind(a) for a in private}),
             )
         )
     v4 = [a for a in found if a.rrtype == "A"]
+    v6 = [a for a in found if a.rrtype == "AAAA"]
+    routes = view.of(LocalRoutes)
+    no_ipv6 = [
+        evidence("this computer has no route to the Internet over IPv6", r)
+        for r in routes
+        if v6 and r.ipv6 is False
+    ]
+    facts = {"addresses": ", ".join(addresses)}
+    if no_ipv6:
+        facts["IPv6"] = "no route from here"
+    aliases = list(dict.fromkeys(name for a in found for name in a.cnames))
+    if aliases:
+        facts["alias of"] = ", ".join(aliases[:8])
+    kept = [a.ttl for a in found if a.ttl is not None]
+    if kept:
+        facts["may be kept"] = f"{min(kept)} s"
+    findings += compare(view)
     if not v4:
         findings.append(
             finding(
                 "name.no-ipv4",
                 evidence(f"{name} has IPv6 addresses only", *found),
+                *no_ipv6,
                 severity="info",
                 confidence="certain",
             )
@@ -88,25 +110,30 @@ def _resolved(name: str, answers: list[NameAnswer], found: list[NameAnswer]) -> 
         *findings,
         summary=", ".join(addresses[:3]) + (" ..." if len(addresses) > 3 else ""),
         seen=answers,
-        facts={"addresses": ", ".join(addresses)},
+        facts=facts,
     )
 
 
-def _is_public(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return True
-    return not (
-        ip.is_private or ip.is_loopback or ip.is_link_local or (ip.version == 4 and ip in _CGNAT)
-    )
+def _kind(address: str) -> str:
+    return address_kind(address.partition("%")[0])
 
 
-def _said(answer: NameAnswer) -> str:
-    whom = f" from {answer.resolver}" if answer.resolver else ""
-    return f"{answer.rrtype} of {answer.name}{whom}: {_describe(answer)}"
-
-
-def _describe(answer: NameAnswer) -> str:
-    text = ", ".join(answer.addresses) if answer.addresses else _WORDS[answer.outcome]
-    return f"{text} ({answer.seconds * 1000:.0f} ms)"
+def _causes(kinds: set[str]) -> tuple[Cause, ...]:
+    """For addresses that a zone of the company's own would never hold; else the catalogue's."""
+    if kinds <= {"loopback", "unspecified"}:
+        return (
+            Cause("A DNS filter (on the router, of the provider, or a protection program) answers "
+                  "so for names that it blocks", "network", "Allow the name there", "likely"),
+            Cause("A line in this computer's hosts file", "helpdesk", "Remove it", "possible"),
+            Cause("The DNS record holds a placeholder", "gateway-admin", "Correct the record",
+                  "possible"),
+        )  # fmt: skip
+    if kinds == {"cgnat"}:
+        return (
+            Cause("Dynamic DNS publishes the address of the gateway's line, which is behind the "
+                  "provider's carrier-grade NAT", "gateway-admin",
+                  "Ask the provider for a public address", "likely"),
+            Cause("The name belongs to another VPN's own network (such as Tailscale)",
+                  "gateway-admin", "Publish the public address", "possible"),
+        )  # fmt: skip
+    return ()

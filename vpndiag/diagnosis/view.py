@@ -180,7 +180,12 @@ class View:
 
     @cached_property
     def names(self) -> list[NameAnswer]:
-        return self.of(NameAnswer)
+        """The look-ups that led to the gateway's address."""
+        return [a for a in self.of(NameAnswer) if a.role == "gateway"]
+
+    def names_beside(self, role: str) -> list[NameAnswer]:
+        """What was asked beside the run: ``compared``, ``nonexistent`` or ``internal``."""
+        return [a for a in self.of(NameAnswer) if a.role == role]
 
     @cached_property
     def icmp(self) -> list[IcmpError]:

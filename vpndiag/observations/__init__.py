@@ -28,7 +28,7 @@ from vpndiag.observations.inside import (
     InsideScope,
 )
 from vpndiag.observations.l2tp import L2tpMessage
-from vpndiag.observations.network import IcmpError, LocalEnd, NameAnswer, SendError
+from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameAnswer, SendError
 from vpndiag.observations.other import OtherTraffic
 from vpndiag.observations.ppp import PppMessage, ServerProof
 from vpndiag.observations.session import Ended, Scope
@@ -54,6 +54,7 @@ ALL = (
     L2tpMessage,
     LargeLost,
     LocalEnd,
+    LocalRoutes,
     NameAnswer,
     OtherTraffic,
     PathTrace,
@@ -89,6 +90,7 @@ __all__ = [
     "LargeLost",
     "Lifetime",
     "LocalEnd",
+    "LocalRoutes",
     "NameAnswer",
     "Observation",
     "OtherTraffic",

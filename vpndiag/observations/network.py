@@ -14,9 +14,13 @@ NameOutcome = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameAnswer(Observation):
-    """What one resolver said to one question about the gateway's name."""
+    """What one resolver said to one question about the gateway's name, or (``role``) beside it."""
 
     kind: Literal["name-answer"] = "name-answer"
+    role: Literal["gateway", "compared", "nonexistent", "internal"] = "gateway"
+    """``gateway``: the look-ups that led to the address; ``compared``: the same asked of the other
+    resolvers; ``nonexistent``: a name that cannot exist; ``internal``: a name of inside, asked
+    outside the tunnel."""
     name: str
     rrtype: Literal["A", "AAAA"]
     resolver: str
@@ -27,6 +31,15 @@ class NameAnswer(Observation):
     ttl: int | None = None
     seconds: float = 0.0
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRoutes(Observation):
+    """Whether this computer has a route to the Internet, by address family; None: not told."""
+
+    kind: Literal["local-routes"] = "local-routes"
+    ipv4: bool | None
+    ipv6: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,8 @@ class Beside:
     @property
     def names(self) -> list[NameAnswer]:
         """The look-ups that led to the address."""
-        return [o for o in self.observations if isinstance(o, NameAnswer)]
+        found = [o for o in self.observations if isinstance(o, NameAnswer)]
+        return [answer for answer in found if answer.role == "gateway"]
 
     @property
     def heard(self) -> bool:

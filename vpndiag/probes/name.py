@@ -36,7 +36,7 @@ SYSTEM_AFTER = 1.5
 """Seconds of silence after which the operating system is asked as well."""
 MAX_SERVERS = 6
 MAX_SUFFIXES = 3
-_CONCLUSIVE: frozenset[str] = frozenset({"answered", "nxdomain", "no-data"})
+CONCLUSIVE: frozenset[str] = frozenset({"answered", "nxdomain", "no-data"})
 
 
 def literal(name: str) -> str | None:
@@ -114,7 +114,9 @@ def addresses_to_try(
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class Server:
+    """A name server; ``shown`` is how it was written."""
+
     address: str
     port: int
     shown: str
@@ -152,23 +154,23 @@ async def look_up(
                 outcome="invalid",
                 detail=detail,
             )
-            for rrtype in _TYPES
+            for rrtype in TYPES
         ]
-    servers, suffixes = _configuration(resolvers)
+    servers, suffixes = configuration(resolvers)
     if ask_system is None:
         ask_system = resolvers is None
     candidates = [asked]
     if "." not in asked:
         candidates = [f"{asked}.{suffix}" for suffix in suffixes[:MAX_SUFFIXES]] + [asked]
     deadline = now() + timeout
-    question = _Lookup(servers, candidates, deadline, now)
-    tasks = [asyncio.ensure_future(question.ask(rrtype)) for rrtype in _TYPES]
+    question = Lookup(servers, candidates, deadline, now)
+    tasks = [asyncio.ensure_future(question.ask(rrtype)) for rrtype in TYPES]
     system: asyncio.Future[list[NameAnswer]] | None = None
     try:
         if ask_system:
             await asyncio.wait(tasks, timeout=SYSTEM_AFTER)
             if not _any_address(tasks):
-                system = asyncio.ensure_future(_ask_system(asked, deadline, now, getaddrinfo))
+                system = asyncio.ensure_future(system_answers(asked, deadline, now, getaddrinfo))
         rows = [row for part in await asyncio.gather(*tasks) for row in part]
         if system is not None:
             found = await system
@@ -182,16 +184,18 @@ async def look_up(
                 task.cancel()
 
 
-_TYPES: tuple[RRType, ...] = ("A", "AAAA")
+TYPES: tuple[RRType, ...] = ("A", "AAAA")
 
 
 def _any_address(tasks: Sequence[asyncio.Future[list[NameAnswer]]]) -> bool:
     return any(row.addresses for task in tasks if task.done() for row in task.result())
 
 
-class _Lookup:
+class Lookup:
+    """Questions to these servers, all to be answered by ``deadline``."""
+
     def __init__(
-        self, servers: list[_Server], candidates: list[str], deadline: float, now: Clock
+        self, servers: list[Server], candidates: list[str], deadline: float, now: Clock
     ) -> None:
         self.servers, self.candidates = servers, candidates
         self.deadline, self.now = deadline, now
@@ -203,19 +207,19 @@ class _Lookup:
             if self.deadline - self.now() <= 0:
                 break
             rows += await self._race(name, rrtype)
-            if rows and (rows[-1].addresses or not any(r.outcome in _CONCLUSIVE for r in rows)):
+            if rows and (rows[-1].addresses or not any(r.outcome in CONCLUSIVE for r in rows)):
                 break
         return rows
 
     async def _race(self, name: str, rrtype: RRType) -> list[NameAnswer]:
-        started: dict[asyncio.Task[NameAnswer], tuple[_Server, float]] = {}
+        started: dict[asyncio.Task[NameAnswer], tuple[Server, float]] = {}
         waiting = list(self.servers)
         done: list[NameAnswer] = []
         try:
             while waiting or any(not task.done() for task in started):
                 if waiting:
                     server = waiting.pop(0)
-                    task = asyncio.ensure_future(self._one(name, rrtype, server))
+                    task = asyncio.ensure_future(self.one(name, rrtype, server))
                     started[task] = (server, self.now())
                 patience = NEXT_SERVER_AFTER if waiting else self.deadline - self.now()
                 until = min(self.now() + patience, self.deadline)
@@ -252,10 +256,10 @@ class _Lookup:
                     )
                 )
             # The conclusive row last: it is the one that decided.
-            done = sorted(rows, key=lambda row: row.outcome in _CONCLUSIVE)
+            done = sorted(rows, key=lambda row: row.outcome in CONCLUSIVE)
         return done
 
-    async def _one(self, name: str, rrtype: RRType, server: _Server) -> NameAnswer:
+    async def one(self, name: str, rrtype: RRType, server: Server) -> NameAnswer:
         """One server; asked twice, since a datagram may be lost or a spoofed answer be garbage."""
         begun = self.now()
         outcome: NameOutcome = "timeout"
@@ -284,11 +288,11 @@ class _Lookup:
 
 
 def _good(task: asyncio.Task[NameAnswer]) -> bool:
-    return task.result().outcome in _CONCLUSIVE
+    return task.result().outcome in CONCLUSIVE
 
 
 async def _exchange(
-    name: str, rrtype: RRType, server: _Server, wait: float
+    name: str, rrtype: RRType, server: Server, wait: float
 ) -> dns.message.Message | tuple[NameOutcome, str]:
     import dns.asyncquery
     import dns.exception
@@ -317,7 +321,7 @@ def _read(
     reply: dns.message.Message,
     name: str,
     rrtype: RRType,
-    server: _Server,
+    server: Server,
     begun: float,
     now: Clock,
 ) -> NameAnswer:
@@ -366,7 +370,11 @@ def _read(
     )
 
 
-def _configuration(resolvers: list[str] | None) -> tuple[list[_Server], list[str]]:
+def configuration(resolvers: list[str] | None) -> tuple[list[Server], list[str]]:
+    """The servers to ask and the search suffixes; None: those of this system.
+
+    :raises ValueError: a resolver that is no address.
+    """
     if resolvers is not None:
         return [_server(text) for text in resolvers[:MAX_SERVERS]], []
     import dns.exception
@@ -377,29 +385,29 @@ def _configuration(resolvers: list[str] | None) -> tuple[list[_Server], list[str
         system = dns.resolver.Resolver(configure=True)
     except (dns.exception.DNSException, OSError):
         return [], []
-    servers: list[_Server] = []
+    servers: list[Server] = []
     for text in dict.fromkeys(str(entry) for entry in system.nameservers):
         if literal(text) is not None and len(servers) < MAX_SERVERS:
-            servers.append(_Server(text, system.nameserver_ports.get(text, system.port), text))
+            servers.append(Server(text, system.nameserver_ports.get(text, system.port), text))
     suffixes = [suffix.to_text(True) for suffix in system.search]
     if not suffixes and len(system.domain.labels) > 1:
         suffixes = [system.domain.to_text(True)]
     return servers, [suffix for suffix in suffixes if suffix]
 
 
-def _server(text: str) -> _Server:
+def _server(text: str) -> Server:
     """``1.2.3.4``, ``1.2.3.4:5353``, ``2001:db8::1`` or ``[2001:db8::1]:5353``."""
     plain = literal(text)
     if plain is not None:
-        return _Server(plain, 53, plain)
+        return Server(plain, 53, plain)
     host, colon, port = text.rpartition(":")
     address = literal(host)
     if not colon or address is None or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is not the address of a resolver")
-    return _Server(address, int(port), text)
+    return Server(address, int(port), text)
 
 
-async def _ask_system(
+async def system_answers(
     name: str, deadline: float, now: Clock, getaddrinfo: Callable[..., Any]
 ) -> list[NameAnswer]:
     """getaddrinfo in a daemon thread: it cannot be cancelled and may sit in it for half a minute,
@@ -453,7 +461,7 @@ async def _ask_system(
             seconds=now() - begun,
             detail=detail,
         )
-        for rrtype in _TYPES
+        for rrtype in TYPES
     ]
 
 

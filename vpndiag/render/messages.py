@@ -61,7 +61,8 @@ def _what(seen: Observation) -> str:
             return f"ESP {seen.spi}: {seen.packets} packets, {seen.bytes} bytes"
         case NameAnswer():
             found = ", ".join(seen.addresses) or seen.outcome
-            return f"DNS {seen.name} {seen.rrtype} from {seen.resolver}: {found}"
+            beside = "" if seen.role == "gateway" else f" ({seen.role})"
+            return f"DNS {seen.name} {seen.rrtype} from {seen.resolver}: {found}{beside}"
         case IcmpError():
             return f"ICMP {seen.what} from {seen.reporter or 'unknown'} for port {seen.port}"
         case PathTrace():

@@ -31,6 +31,7 @@ from vpndiag.observations import (
     L2tpMessage,
     LargeLost,
     LocalEnd,
+    LocalRoutes,
     NameAnswer,
     OtherTraffic,
     PathTrace,
@@ -71,6 +72,7 @@ AnyObservation = Annotated[
     | L2tpMessage
     | LargeLost
     | LocalEnd
+    | LocalRoutes
     | NameAnswer
     | OtherTraffic
     | PathTrace

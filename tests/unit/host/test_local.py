@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vpndiag.host import local
+from vpndiag.observations.addresses import address_kind
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ from vpndiag.host import local
     ],
 )
 def test_address_kinds(address: str, kind: str) -> None:
-    assert local.address_kind(address) == kind
+    assert address_kind(address) == kind
 
 
 def test_a_taken_port_is_seen_by_binding() -> None:

@@ -247,9 +247,9 @@ def test_trailing_dot_and_underscore_are_legal() -> None:
 
 
 def test_single_labels_get_the_search_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = probe._configuration
+    real = probe.configuration
     monkeypatch.setattr(
-        probe, "_configuration", lambda r: (real(r)[0], ["a.example", "corp.example"])
+        probe, "configuration", lambda r: (real(r)[0], ["a.example", "corp.example"])
     )
     zone = Zone({("gw.corp.example", "A"): ["192.0.2.3"]})
     rows = ask(zone, name="gw")
