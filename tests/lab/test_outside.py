@@ -273,6 +273,18 @@ def test_a_routing_loop(way: Way, tried: Callable[..., Result]) -> None:
     assert any(address in headline(result) for address in HOPS[1:])
 
 
+def test_nobody_has_the_address(way: Way, tried: Callable[..., Result]) -> None:
+    """The last router finds nobody there, and says so after a few seconds."""
+    way.site.ip(f"addr del {GATEWAY}/24 dev br0")
+    try:
+        way.routers[-1].ip("neigh flush dev gw")
+        result = tried()
+    finally:
+        way.site.ip(f"addr add {GATEWAY}/24 dev br0")
+    assert result.finding == "path.host-unreachable", result.text
+    assert HOPS[2] in headline(result) and not seen(result, "path-trace")
+
+
 @pytest.mark.parametrize("blocked", [True, False], ids=["blocked here", "gateway"])
 def test_a_reference_gateway(way: Way, tried: Callable[..., Result], blocked: bool) -> None:
     """Answers are dropped on the way back, which no trace can see; the reference tells whose."""
