@@ -60,6 +60,7 @@ def report_of(found: Analysis) -> Report:
         findings=main.findings,
         target=", ".join(f.path.name for f in found.files[:8]),
         sessions=sessions,
+        session=None if chosen is None else chosen + 1,
         observations=tuple(found.other),
         notes=found.notes,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from vpndiag.cli.exits import UsageError, code_of
+from vpndiag.cli.output import Output, check_writable, consoles, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,42 +51,41 @@ def analyze(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")
     ] = False,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="No names and public addresses in the JSON report."),
+    ] = False,
 ) -> None:
     """Name the failing layer in captures of others, with the frames that prove it."""
-    raise typer.Exit(carry_out(captures, json, keys, frames, quiet=quiet, verbose=verbose))
+    output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
+    raise typer.Exit(carry_out(captures, keys, frames, output))
 
 
-def carry_out(
-    captures: list[Path],
-    json: str | None = None,
-    keys: Path | None = None,
-    frames: str | None = None,
-    *,
-    quiet: bool = False,
-    verbose: bool = False,
-) -> int:
+def carry_out(captures: list[Path], keys: Path | None, frames: str | None, output: Output) -> int:
     """The command without Typer; the exit code.
 
-    :raises UsageError: a file that cannot be read.
+    :raises UsageError: a file that cannot be read or written.
     """
     from vpndiag.capture.errors import CaptureError
     from vpndiag.cli.analysis import report_of
 
+    check_writable(output.json, None)
     given = _keys(keys)
     from vpndiag.capture.analyze import read
 
     try:
-        with _Progress(captures, quiet or json == "-") as progress:
+        with _Progress(captures, output.quiet) as progress:
             found = read(captures, given, progress.tell)
     except CaptureError as error:
         raise UsageError(str(error)) from None
     report = report_of(found)
-    _write(report, json)
+    failed = write_json(report, output)
     if frames is not None:
         _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in found.files])
-        return code_of(report.verdict)
-    if json != "-":
-        _show(report, quiet=quiet, verbose=verbose)
+    else:
+        _show(report, output)
+    if failed is not None:
+        raise UsageError(failed)
     return code_of(report.verdict)
 
 
@@ -139,27 +139,9 @@ class _Progress:
         self._bar.update(self._task, completed=sum(self._done.values()))
 
 
-def _write(report: Report, json: str | None) -> None:
-    if json is None:
-        return
-    from vpndiag.report.document import to_json
-
-    text = to_json(report)
-    if json == "-":
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
-        return
-    try:
-        Path(json).write_text(text, "utf-8")
-    except OSError as error:
-        raise UsageError(f"--json {json}: {error.strerror or error}") from None
-
-
-def _show(report: Report, *, quiet: bool, verbose: bool) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if quiet:
+def _show(report: Report, output: Output) -> None:
+    console = consoles(output)
+    if output.quiet:
         from vpndiag.report.text import visible
 
         verdict = report.verdict
@@ -172,7 +154,7 @@ def _show(report: Report, *, quiet: bool, verbose: bool) -> None:
         return
     from vpndiag.render.terminal import print_report
 
-    if verbose:
+    if output.verbose:
         _messages(report, console)
     print_report(report, console)
 

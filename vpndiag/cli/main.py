@@ -29,6 +29,9 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")]
+Redact = Annotated[
+    bool, typer.Option("--redact", help="No names and public addresses in the JSON report.")
+]
 MaybePath = Optional[Path]  # noqa: UP045
 MaybeText = Optional[str]  # noqa: UP045
 
@@ -58,6 +61,7 @@ def run(
     json: Json = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    redact: Redact = False,
     psk_file: Annotated[
         MaybePath, typer.Option(help="File with the pre-shared key (or VPNDIAG_PSK).")
     ] = None,
@@ -184,7 +188,9 @@ def run(
         capture=capture,
         keys_out=keys_out,
     )
-    raise typer.Exit(carry_out(given, Output(json=json, quiet=quiet, verbose=verbose)))
+    raise typer.Exit(
+        carry_out(given, Output(json=json, quiet=quiet, verbose=verbose, redact=redact))
+    )
 
 
 @app.command()
@@ -204,6 +210,7 @@ def demo(
     json: Json = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    redact: Redact = False,
     capture: Annotated[MaybeText, typer.Option(help="Leave a capture (pcapng).")] = None,
     keys_out: Annotated[MaybeText, typer.Option(help="Leave the session keys here.")] = None,
 ) -> None:
@@ -217,7 +224,7 @@ def demo(
         return
     if serve:
         raise typer.Exit(demonstration.serve(break_, host, ports_of(tuple(port or ()))))
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
     raise typer.Exit(demonstration.demo(break_, output, capture, keys_out))
 
 

@@ -29,6 +29,8 @@ class Output:
     json: str | None = None
     quiet: bool = False
     verbose: bool = False
+    redact: bool = False
+    """In the JSON: pseudonyms for users, hosts and public addresses."""
 
     @property
     def json_on_stdout(self) -> bool:
@@ -111,7 +113,7 @@ def _run_and_write(
             ladder.close()
         except (OSError, ValueError) as problem:
             error = problem
-    failed = write_json(report, output.json)
+    failed = write_json(report, output)
     if failed is not None:
         plan.problems.append(failed)
     return report, plan.output_error or error
@@ -164,13 +166,18 @@ def check_writable(json: str | None, keys: Path | None) -> None:
             raise UsageError(f"--keys-out {keys}: not writable")
 
 
-def write_json(report: Report, where: str | None) -> str | None:
+def write_json(report: Report, output: Output) -> str | None:
     """Write the report; an error line when it could not be written there. It is then kept in a
     temporary file: a run cannot be had again."""
+    where = output.json
     if where is None:
         return None
     from vpndiag.report.document import to_json
 
+    if output.redact:
+        from vpndiag.report.redact import redact
+
+        report = redact(report, hosts=True)
     data = to_json(report).encode("utf-8", "backslashreplace")
     try:
         if where == "-":

@@ -39,6 +39,9 @@ def print_report(report: Report, console: Console, *, ladder: bool = True) -> No
     """
     if len(report.sessions) > 1:
         print_sessions(report, console)
+    for session in report.sessions:
+        if session.number == report.session:
+            _print_session(session, console, many=len(report.sessions) > 1)
     if ladder:
         print_ladder(report.layers, console)
     print_verdict(report, console)
@@ -75,6 +78,16 @@ def print_sessions(report: Report, console: Console) -> None:
         left = len(report.sessions) - _MAX_SESSIONS
         console.print(Text(f"  and {left} more, in the JSON report", style="dim"))
     console.print()
+
+
+def _print_session(session: Session, console: Console, *, many: bool) -> None:
+    """Whose ladder follows."""
+    arrow = "→" if speaks_unicode(console) else "->"
+    ends = f"{visible(session.client, 60)} {arrow} {visible(session.gateway, 60)}"
+    number = f"Attempt {session.number}: " if many else ""
+    lasted = f", {session.last - session.first:.1f} s"
+    frames = f", frames {min(session.frames)} to {max(session.frames)}" if session.frames else ""
+    console.print(Text(f"  {number}{ends}{frames}{lasted}", style="bold"), soft_wrap=True)
 
 
 def _session_row(console: Console, session: Session) -> tuple[Text, ...]:

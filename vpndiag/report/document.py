@@ -173,6 +173,8 @@ class Report:
     """The gateway as it was asked for, or the name of the capture."""
     options: dict[str, OptionValue] = field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
+    session: int | None = None
+    """Number of the session that verdict, layers and findings are about."""
     observations: tuple[AnyObservation, ...] = ()
     interrupted: bool = False
     redacted: bool = False
@@ -180,7 +182,8 @@ class Report:
 
 
 _FIRST = ("schema_version", "tool", "run_id", "command", "target", "started_at", "ended_at",
-          "interrupted", "redacted", "verdict", "layers", "findings", "sessions")  # fmt: skip
+          "interrupted", "redacted", "session", "verdict", "layers", "findings",
+          "sessions")  # fmt: skip
 """What a person opening the file wants to see first; the rest follows in model order."""
 
 

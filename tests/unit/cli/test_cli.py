@@ -229,6 +229,28 @@ def test_json_on_stdout_is_one_document_and_people_read_stderr() -> None:
     jsonschema.validate(report, schema())
 
 
+RECORDING = Path(__file__).parents[3] / "captures" / "wrong-psk-strongswan.pcapng"
+
+
+def test_the_json_of_a_capture_leaves_stderr_to_people() -> None:
+    done = vpndiag("analyze", str(RECORDING), "--json", "-")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    mine = next(s for s in report["sessions"] if s["number"] == report["session"])
+    assert mine["verdict"] == report["verdict"]
+    assert f"{mine['client']} → {mine['gateway']}" in done.stderr and "Failed at" in done.stderr
+    jsonschema.validate(report, schema())
+
+
+def test_a_redacted_report_names_nobody(tmp_path: Path) -> None:
+    where = tmp_path / "report.json"
+    done = vpndiag("demo", "--redact", "--quiet", "--json", str(where))
+    assert done.returncode == 0
+    text = where.read_text()
+    assert json.loads(text)["redacted"] is True
+    assert "alice" not in text and "user-1" in text
+
+
 def test_json_in_a_file_leaves_stdout_to_people(tmp_path: Path) -> None:
     where = tmp_path / "report.json"
     done = vpndiag("demo", "--break", "login.wrong-password", "--json", str(where))

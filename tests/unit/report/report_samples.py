@@ -218,6 +218,7 @@ CAPTURE = Report(
     layers=PSK_MISMATCH.layers,
     findings=PSK_MISMATCH.findings,
     target="ticket.pcapng",
+    session=2,
     sessions=(
         Session(
             verdict=HEALTHY.verdict,
