@@ -100,6 +100,6 @@ def write_keys_to(place: Path, run: LadderRun, problems: list[str]) -> None:
             number = int.from_bytes(spi, "big")
             esp.append(EspKey(number, suite, enc, auth, source, destination))
     try:
-        write_keys(place, ike=[keys.ike] if keys.ike else [], esp=esp)
+        write_keys(place, ike=keys.ike, esp=esp)
     except OSError as error:
         problems.append(f"--keys-out {place}: {error.strerror or error}")

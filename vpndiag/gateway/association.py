@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv6Address, ip_address
 
 from vpndiag.gateway.config import IKE_PORT, L2TP_PORT, NATT_PORT, GatewayConfig
 from vpndiag.gateway.site import Address, Site
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.esp import transport
-from vpndiag.protocols.esp.sa import EspPair, read_header
+from vpndiag.protocols.esp.pairs import EspPairs
 from vpndiag.protocols.esp.suites import Integrity
 from vpndiag.protocols.esp.udp import with_marker
 from vpndiag.protocols.ike import events
@@ -41,8 +40,7 @@ class Association:
         self.esp_remote: Address | None = None
         """Where ESP in UDP goes to: the source of the newest packet that verified, since a NAT may
         change the mapping at any time (RFC 3947 section 5.2.2)."""
-        self.pairs: dict[int, EspPair] = {}
-        self._newest: EspPair | None = None
+        self.pairs = EspPairs()
         self.established = False
         self.initial_contact = False
         """Set when the client said that it knows of no other SA; the owner takes it back."""
@@ -103,17 +101,12 @@ class Association:
         ):
             pair.inbound.switch_integrity(Integrity.HMAC_SHA2_256_96)
             pair.outbound.switch_integrity(Integrity.HMAC_SHA2_256_96)
-        self.pairs[pair.inbound.spi] = self._newest = pair
+        self.pairs.add(pair)
         if self._site.faults.deaf_after == "quick-mode":
             self._site.deaf = True
 
     def _forget_deleted(self) -> None:
-        known = {int.from_bytes(child.spi_in, "big") for child in self.ike.children}
-        for spi in list(self.pairs):
-            if spi not in known:
-                del self.pairs[spi]
-        if self._newest is not None and self._newest.inbound.spi not in self.pairs:
-            self._newest = next(reversed(self.pairs.values()), None)
+        self.pairs.keep(int.from_bytes(child.spi_in, "big") for child in self.ike.children)
 
     def get_timer(self) -> float | None:
         return self.ike.get_timer()
@@ -128,7 +121,7 @@ class Association:
 
     def receive_esp(self, packet: bytes, remote: Address, now: float) -> None:
         """An ESP packet with one of our SPIs."""
-        pair = self.pairs.get(read_header(packet).spi)
+        pair = self.pairs.of(packet)
         if pair is None:
             return
         try:
@@ -150,24 +143,15 @@ class Association:
 
     def send_l2tp(self, datagram: bytes) -> None:
         """As the carrier of an L2TP tunnel."""
-        if self._newest is None or self.esp_remote is None:
+        pair = self.pairs.newest
+        if pair is None or self.esp_remote is None:
             return
-        # Over IPv6 a UDP checksum is not optional (RFC 8200 section 8.1).
-        ends = _addresses(self._site.config.address, self.esp_remote[0])
-        udp = transport.build_udp(L2TP_PORT, L2TP_PORT, datagram, addresses=ends)
-        packet = self._newest.outbound.seal(udp)
+        udp = transport.l2tp_datagram(datagram, self._site.config.address, self.esp_remote[0])
+        packet = pair.outbound.seal(udp)
         if self._site.faults.corrupt_esp:
             packet = packet[:-1] + bytes((packet[-1] ^ 0x55,))
         for _ in range(self._site.faults.repeat_esp):
             self._site.send(NATT_PORT, self.esp_remote, packet)
-
-
-def _addresses(ours: str, theirs: str) -> tuple[IPv6Address, IPv6Address] | None:
-    """Both, where this is IPv6; None for IPv4."""
-    one, other = ip_address(ours.partition("%")[0]), ip_address(theirs.partition("%")[0])
-    if isinstance(one, IPv6Address) and isinstance(other, IPv6Address):
-        return one, other
-    return None
 
 
 def responder_config(site: Site) -> ResponderConfig:

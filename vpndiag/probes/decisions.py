@@ -238,11 +238,11 @@ class Decisions:
         stack = self.stack
         assert stack is not None and self._l2tp_at is not None
         waited = now - self._l2tp_at
-        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and stack.ike:
+        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and stack.ikes:
             self._dpd_sent = True
-            stack.ike.engine.send_dpd(now)
+            stack.ikes.current.engine.send_dpd(now)
         if waited >= TRUNCATION_AFTER and self._truncation == "untried":
-            self._truncation = "trying" if stack.try_truncation() else "over"
+            self._truncation = "trying" if stack.esp.try_truncation() else "over"
 
     # --- events -------------------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Decisions:
         if not quick:
             self._end("stopped")
             return
-        assert self.stack is not None and self.stack.ike is not None
+        assert self.stack is not None
         refused = event.notify_type == NotifyType.NO_PROPOSAL_CHOSEN
         o = self._options
         if not refused or self._l2tp_at is not None:
@@ -359,12 +359,12 @@ class Decisions:
     def _truncation_answered(self, now: float) -> None:
         """An answer while we cut to 96 bits: one that is cut as well proves the gateway's fault;
         another one was only late."""
-        assert self.stack is not None and self.stack.pair is not None
+        assert self.stack is not None and self.stack.esp.newest is not None
         self._truncation = "over"
-        if self.stack.pair.inbound.suite.integrity is Integrity.HMAC_SHA2_256_96:
+        if self.stack.esp.newest.inbound.suite.integrity is Integrity.HMAC_SHA2_256_96:
             self._end("stopped")
         else:
-            self.stack.restore_truncation()
+            self.stack.esp.restore_truncation()
 
     def _ppp_event(self, event: ppp_events.LinkEvent, now: float) -> None:
         match event:

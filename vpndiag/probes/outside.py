@@ -98,14 +98,15 @@ class MainModeProbe:
             psk=b"\0",  # never used: the probe ends with message 2
             patience=lambda _what, tries, _elapsed: waits(tries),
         )
-        self._pump = IkePump(IkeInitiator(config, random_bytes), options, recorder, only_natt=natt)
+        self._engine = IkeInitiator(config, random_bytes)
+        self._pump = IkePump(self._engine, options, recorder, only_natt=natt)
 
     @property
     def cookie(self) -> bytes:
         return self._pump.cookie
 
     def start(self, now: float) -> None:
-        self._pump.engine.start(now)
+        self._engine.start(now)
 
     def receive(
         self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float

@@ -34,9 +34,9 @@ HARMLESS = InsidePlan()
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """``ike``: initiator cookie and cipher key of phase 1; ``children``: the ESP SA pairs."""
+    """``ike``: initiator cookie and cipher key of each IKE SA; ``children``: the ESP SA pairs."""
 
-    ike: tuple[bytes, bytes] | None = field(repr=False)
+    ike: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     children: tuple[ChildSa, ...]
     client: str
     gateway: str
@@ -145,13 +145,8 @@ class LadderRun:
         now: float,
         expected: bool,
     ) -> None:
-        cookie = message[:8]
-        mine = (
-            self.stack is not None
-            and self.stack.ike is not None
-            and cookie == self.stack.ike.cookie
-        )
-        if not mine and not self._questions.knows(cookie):
+        mine = self.stack is not None and self.stack.knows(message)
+        if not mine and not self._questions.knows(message[:8]):
             return  # nobody who saw our packets sent this
         if not expected:
             self.recorder.add(
@@ -276,9 +271,9 @@ class LadderRun:
 
     def keys(self) -> RunKeys:
         """The keys of this run, for whoever decrypts its capture."""
-        ike = self.stack.ike.engine if self.stack is not None and self.stack.ike else None
+        ikes = self.stack.ikes if self.stack is not None else None
         return RunKeys(
-            ike=ike.keys_for_wireshark if ike is not None else None,
+            ike=tuple(ikes.keys.items()) if ikes is not None else (),
             children=tuple(self.stack.agreed) if self.stack is not None else (),
             client=self.options.local,
             gateway=self.options.gateway,

@@ -22,6 +22,7 @@ from vpndiag.protocols.ike.events import (
     Protection,
     QuickModeEstablished,
 )
+from vpndiag.protocols.ike.exchange_info import Informational
 from vpndiag.protocols.ike.initiator import IkeInitiator
 from vpndiag.report.text import visible
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
@@ -47,7 +48,7 @@ class IkePump:
 
     def __init__(
         self,
-        engine: IkeInitiator,
+        engine: Informational,
         options: TunnelOptions,
         recorder: Recorder,
         *,
@@ -62,11 +63,22 @@ class IkePump:
         self._queued: list[MessageSent] = []
         self._frame_in: tuple[int, ...] = ()
         self._method = ""
-        self._children = 0
+        self.renewal = False
+        """IPsec SAs agreed here take the place of older ones."""
 
     @property
     def cookie(self) -> bytes:
         return self.engine.initiator_cookie
+
+    @property
+    def began(self) -> bool:
+        """The IKE SA was begun by us."""
+        return isinstance(self.engine, IkeInitiator)
+
+    @property
+    def uses_natt(self) -> bool:
+        """The IKE SA has moved to port 4500."""
+        return self.only_natt or self.engine.floated
 
     def receive(
         self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float
@@ -202,7 +214,6 @@ class IkePump:
         )
 
     def _child(self, child: ChildSa, t: float) -> None:
-        self._children += 1
         self._recorder.add(
             IpsecSa(
                 t=t,
@@ -214,7 +225,7 @@ class IkePump:
                 udp_encapsulated=child.mode in _ENCAPSULATED,
                 pfs_group=child.pfs_group,
                 weak=child.transform.weak,
-                rekey=self._children > 1,
+                rekey=self.renewal,
                 client_port=child.local_id.port if child.local_id else None,
                 gateway_port=child.remote_id.port if child.remote_id else None,
             )

@@ -149,7 +149,7 @@ class Recorder:
         now: float,
         direction: Direction,
         spi: int,
-        size: int,
+        packet: bytes,
         frame: int,
         *,
         udp: bool,
@@ -170,13 +170,13 @@ class Recorder:
             count.longest, count.longest_from = t - count.last, count.last
         count.last = t
         count.packets += 1
-        count.bytes += size
+        count.bytes += len(packet)
         count.verified += verified is True
         count.bad += verified is False
         count.truncated += truncated
         count.replayed += replayed
         if len(count.sizes) < _SAMPLES:
-            count.sizes.append(size)
+            count.sizes.append(len(packet))
             count.times.append(t)
             count.frames.append(frame)
 

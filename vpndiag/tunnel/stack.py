@@ -10,19 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from ipaddress import ip_address
 
 from vpndiag.observations import LocalEnd, ServerProof
-from vpndiag.protocols.errors import IntegrityError, LocalProtocolError, RemoteProtocolError
-from vpndiag.protocols.esp import transport
-from vpndiag.protocols.esp.sa import EspPair, EspSa, Opened, read_header
-from vpndiag.protocols.esp.suites import Integrity
-from vpndiag.protocols.esp.truncation import peer_truncation
+from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.esp.udp import KEEPALIVE
 from vpndiag.protocols.ike import config as ike_config
-from vpndiag.protocols.ike.constants import EncapsulationMode
-from vpndiag.protocols.ike.events import ChildSa, PhaseOneEstablished, QuickModeEstablished
-from vpndiag.protocols.ike.initiator import IkeInitiator
+from vpndiag.protocols.ike.events import (
+    ChildSa,
+    DeleteReceived,
+    PhaseOneEstablished,
+    QuickModeEstablished,
+    Trust,
+)
 from vpndiag.protocols.ike.retransmit import Patience
 from vpndiag.protocols.ike.transforms import EspTransform
 from vpndiag.protocols.l2tp import events as l2tp_events
@@ -34,16 +33,20 @@ from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
 from vpndiag.protocols.ppp.config import ClientConfig, Timers
 from vpndiag.protocols.ppp.control import ControlTimers
 from vpndiag.protocols.ppp.link import PppLink
-from vpndiag.tunnel.ike_pump import IkePump
+from vpndiag.tunnel.esp_channel import EspChannel
+from vpndiag.tunnel.ike_sas import IkeSas
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
-from vpndiag.tunnel.suites import pair_of
 
 RandomBytes = Callable[[int], bytes]
 
 L2TP_PORT = 1701
 KEEPALIVE_SECONDS = 20.0
 """RFC 3948 section 4 leaves it open; 20 s is what most clients use."""
+_RETIRE_PROVEN = 2.0
+_RETIRE = 8.0
+"""Seconds after which an old SA is deleted: the new one was seen to be used, or was not."""
+_REPEAT_QM3 = 0.5
 _FAREWELL_SECONDS = 0.4
 """How long a farewell waits for its answers before IKE says goodbye over it."""
 L2TP_RETRANSMIT = RetransmitConfig(first=0.6, cap=0.8, tries=16)
@@ -98,9 +101,8 @@ class Stack:
         self._patience = patience
         self._recorder = recorder
         self._out: list[Packet] = []
-        self.ike: IkePump | None = None
-        self.pair: EspPair | None = None
-        self.child: ChildSa | None = None
+        self.ikes: IkeSas | None = None
+        self.esp = EspChannel(options, recorder, random_bytes, self._send)
         self.agreed: list[ChildSa] = []
         """Every SA pair that quick mode agreed on, for the key files."""
         self.l2tp: L2tpTunnel | None = None
@@ -108,12 +110,11 @@ class Stack:
         self._session: int | None = None
         self._last_sent = 0.0
         self._farewell: float | None = None
-        self._esp_came = False
-        self._send_cut = False
+        self._renewed: float | None = None
+        """When the newest of several SA pairs was made; the older ones are still there."""
+        self._repeat_qm3: float | None = None
         if not options.plain_l2tp:
-            self.ike = IkePump(
-                IkeInitiator(self._ike_config(patience), random_bytes), options, recorder
-            )
+            self.ikes = IkeSas(options, recorder, self._ike_config(patience), random_bytes)
 
     # --- configuration ----------------------------------------------------------------------
 
@@ -157,8 +158,8 @@ class Stack:
 
     def start(self, now: float) -> None:
         """Send the first message."""
-        if self.ike is not None:
-            self.ike.engine.start(now)
+        if self.ikes is not None:
+            self.ikes.start(now)
         else:
             self._start_l2tp(now)
 
@@ -166,10 +167,9 @@ class Stack:
         """Everything that the engines want to send now, numbered and recorded."""
         for _ in range(64):  # engines wake each other; bounded against a fault of ours
             before = len(self._out)
-            if self.ike is not None:
-                self._out += self.ike.pump(now)
-                while self.ike.events:
-                    self._ike_event(self.ike.events.popleft(), now)
+            if self.ikes is not None:
+                self._out += self.ikes.pump(now)
+                self._take_ike(now)
             self._pump_ppp(now)
             self._pump_l2tp(now)
             if len(self._out) == before:
@@ -182,32 +182,28 @@ class Stack:
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` wants to be called; None: never."""
-        timers = [self._farewell]
-        if self.ike is not None:
-            timers.append(self.ike.engine.get_timer())
-        if self.l2tp is not None:
-            timers.append(self.l2tp.get_timer())
-        if self.ppp is not None:
-            timers.append(self.ppp.get_timer())
-        if self.pair is not None and self._udp and self.stage in (Stage.L2TP, Stage.PPP, Stage.UP):
-            timers.append(self._last_sent + KEEPALIVE_SECONDS)
+        timers = [self._farewell, self._keepalive_at(), self._repeat_qm3, self._retire_at()]
+        for engine in (self.ikes, self.l2tp, self.ppp):
+            if engine is not None:
+                timers.append(engine.get_timer())
         return min((t for t in timers if t is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        if self.ike is not None:
-            self.ike.handle_timer(now)
-        if self.l2tp is not None and _due(self.l2tp.get_timer(), now):
-            self.l2tp.handle_timer(now)
-        if self.ppp is not None and _due(self.ppp.get_timer(), now):
-            self.ppp.handle_timer(now)
-        if (
-            self.pair is not None
-            and self._udp
-            and self.stage in (Stage.L2TP, Stage.PPP, Stage.UP)
-            and now >= self._last_sent + KEEPALIVE_SECONDS
-        ):
+        for engine in (self.ikes, self.l2tp, self.ppp):
+            if engine is not None and _due(engine.get_timer(), now):
+                engine.handle_timer(now)
+        if _due(self._repeat_qm3, now):
+            self._insist(now)
+        if _due(self._retire_at(), now):
+            self._retire(now)
+        if _due(self._keepalive_at(), now):
             self._send(Flow.NATT, KEEPALIVE, now)
             self._last_sent = now
+
+    def _keepalive_at(self) -> float | None:
+        """When a NAT on the way needs a packet again (RFC 3948 section 4)."""
+        carrying = self.stage in (Stage.L2TP, Stage.PPP, Stage.UP)
+        return self._last_sent + KEEPALIVE_SECONDS if self.esp.udp and carrying else None
 
     # --- IKE and ESP ------------------------------------------------------------------------
 
@@ -215,141 +211,103 @@ class Stack:
         self, message: bytes, flow: Flow, source: tuple[str, int], frame: int, now: float
     ) -> None:
         """An IKE message with our cookie, without marker."""
-        if self.ike is not None:
-            self.ike.receive(message, flow, source, frame, now)
-            while self.ike.events:
-                self._ike_event(self.ike.events.popleft(), now)
+        if self.ikes is not None and self.ikes.receive(message, flow, source, frame, now):
+            self._take_ike(now)
+
+    def knows(self, message: bytes) -> bool:
+        """Whether an IKE message carries a cookie of ours, or the gateway may begin with it."""
+        return self.ikes is not None and self.ikes.knows(message)
+
+    def _take_ike(self, now: float) -> None:
+        assert self.ikes is not None
+        while self.ikes.events:
+            self._ike_event(self.ikes.events.popleft(), now)
 
     def _ike_event(self, event: object, now: float) -> None:
+        assert self.ikes is not None
         self.events.append(event)
-        if isinstance(event, PhaseOneEstablished) and self.stage is Stage.IKE:
-            assert self.ike is not None
-            self.stage = Stage.QUICK_MODE
-            self.ike.engine.start_quick_mode(now)
-        elif isinstance(event, QuickModeEstablished) and self.stage in (
-            Stage.QUICK_MODE,
-            Stage.L2TP,
-            Stage.PPP,
-            Stage.UP,
-        ):
-            self._sa_is_up(event.child, now)
+        if isinstance(event, PhaseOneEstablished):
+            if self.stage is Stage.IKE:
+                self.stage = Stage.QUICK_MODE
+                self.ikes.start_quick_mode(now)
+            elif self.stage is Stage.UP and self.ikes.current.began:
+                self.ikes.start_quick_mode(now)
+        elif isinstance(event, QuickModeEstablished):
+            if self.stage in (Stage.QUICK_MODE, Stage.L2TP, Stage.PPP, Stage.UP):
+                self._sa_is_up(event.child, now)
+        elif isinstance(event, DeleteReceived) and event.trust is Trust.AUTHENTICATED:
+            self.esp.keep(self.ikes.children)
 
     def _sa_is_up(self, child: ChildSa, now: float) -> None:
         self.agreed.append(child)
         try:
-            self.pair = pair_of(child, self._random)
+            self.esp.add(child)
         except LocalProtocolError as error:
             self.events.append(error)
             return
-        self.child = child
         if self.l2tp is None:
-            if not self._udp and not self.options.plain_esp_possible:
+            if not self.esp.udp and not self.options.plain_esp_possible:
                 self.events.append(
                     LocalProtocolError("plain ESP was agreed and cannot be sent here")
                 )
                 return
             self._start_l2tp(now)
+        elif self.stage is Stage.UP:
+            self._renewed = now
+            self._repeat_qm3 = now + _REPEAT_QM3 if child.initiated else None
 
-    @property
-    def _udp(self) -> bool:
-        return self.child is not None and self.child.mode not in (
-            EncapsulationMode.TRANSPORT,
-            EncapsulationMode.TUNNEL,
-        )
+    # --- renewing the keys ------------------------------------------------------------------
+
+    def renew_ipsec(self, now: float) -> int:
+        """A new quick mode under the IKE SA in use; its message id.
+
+        :raises LocalProtocolError: there is no IKE SA.
+        """
+        if self.ikes is None:
+            raise LocalProtocolError("no IPsec in this tunnel")
+        return self.ikes.start_quick_mode(now)
+
+    def renew_ike(self, now: float) -> None:
+        """A new main mode beside the IKE SA in use, and a quick mode under it. It does not say
+        INITIAL-CONTACT, which would end the session (RFC 2407 section 4.6.3.3)."""
+        if self.ikes is None:
+            raise LocalProtocolError("no IPsec in this tunnel")
+        self.ikes.renew(now, replace(self._ike_config(None), initial_contact=False))
+
+    def _insist(self, now: float) -> None:
+        """Nothing has come on the new SA: the gateway may lack the message that completes it."""
+        self._repeat_qm3 = None
+        if self.ikes is None or self.esp.proven:
+            return
+        if self.ikes.current.engine.repeat_connection():
+            self._repeat_qm3 = now + _REPEAT_QM3
+
+    def _retire_at(self) -> float | None:
+        if self._renewed is None:
+            return None
+        return self._renewed + (_RETIRE_PROVEN if self.esp.proven else _RETIRE)
+
+    def _retire(self, now: float) -> None:
+        """Delete what was replaced."""
+        self._renewed = self._repeat_qm3 = None
+        if self.ikes is not None and self.esp.child is not None:
+            self.ikes.drop_old(self.esp.child, now)
+            self.esp.keep(self.ikes.children)
 
     def start_quick_mode(
         self, now: float, *, pfs_group: int | None, transforms: tuple[EspTransform, ...]
     ) -> None:
         """Another quick mode, after the first was refused."""
-        assert self.ike is not None
+        assert self.ikes is not None
         offer = replace(self._ike_config(None), pfs_group=pfs_group, esp_transforms=transforms)
-        self.ike.engine.start_quick_mode(now, offer)
+        self.ikes.start_quick_mode(now, offer)
 
     def receive_esp(self, packet: bytes, flow: Flow, frame: int, now: float) -> None:
         """An ESP packet, from UDP 4500 or protocol 50. Packets of other SAs are counted only."""
-        udp = flow is Flow.NATT
-        if self.pair is None:
-            return
-        sa = self.pair.inbound
-        try:
-            if read_header(packet).spi != sa.spi:
-                return
-            opened = sa.open(packet)
-        except IntegrityError:
-            cut = self._try_truncation(sa, packet, frame, now, udp)
-            if cut is None:
-                return
-            opened = cut
-        except RemoteProtocolError:
-            self._recorder.esp(now, "in", sa.spi, len(packet), frame, udp=udp, verified=False)
-            return
-        fresh = opened.check.fresh
-        self._recorder.esp(
-            now, "in", sa.spi, len(packet), frame, udp=udp, verified=True, replayed=not fresh,
-            truncated=sa.suite.integrity is Integrity.HMAC_SHA2_256_96,
-        )  # fmt: skip
-        self._esp_came = True
-        if not fresh or opened.next_header != 17:
-            return
-        try:
-            datagram = transport.parse_udp(opened.payload)
-        except RemoteProtocolError:
-            return
-        self._receive_l2tp(datagram.payload, "esp", (self.options.gateway, datagram.source_port),
-                           frame, now)  # fmt: skip
-
-    def _try_truncation(
-        self, sa: EspSa, packet: bytes, frame: int, now: float, udp: bool
-    ) -> Opened | None:
-        other = peer_truncation(sa, packet)
-        if other is None or self.pair is None:
-            self._recorder.esp(now, "in", sa.spi, len(packet), frame, udp=udp, verified=False)
-            return None
-        self.pair.inbound.switch_integrity(other)
-        if self.pair.outbound.suite.integrity is not other:
-            self.pair.outbound.switch_integrity(other)
-        try:
-            return sa.open(packet)
-        except RemoteProtocolError:
-            return None
-
-    def try_truncation(self) -> bool:
-        """From now on send everything a second time with HMAC-SHA2-256 cut to 96 bits: a peer takes
-        the one that verifies. False where another algorithm is in use."""
-        if (
-            self.pair is None
-            or self.pair.outbound.suite.integrity is not Integrity.HMAC_SHA2_256_128
-        ):
-            return False
-        self._send_cut = True
-        return True
-
-    def restore_truncation(self) -> None:
-        """Only the 128 bits of RFC 4868 again."""
-        self._send_cut = False
-
-    def _protect(self, payload: bytes, now: float) -> int | None:
-        """Send an L2TP datagram inside ESP; the frame number, None if it could not be sent."""
-        if self.pair is None:
-            return None
-        addresses = None
-        local, gateway = ip_address(self.options.local.partition("%")[0]), ip_address(
-            self.options.gateway.partition("%")[0])  # fmt: skip
-        if local.version == 6 and gateway.version == 6:
-            addresses = (local, gateway)
-        udp = transport.build_udp(L2TP_PORT, L2TP_PORT, payload, addresses=addresses)
-        sa = self.pair.outbound
-        frame = self._send_esp(sa, sa.seal(udp), now)
-        if self._send_cut and sa.suite.integrity is Integrity.HMAC_SHA2_256_128:
-            sa.switch_integrity(Integrity.HMAC_SHA2_256_96)
-            self._send_esp(sa, sa.seal(udp), now)
-            sa.switch_integrity(Integrity.HMAC_SHA2_256_128)
-        return frame
-
-    def _send_esp(self, sa: EspSa, packet: bytes, now: float) -> int:
-        frame = self._send(Flow.NATT if self._udp else Flow.ESP, packet, now)
-        self._recorder.esp(now, "out", sa.spi, len(packet), frame, udp=self._udp)
-        return frame
+        datagram = self.esp.receive(packet, flow, frame, now)
+        if datagram is not None:
+            source = (self.options.gateway, datagram.source_port)
+            self._receive_l2tp(datagram.payload, "esp", source, frame, now)
 
     def _send(self, flow: Flow, data: bytes, now: float) -> int:
         o = self.options
@@ -412,9 +370,9 @@ class Stack:
                     continue
                 case l2tp_events.SecretMismatch():
                     wrong = True
-                case l2tp_events.MessageSent() if event.retransmission and not self._esp_came:
-                    if self.ike is not None:
-                        self.ike.engine.repeat_connection()
+                case l2tp_events.MessageSent() if event.retransmission and not self.esp.came:
+                    if self.ikes is not None:
+                        self.ikes.current.engine.repeat_connection()
             self.events.append(event)
         return wrong
 
@@ -426,7 +384,7 @@ class Stack:
             if self.options.plain_l2tp:
                 frame: int | None = self._send(Flow.L2TP, datagram, now)
             else:
-                frame = self._protect(datagram, now)
+                frame = self.esp.protect(datagram, now)
             if frame is None:
                 continue
             self._recorder.add(
@@ -517,9 +475,9 @@ class Stack:
             return
         self._farewell = None
         self.stage = Stage.CLOSED
-        if self.ike is not None:
-            self.ike.engine.delete(now)
-            self._out += self.ike.pump(now)
+        if self.ikes is not None:
+            self.ikes.delete(now)
+            self._out += self.ikes.pump(now)
 
     def local_end(self, t: float) -> LocalEnd:
         """The observation of our own addresses and ports."""

@@ -11,7 +11,6 @@ from vpndiag.probes.inside.plan import InsidePlan
 from vpndiag.probes.inside.run import Inside
 from vpndiag.probes.patience import Patience
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.ike.constants import EncapsulationMode
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.protocols.ppp import lcp_options
 from vpndiag.protocols.ppp.options import find
@@ -100,12 +99,9 @@ class Through:
     @staticmethod
     def _encapsulation(stack: Stack) -> Encapsulation:
         outer = 40 if ":" in stack.options.gateway else 20
-        suite = stack.pair.outbound.suite if stack.pair is not None else None
-        plain = stack.child is not None and stack.child.mode in (
-            EncapsulationMode.TRANSPORT,
-            EncapsulationMode.TUNNEL,
-        )
-        return Encapsulation(suite, outer, udp=not plain)
+        pair = stack.esp.newest
+        plain = stack.esp.child is not None and not stack.esp.udp
+        return Encapsulation(pair.outbound.suite if pair else None, outer, udp=not plain)
 
     def _path_mtu(self) -> int:
         told = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.esp.sa import NEXT_HEADER_UDP
@@ -81,6 +81,14 @@ def build_udp(
         return head + b"\x00\x00" + payload
     checksum = udp_checksum(*addresses, head + b"\x00\x00" + payload)
     return head + u16(checksum) + payload
+
+
+def l2tp_datagram(payload: bytes, ours: str, theirs: str) -> bytes:
+    """``payload`` between the two L2TP ports; ``ours`` and ``theirs`` are IP literals, a scope ID
+    allowed. Over IPv6 a UDP checksum is not optional (RFC 8200, 8.1)."""
+    one, other = ip_address(ours.partition("%")[0]), ip_address(theirs.partition("%")[0])
+    addresses = (one, other) if one.version == 6 == other.version else None
+    return build_udp(L2TP_PORT, L2TP_PORT, payload, addresses=addresses)
 
 
 def parse_udp(data: bytes) -> UdpDatagram:

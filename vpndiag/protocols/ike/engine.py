@@ -65,6 +65,11 @@ class IkeEngine(Outlet):
         return self._remote
 
     @property
+    def floated(self) -> bool:
+        """What we send goes to port 4500, with the marker (RFC 3947 section 4)."""
+        return self._natt
+
+    @property
     def keys_for_wireshark(self) -> tuple[bytes, bytes] | None:
         """Initiator cookie and phase 1 cipher key, as Wireshark's IKEv1 decryption table wants
         them; None before they exist."""
