@@ -100,8 +100,8 @@ class L2tpTrack:
     hosts: Hosts
     inside_esp: bool
     messages: list[Message] = field(default_factory=list)
-    data: dict[tuple[str, int], DataCount] = field(default_factory=dict)
-    """By sender and tunnel ID."""
+    data: dict[tuple[str, int, bool], DataCount] = field(default_factory=dict)
+    """By sender and tunnel ID; LCP echoes (True) apart from users' packets."""
     left_out: int = 0
 
 
@@ -364,13 +364,14 @@ class Collector:
         if carried is not None:
             tunnel, ppp = carried
             if not is_ppp_control(ppp):
-                count = track.data.get((src[0], tunnel))
+                echo = is_echo(ppp)
+                count = track.data.get((src[0], tunnel, echo))
                 if count is None:
                     if len(track.data) >= MAX_TRACKS:
                         return
-                    count = track.data[src[0], tunnel] = DataCount(src[0], inside_esp=inside)
+                    count = track.data[src[0], tunnel, echo] = DataCount(src[0], inside_esp=inside)
                 count.add(time_ns, len(data) + missing, number)
-                count.echoes += is_echo(ppp)
+                count.echoes += echo
                 self._inner_ip(pair, src, dst, ppp, time_ns, number, spi)
                 return
         if len(track.messages) >= 500_000 or not self._room():

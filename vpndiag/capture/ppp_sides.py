@@ -197,10 +197,14 @@ def _options(payload: bytes) -> list[tuple[int, bytes]]:
 
 def _authenticator(p: PppPacket) -> bool | None:
     """Whether the sender of this packet is the side that checks the login; None: cannot be told."""
-    code = p.payload[0] if p.payload else 0
-    if p.protocol == PAP:
+    return _checks_login(p.protocol, p.payload)
+
+
+def _checks_login(protocol: int, payload: bytes) -> bool | None:
+    code = payload[0] if payload else 0
+    if protocol == PAP:
         return code in (2, 3)
-    if p.protocol in (CHAP, EAP):
+    if protocol in (CHAP, EAP):
         return code != 2
     return None
 
@@ -319,27 +323,30 @@ def _next_identifier(
 
 def _client(packets: list[PppPacket], sides: list[int]) -> int:
     """The side that proves itself, else the one that asks for an address, else the first."""
-    votes = [0.0, 0.0]
+    votes = [0, 0]
     for p, side in zip(packets, sides, strict=True):
-        if len(p.payload) < 4:
-            continue
-        told = _authenticator(p)
-        if told is not None:
-            votes[side ^ int(told)] += 3
-        elif p.payload[0] == _REQUEST and p.protocol == LCP:
-            if any(kind == _AUTH_OPTION for kind, _ in _options(p.payload)):
-                votes[1 - side] += 2
-        elif p.payload[0] == _REQUEST and p.protocol == IPCP:
-            for kind, value in _options(p.payload):
-                if kind == 3 and not any(value):
-                    votes[side] += 2
-                elif kind in (129, 131):
-                    votes[side] += 1
-        elif p.payload[0] == _NAK and p.protocol == IPCP:
-            votes[1 - side] += 2
+        vote = client_vote(p.protocol, p.payload)
+        votes[side if vote > 0 else 1 - side] += abs(vote)
     if votes[0] == votes[1]:
         return sides[0]
     return int(votes[1] > votes[0])
+
+
+def client_vote(protocol: int, payload: bytes) -> int:
+    """How much a control packet speaks for its sender being the client; negative: against it."""
+    if len(payload) < 4:
+        return 0
+    told = _checks_login(protocol, payload)
+    if told is not None:
+        return -3 if told else 3
+    code = payload[0]
+    if code == _REQUEST and protocol == LCP:
+        return -2 if any(kind == _AUTH_OPTION for kind, _ in _options(payload)) else 0
+    if code == _REQUEST and protocol == IPCP:
+        votes = [2 if kind == 3 else 1 for kind, value in _options(payload)
+                 if (kind == 3 and not any(value)) or kind in (129, 131)]  # fmt: skip
+        return sum(votes)
+    return -2 if code == _NAK and protocol == IPCP else 0
 
 
 def _names(track: PppTrack, packets: list[PppPacket], sent: list[bool]) -> tuple[str, str]:

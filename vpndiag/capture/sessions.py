@@ -21,9 +21,10 @@ from vpndiag.capture.collect import (
     L2tpTrack,
     Material,
     Message,
+    l2tp_data,
 )
 from vpndiag.capture.packets import IcmpError, Incomplete
-from vpndiag.capture.ppp_sides import PppRound, rounds
+from vpndiag.capture.ppp_sides import PppRound, client_vote, rounds
 from vpndiag.capture.sketch import Sketch, sketch
 
 SECOND = 1_000_000_000
@@ -318,6 +319,10 @@ def _put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
         attempt = owner.get(m.spi)
         if attempt is not None:
             attempt.inside.append(m)
+    for attempt in attempts:
+        if attempt.inside and not attempt.ike and attempt.client != attempt.gateway:
+            client = _l2tp_client(attempt.inside, tunnel.hosts)
+            attempt.client, attempt.gateway = client, _other(tunnel.hosts, client)
     for count in tunnel.data.values():
         for attempt in attempts:
             if attempt.first_ns <= count.first_ns <= attempt.last_ns:
@@ -423,6 +428,9 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
             return m.dst[0]
         if kind == _SCCRQ:
             break
+    told = _by_ppp(messages)
+    if told:
+        return told
     for m in messages:
         if (m.src[1] == 1701) != (m.dst[1] == 1701):
             return m.dst[0] if m.src[1] == 1701 else m.src[0]
@@ -430,6 +438,23 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
         if _type(m.data) == _SCCRQ:
             return m.src[0]
     return messages[0].src[0] if messages else pair[0]
+
+
+def _by_ppp(messages: list[Message]) -> str:
+    """The client's address as PPP tells it: who proves itself, who asks for an address; empty when
+    it does not."""
+    votes: dict[str, int] = defaultdict(int)
+    for m in messages:
+        carried = l2tp_data(m.data)
+        if carried is None:
+            continue
+        frame = carried[1].removeprefix(b"\xff\x03")
+        vote = client_vote(int.from_bytes(frame[:2], "big"), frame[2:])
+        votes[m.src[0] if vote > 0 else m.dst[0]] += abs(vote)
+    best = sorted(votes.values())
+    if not best or not best[-1] or (len(best) > 1 and best[-1] == best[-2]):
+        return ""
+    return max(votes, key=lambda one: votes[one])
 
 
 def _ends(found: list[Attempt], last_ns: int) -> None:

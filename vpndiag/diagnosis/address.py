@@ -190,14 +190,18 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     if end is not None or closed:
         return _ended(ipcp, end or closed[0])
     tries = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Request"]
-    silence = view.unanswered(tries)
-    if silence is None or not view.conclusive(silence):
-        why = "interrupted" if view.interrupted else "too short to tell"
-        return rule("address", "inconclusive", summary=why, seen=ipcp)
     answered = [m for m in ipcp if m.direction == "in" and m.code.startswith("Configure-")]
     zero = [
         m for m in answered if m.code == "Configure-Nak" and ppp.option(m, ADDRESS) == "0.0.0.0"
     ]
+    if not view.live and not zero:
+        # Requests that were answered are no silence; only what came after the last answer is.
+        last = max((m.t for m in answered if m.code != "Configure-Request"), default=-1.0)
+        tries = [m for m in tries if m.t > last]
+    silence = view.unanswered(tries)
+    if silence is None or not view.conclusive(silence):
+        why = "interrupted" if view.interrupted else "too short to tell"
+        return rule("address", "inconclusive", summary=why, seen=ipcp)
     code = "address.pool-empty" if zero else "address.no-answer"
     detail = (
         "The gateway has no address to give."

@@ -3,10 +3,10 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import gave_up, ikev2, large_lost, upkeep
+from vpndiag.diagnosis import address, gave_up, ikev2, large_lost, lcp, login, upkeep
 from vpndiag.diagnosis.ruling import Ruling, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import DataFlow, EspFlow, IkeMessage
+from vpndiag.observations import DataFlow, EspFlow, IkeMessage, Observation
 from vpndiag.report.model import Finding
 
 SHORT_LIFE = 15.0
@@ -18,6 +18,14 @@ LONGER_LIFE = 60.0
 SMALL = 300
 """Bytes of the largest ESP packet when there is nothing but L2TP and PPP negotiation: repeated, it
 makes many packets, but no large ones."""
+
+
+_OPEN_ENDED = {
+    *("lcp.no-answer", "lcp.hung-up", "lcp.refused", "lcp.no-convergence"),
+    *("login.no-answer", "login.refused", "login.hung-up"),
+    *("address.no-answer", "address.hung-up"),
+}
+"""Findings made of a silence, or of an end without a reason: users' data proves them wrong."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -39,6 +47,10 @@ def judge(layer: str, view: View) -> Ruling | None:
             summary="the capture shows one direction only; what was answered is not in it",
             seen=view.ike[:1] or view.l2tp_all[:1],
         )
+    if layer in ("lcp", "login", "address"):
+        found = _in_use(layer, view)
+        if found is not None:
+            return found
     found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
     if found is not None:
         return found
@@ -54,7 +66,11 @@ def _half(view: View) -> bool:
     if view.ended is None or not view.ended.one_sided or not (view.ike or view.l2tp_all):
         return False
     refused = any(n.type < 16384 for m in view.ike for n in m.notifies)
-    return not refused and not any(m.result_code for m in view.l2tp_all)
+    # An orderly end (StopCCN 1, 6; CDN 1, 3) is none; what it answers may be in the other half.
+    return not refused and not any(
+        m.result_code not in (None, *((1, 3) if m.message == "CDN" else (1, 6)))
+        for m in view.l2tp_all
+    )
 
 
 def notes(view: View) -> list[Finding]:
@@ -78,6 +94,43 @@ def _only_data(layer: str, view: View) -> Ruling | None:
     if layer == "address":
         return _data_both_ways(seen)
     return None
+
+
+def _in_use(layer: str, view: View) -> Ruling | None:
+    """A link over which users' data goes is open, whatever of its negotiation was recorded; and
+    one that ends, of whose negotiation nothing was, did not fail in it."""
+    judges = {"lcp": lcp.judge, "login": login.judge, "address": address.judge}
+    if not view.ppp:
+        return None
+    usual = judges[layer](view)
+    if usual.layer.status in ("passed", "warning") or usual.layer.id != layer:
+        return None
+    if any(f.code not in _OPEN_ENDED for f in usual.findings if f.severity == "error"):
+        return None
+    seen: list[Observation] = list(view.data or view.ppp[:1])
+    if view.carried is not None and _later(view, view.carried):
+        return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)  # type: ignore[arg-type]
+    if usual.layer.status == "failed" and not _negotiated(view):
+        return not_reached(layer, "before the capture began")
+    return None
+
+
+def _later(view: View, carried: float) -> bool:
+    """Whether users' data is seen behind all negotiation that was under way."""
+    asked = [m.t for m in view.ppp if m.code in ("Configure-Request", "Response", "Failure")]
+    last = max((d.last_t for d in view.data if d.packets > d.echoes), default=carried)
+    return not asked or last >= max(asked)
+
+
+def _negotiated(view: View) -> bool:
+    """Something of the link's negotiation, or of the session around it, is in the capture."""
+    return (
+        bool(view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN"))
+        or bool(view.ike_sas and view.ike_sas[0].reached >= 1)
+        or any(m.code not in ("Terminate-Request", "Terminate-Ack") and m.protocol == "LCP"
+               for m in view.ppp)
+        or any(m.protocol in ("PAP", "CHAP", "EAP") for m in view.ppp)
+    )  # fmt: skip
 
 
 def _data_both_ways(seen: list[DataFlow]) -> Ruling:

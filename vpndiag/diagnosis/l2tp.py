@@ -157,6 +157,8 @@ def _secret(view: View) -> Ruling | None:
     went_on = view.l2tp_of("in", "ICRP") or view.ppp
     if proved or went_on:
         return None
+    if not view.live and not view.l2tp_of("out", "SCCCN", "StopCCN"):
+        return None  # the client may still answer it: a capture that ends here shows no refusal
     return rule(
         "l2tp",
         "failed",
@@ -192,6 +194,11 @@ def _passed(view: View) -> Ruling:
     return rule("l2tp", "passed", summary=", ".join(parts), seen=seen or view.l2tp, facts=facts)
 
 
+def _acknowledged(sent: L2tpMessage, heard: list[L2tpMessage]) -> bool:
+    """Whether ``sent`` was acknowledged (RFC 2661 section 5.8), and so is not sent again."""
+    return any((m.nr - sent.ns - 1) % 65536 < 32768 for m in heard)
+
+
 def _unanswered(view: View) -> Ruling:
     for ask, answer, code, what in (
         ("ICRQ", "ICRP", "l2tp.call-unanswered", "The tunnel is up, but the call is not answered."),
@@ -203,7 +210,9 @@ def _unanswered(view: View) -> Ruling:
         silence = view.unanswered(tries)
         # What is acknowledged is not sent again: one try may be all there is.
         waited = silence is not None and silence.seconds >= 4.0 and not view.interrupted
-        if silence is None or not (view.conclusive(silence) or (view.live and waited)):
+        heard = [m for m in view.l2tp if m.direction == "in" and m.t >= tries[0].t]
+        held = silence is not None and silence.seconds >= 10.0 and _acknowledged(tries[0], heard)
+        if silence is None or not (view.conclusive(silence) or (view.live and waited) or held):
             why = "interrupted" if view.interrupted else "too short to tell"
             return rule("l2tp", "inconclusive", summary=why, seen=tries)
         said: list[Evidence] = [

@@ -190,6 +190,8 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
         answered = any(
             m.code in ("Configure-Ack", "Configure-Nak", "Configure-Reject") for m in theirs
         )
+        if not view.live:
+            silence = since or silence  # the gateway lives: what counts is its silence since then
         if answered or not view.conclusive(silence):
             return rule("lcp", "inconclusive", summary="negotiation not complete", seen=packets)
     if silence is None or not view.conclusive(silence):
@@ -202,7 +204,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             "lcp.no-answer",
             evidence(f"LCP Configure-Request sent {times(silence.tries)} in "
                      f"{silence.seconds:.1f} s, no answer", silence.first, silence.last),
-            detail="The L2TP session is up, but nobody speaks PPP in it.",
+            detail="The L2TP session is up, but nobody speaks PPP in it."
+            if view.l2tp or view.live
+            else "The other end of the PPP link does not answer.",
         ),
         summary="no answer to LCP",
         seen=packets,

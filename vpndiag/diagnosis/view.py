@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from vpndiag.diagnosis import unrecorded
 from vpndiag.observations import (
     CertificateSeen,
     ControlCheck,
@@ -234,6 +235,17 @@ class View:
         return self.of(DataFlow)
 
     @cached_property
+    def carried(self) -> float | None:
+        """When the first packet of users' data is seen that the gateway sent, while the client
+        sends some as well: the network phase of PPP was open (RFC 1661 section 3.5)."""
+        users = [d for d in self.data if d.packets > d.echoes]
+        untold = [d.t for d in users if d.direction is None]
+        back = [d.t for d in users if d.direction == "in"]
+        if untold:
+            return min(untold)
+        return min(back) if back and any(d.direction == "out" for d in users) else None
+
+    @cached_property
     def fragments_lost(self) -> list[FragmentsLost]:
         return self.of(FragmentsLost)
 
@@ -379,6 +391,9 @@ class View:
             return False  # the answers are not in the capture
         if self.ended is not None and self.ended.why == "stopped":
             return silence.tries >= 2 or silence.seconds >= 4.0
+        if not self.live:
+            # What is not answered is sent again: a recorder that shows one try may have missed more.
+            return silence.tries >= 2 and silence.seconds >= 4.0 and not unrecorded.answers(self.all)
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @cached_property

@@ -1,0 +1,50 @@
+"""Answers that the client must have got and that the capture does not hold.
+
+Who goes on to message 3 has read message 2. Where such an answer is missing, the recorder has lost
+packets, and then the absence of any other answer proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
+
+_IKE = (("MM1", "MM2", "MM3"), ("MM3", "MM4", "MM5"), ("AM1", "AM2", "AM3"), ("QM1", "QM2", "QM3"),
+        ("IKEv2 SA_INIT", "IKEv2 SA_INIT", "IKEv2 AUTH"))  # fmt: skip
+_L2TP = (("SCCRQ", "SCCRP", "SCCCN"), ("ICRQ", "ICRP", "ICCN"))
+_REPLIES = ("Configure-Ack", "Configure-Nak", "Configure-Reject")
+
+
+def answers(observations: Sequence[Observation]) -> list[Observation]:
+    """Messages of the client that follow from an answer which is not here."""
+    found: list[Observation] = []
+    exchanges: dict[tuple[str, int], dict[tuple[str, str], IkeMessage]] = {}
+    calls: dict[tuple[str, str], L2tpMessage] = {}
+    asked: set[tuple[str, int]] = set()
+    ppp: list[PppMessage] = []
+    for o in observations:
+        if isinstance(o, IkeMessage):
+            number = o.message_id if o.step.startswith("QM") else 0
+            seen = exchanges.setdefault((o.initiator_cookie, number), {})
+            seen.setdefault((o.step, o.direction), o)
+        elif isinstance(o, L2tpMessage):
+            calls.setdefault((o.message, o.direction), o)
+        elif isinstance(o, PppMessage):
+            ppp.append(o)
+            if o.direction == "in" and o.code == "Configure-Request":
+                asked.add((o.protocol, o.identifier))
+    for seen in exchanges.values():
+        for ask, answer, third in _IKE:
+            if (ask, "out") in seen and (third, "out") in seen and (answer, "in") not in seen:
+                found.append(seen[third, "out"])
+    for ask, answer, third in _L2TP:
+        if (ask, "out") in calls and (third, "out") in calls and (answer, "in") not in calls:
+            found.append(calls[third, "out"])
+    # The first reply of a capture may answer a request from before it.
+    found += [
+        o
+        for o in ppp[1:]
+        if o.direction == "out" and o.code in _REPLIES and (o.protocol, o.identifier) not in asked
+    ]
+    return found
