@@ -27,7 +27,9 @@ from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 
 _BILLION = 1_000_000_000
-_MAX_FLOWS = 1024
+#: Fewer packets of a flow in a window go the slow way: less work than their columns.
+_FEW = 4
+_NATT = (4500).to_bytes(2, "big")
 #: A column with more values is split by a dictionary.
 _MAX_SPLIT = 8
 #: After a walk that brought less than this, so many frames go the slow way at once.
@@ -95,9 +97,9 @@ def _frame_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
 @dataclass(slots=True)
 class _Stretch:
     """Packets of one flow in this walk: their places in it, IP lengths and sequence numbers;
-    ``done`` are counted."""
+    ``done`` are counted. ``flow`` is None until its first packet has gone the slow way."""
 
-    flow: EspFlow
+    flow: EspFlow | None
     places: Sequence[int]
     lengths: array[int]
     sequences: array[int]
@@ -111,7 +113,6 @@ class BulkCounter:
         self._reader = reader
         self.layout = layout
         self._flows: dict[bytes, EspFlow] = {}
-        self._relearn = False
         self._order = reader.order
         self._words = struct.Struct(reader.order + "II").unpack_from
         span = layout.esp + 8
@@ -148,6 +149,9 @@ class BulkCounter:
         self._walking = False
         self._pause = 0
         self._stretches: list[_Stretch] = []
+        #: Stretches of flows not met before, by key.
+        self._new: dict[bytes, _Stretch] = {}
+        self._heads: dict[int, bytes] = {}
 
     @property
     def stale(self) -> bool:
@@ -157,15 +161,15 @@ class BulkCounter:
     def learn(self, ends: bytes, spi: int, flow: EspFlow) -> None:
         """Count this flow here from now on."""
         key = spi.to_bytes(4, "big") + ends
-        if key not in self._flows and len(self._flows) < _MAX_FLOWS:
-            self._flows[key] = flow
-            self._relearn = True
+        self._flows[key] = flow
+        stretch = self._new.pop(key, None)
+        if stretch is not None:
+            stretch.flow = flow
 
     def run(self) -> None:
         """Move the reader to the next record that must go the slow way, or needs a refill."""
-        if self._walking and self._relearn:
-            # Its later packets in this window are ours now.
-            self.flush()
+        if self._new and self._slow_at and self._slow[self._slow_at - 1] in self._heads:
+            self._first_seen(self._slow[self._slow_at - 1])
         if not self._walking:
             if self._pause or self.stale:
                 self._pause = max(0, self._pause - 1)
@@ -189,6 +193,8 @@ class BulkCounter:
             for stretch in self._stretches:
                 self._count(stretch, done)
             self._stretches.clear()
+            self._new.clear()
+            self._heads.clear()
 
     def flush_flow(self, flow: EspFlow) -> None:
         """Hand over one flow's packets so far, before the flow counts something the slow way."""
@@ -198,6 +204,33 @@ class BulkCounter:
             for stretch in self._stretches:
                 if stretch.flow is flow:
                     self._count(stretch, done)
+
+    def _open(self, key: bytes, places: Sequence[int], *columns: array[int]) -> bool:
+        """Count the packets of a key here; False: they must go the slow way. The first packet of a
+        flow not met before does so, and makes the flow known (:meth:`learn`)."""
+        flow = self._flows.get(key)
+        if flow is not None:
+            self._stretches.append(_Stretch(flow, places, *columns))
+            return True
+        ports = key[-4:-2], key[-2:]
+        if len(places) < _FEW or (self.layout.udp and (_NATT not in ports or key[:4] == bytes(4))):
+            return False
+        self._new[key] = stretch = _Stretch(None, places, *columns, done=1)
+        self._stretches.append(stretch)
+        self._heads[places[0]] = key
+        return True
+
+    def _first_seen(self, place: int) -> None:
+        """The first packet of a new key went the slow way. If it was no ESP after all, or there
+        are too many flows, all new keys of this walk go that way."""
+        if self._heads.pop(place) not in self._new:
+            return
+        rest = [p for stretch in self._new.values() for p in stretch.places[1:]]
+        self._stretches = [s for s in self._stretches if s.flow is not None]
+        self._slow = sorted({*self._slow, *rest})
+        self._slow_at = bisect_left(self._slow, place) + 1
+        self._new.clear()
+        self._heads.clear()
 
     def _numpy(self) -> columns.Columns | None:
         """The faster way for a long capture, where numpy is."""
@@ -268,22 +301,27 @@ class BulkCounter:
         offsets, stop = fast.walk(reader.window.off, reader.window.end)
         slow: list[int] = []
         if offsets:
-            sound, slow, groups = fast.sort(offsets, self._ours(), self._flows)
+            sound, slow, groups = fast.sort(offsets, self._ours())
             if sound < len(offsets):
                 offsets, stop = offsets[:sound], offsets[sound]
-            self._stretches += [
-                _Stretch(self._flows[group.key], group.places, group.lengths, group.sequences)
-                for group in groups
-            ]
+            count = len(slow)
+            for group in groups:
+                if not self._open(*group):
+                    slow += group.places
+            if len(slow) > count:
+                slow.sort()
         self._begin(offsets, stop)
-        self._slow = slow
+        self._take_slow(slow)
 
     def _begin(self, offsets: Sequence[int], stop: int) -> None:
-        self._relearn = False
         self._offsets, self._base, self._stop = offsets, self._reader.number, stop
         self._slow, self._slow_at, self._walking = [], 0, True
         if len(offsets) < _SHORT_WALK:
             self._pause = _PAUSE
+
+    def _take_slow(self, places: list[int]) -> None:
+        """These go the slow way, and the first of each new key."""
+        self._slow = sorted([*places, *self._heads]) if self._heads else places
 
     def _sort(self, rows: list[bytes]) -> None:
         """Tell the flows' packets from what goes the slow way."""
@@ -301,7 +339,7 @@ class BulkCounter:
             joined = b"".join(rows)
         if rows:
             self._split(rows, joined, places, 0, bad)
-        self._slow = sorted(bad)
+        self._take_slow(sorted(bad))
 
     def _ours(self) -> frozenset[int]:
         """Interfaces of this section with the layout's link type."""
@@ -364,27 +402,24 @@ class BulkCounter:
         parts: dict[bytes, tuple[list[bytes], list[int]]] = {}
         for row, place in zip(rows, places, strict=True):
             key = row[esp : esp + 4] + row[start:stop]
-            if key not in self._flows:
-                bad.add(place)
-                continue
             part = parts.get(key)
             if part is None:
                 part = parts[key] = [], []
             part[0].append(row)
             part[1].append(place)
         for mine, theirs in parts.values():
-            self._found(mine[0], b"".join(mine), theirs, bad)
+            if len(mine) < _FEW:
+                bad.update(theirs)
+            else:
+                self._found(mine[0], b"".join(mine), theirs, bad)
 
     def _found(self, row: bytes, joined: bytes, places: Sequence[int], bad: set[int]) -> None:
         """Rows with one key."""
         (start, stop), esp = self._ends, self._esp
-        flow = self._flows.get(row[esp : esp + 4] + row[start:stop])
-        if flow is None:
-            bad.update(places)
-            return
         lengths = _numbers("H", self._words_of(joined, self._length, 2))
         sequences = _numbers("I", self._words_of(joined, esp + 4, 4))
-        self._stretches.append(_Stretch(flow, places, lengths, sequences))
+        if not self._open(row[esp : esp + 4] + row[start:stop], places, lengths, sequences):
+            bad.update(places)
 
     def _time(self, off: int) -> int:
         reader = self._reader
@@ -399,9 +434,9 @@ class BulkCounter:
 
     def _count(self, stretch: _Stretch, done: int) -> None:
         """Count a stretch's packets before place ``done``."""
-        places, start = stretch.places, stretch.done
+        flow, places, start = stretch.flow, stretch.places, stretch.done
         stop = bisect_left(places, done, start)
-        if stop == start:
+        if stop == start or flow is None:
             return
         stretch.done = stop
         lengths, sequences = stretch.lengths, stretch.sequences
@@ -412,7 +447,7 @@ class BulkCounter:
         counts = breaks = None
         if self._columns is not None and stop - start >= columns.FEW:
             counts, breaks = self._columns.counts(lengths), self._columns.breaks(sequences)
-        stretch.flow.add_many(
+        flow.add_many(
             lambda index: base + places[index],
             lambda index: time(offsets[places[index]]),
             lengths,

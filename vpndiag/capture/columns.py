@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,10 +149,10 @@ class Columns:
         return found, int(ends[-1])
 
     def sort(
-        self, offsets: Sequence[int], interfaces: Collection[int], known: Container[bytes]
+        self, offsets: Sequence[int], interfaces: Collection[int]
     ) -> tuple[int, list[int], list[Group]]:
         """How many of the records are sound (behind them nothing was looked at), which of those
-        must go the slow way, and the rows with ``known`` keys."""
+        must go the slow way, and the others by key."""
         np, fields = self._np, self._fields
         rows = self._rows[np.asarray(offsets)]
         captured = self._column(rows, self._captured, self._order + "u4")
@@ -189,18 +189,14 @@ class Columns:
         some = bool(bad.any())
         for chosen in self._alike(keys, np.flatnonzero(~bad) if some else np.arange(count)):
             first = rows[int(chosen[0])].tobytes()
-            key = bytes([first[at] for at in fields.key])
-            if key in known:
-                groups.append(
-                    Group(
-                        key,
-                        memoryview(chosen),
-                        array("H", lengths[chosen].tobytes()),
-                        array("I", sequences[chosen].tobytes()),
-                    )
+            groups.append(
+                Group(
+                    bytes([first[at] for at in fields.key]),
+                    memoryview(chosen),
+                    array("H", lengths[chosen].tobytes()),
+                    array("I", sequences[chosen].tobytes()),
                 )
-            else:
-                bad[chosen] = some = True
+            )
         return count, np.flatnonzero(bad).tolist() if some else [], groups
 
     def counts(self, sizes: array[int]) -> dict[int, int]:
