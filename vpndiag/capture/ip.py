@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import struct
 from functools import lru_cache
 from typing import NamedTuple
 
 ICMP, IPIP, TCP, UDP, IP6IN, GRE, ESP, AH, ICMP6, L2TP3 = 1, 4, 6, 17, 41, 47, 50, 51, 58, 115
 _HOP, _ROUTING, _FRAGMENT, _OPTIONS, _MOBILITY, _NONE = 0, 43, 44, 60, 135, 59
 _MAX_HEADERS = 16
+#: Total length, identification, flags and offset, TTL, protocol, addresses.
+_HEADER4 = struct.Struct("!2xHHHBB2x4s4s").unpack_from
 
 
 class Packet(NamedTuple):
@@ -46,27 +49,18 @@ def parse_ip(data: bytes, at: int) -> Packet | None:
 
 
 def _parse4(data: bytes, at: int) -> Packet | None:
-    header = (data[at] & 15) * 4
-    if header < 20 or len(data) < at + header:
+    start, have = at + (data[at] & 15) * 4, len(data)
+    if start < at + 20 or have < start:
         return None
-    total = data[at + 2] << 8 | data[at + 3]
+    total, ident, flags, ttl, protocol, src, dst = _HEADER4(data, at)
     # Zero: left to the network card to fill in (segmentation offload).
-    end = at + total if total else len(data)
-    if end < at + header:
+    end = at + total if total else have
+    if end < start:
         return None
-    flags = data[at + 6] << 8 | data[at + 7]
-    return _finish(
-        data,
-        bytes(data[at + 12 : at + 16]),
-        bytes(data[at + 16 : at + 20]),
-        data[at + 9],
-        at + header,
-        end,
-        data[at + 4] << 8 | data[at + 5],
-        (flags & 0x1FFF) * 8,
-        bool(flags & 0x2000),
-        data[at + 8],
-    )
+    offset, more = (flags & 0x1FFF) * 8, bool(flags & 0x2000)
+    if protocol != AH and end <= have:
+        return Packet(src, dst, protocol, start, end, 0, ident, offset, more, ttl, False)
+    return _finish(data, src, dst, protocol, start, end, ident, offset, more, ttl)
 
 
 def _parse6(data: bytes, at: int) -> Packet | None:

@@ -21,6 +21,8 @@ def answers_for(
     answers: list[Datagram], attempt: Attempt, until_ns: int
 ) -> Iterator[tuple[Datagram, list[NameAnswer]]]:
     """DNS answers shortly before ``until_ns`` to this client that name the gateway's address."""
+    if not answers:
+        return
     try:
         packed = ip_address(attempt.gateway).packed
     except ValueError:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from vpndiag.diagnosis import unrecorded
 from vpndiag.observations import (
@@ -138,20 +139,17 @@ class View:
     """One session's observations, sorted by kind."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
-        self.all: Sequence[Observation] = sorted(observations, key=lambda o: o.t)
+        self.all: Sequence[Observation] = sorted(observations, key=attrgetter("t"))
+        self._kinds: dict[type, list[Any]] = {}
+        for o in self.all:
+            self._kinds.setdefault(type(o), []).append(o)
+        scopes = self.of(Scope)
+        self.scope: Scope | None = scopes[-1] if scopes else None
+        """None: a capture."""
+        self.live = self.scope is not None
 
     def of(self, kind: type[_T]) -> list[_T]:
-        return [o for o in self.all if type(o) is kind]
-
-    @cached_property
-    def scope(self) -> Scope | None:
-        """None: a capture."""
-        found = self.of(Scope)
-        return found[-1] if found else None
-
-    @property
-    def live(self) -> bool:
-        return self.scope is not None
+        return list(self._kinds.get(kind, ()))
 
     @cached_property
     def ended(self) -> Ended | None:
@@ -253,7 +251,7 @@ class View:
     def large_lost(self) -> list[LargeLost]:
         return self.of(LargeLost)
 
-    @property
+    @cached_property
     def only_ikev2(self) -> bool:
         """A capture of another kind of VPN: all its IKE is version 2."""
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -271,8 +272,8 @@ def _nat(
     """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
     cookies = (header.initiator_cookie, header.responder_cookie)
     try:
-        to_hash = nat_d_hash(sa.hash, *cookies, _ip(destination), destination[1])
-        from_hash = nat_d_hash(sa.hash, *cookies, _ip(source), source[1])
+        to_hash = nat_d_hash(sa.hash, *cookies, _ip(destination[0]), destination[1])
+        from_hash = nat_d_hash(sa.hash, *cookies, _ip(source[0]), source[1])
     except (ProtocolError, ValueError):
         return {}
     return {
@@ -281,8 +282,9 @@ def _nat(
     }
 
 
-def _ip(address: Address) -> IPv4Address | IPv6Address:
-    return ip_address(address[0].partition("%")[0])
+@lru_cache(maxsize=1024)
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.partition("%")[0])
 
 
 def _malformed(

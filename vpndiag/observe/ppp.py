@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vpndiag.observations import Direction, PppMessage
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ppp import chap, eap, lcp_options, mschapv2, pap, protocols
 from vpndiag.protocols.ppp.frame import decode_frame
+from vpndiag.protocols.ppp.options import Option
 from vpndiag.protocols.ppp.packet import (
     Code,
     Configure,
@@ -106,7 +109,7 @@ class PppObserver:
         match packet:
             case Configure():
                 found["options"] = tuple(
-                    _split(option_text(protocol, o)) for o in packet.options[:MAX_OPTIONS]
+                    _option(protocol, o.type, o.data) for o in packet.options[:MAX_OPTIONS]
                 )
                 if protocol == protocols.LCP:
                     self._note_lcp(packet, found)
@@ -156,8 +159,10 @@ def _result(message: bytes, failure: bool) -> dict[str, object]:
     return found
 
 
-def _split(text: str) -> tuple[str, str]:
-    name, _, value = text.partition(" ")
+@lru_cache(maxsize=1024)
+def _option(protocol: int, kind: int, data: bytes) -> tuple[str, str]:
+    """Name and value as text; most options are the same in every session."""
+    name, _, value = option_text(protocol, Option(kind, data)).partition(" ")
     return _STANDARD_NAMES.get(name, name), value[:80]
 
 

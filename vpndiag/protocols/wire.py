@@ -35,21 +35,31 @@ class Reader:
 
         :raises DecodeError: fewer are left, or ``count`` is negative.
         """
-        if count < 0 or self._pos + count > self._end:
-            raise DecodeError(f"{what}: {count} bytes wanted, {len(self)} left", self.offset)
         start = self._pos
-        self._pos += count
-        return self._data[start : self._pos]
+        end = start + count
+        if count < 0 or end > self._end:
+            raise DecodeError(f"{what}: {count} bytes wanted, {len(self)} left", self.offset)
+        self._pos = end
+        return self._data[start:end]
 
     def peek(self, count: int) -> bytes:
         """Up to ``count`` bytes without moving."""
         return self._data[self._pos : min(self._pos + count, self._end)]
 
     def u8(self, what: str) -> int:
-        return self.take(1, what)[0]
+        start = self._pos
+        if start >= self._end:
+            self.take(1, what)
+        self._pos = start + 1
+        return self._data[start]
 
     def u16(self, what: str) -> int:
-        return int.from_bytes(self.take(2, what), "big")
+        start = self._pos
+        if start + 2 > self._end:
+            self.take(2, what)
+        self._pos = start + 2
+        data = self._data
+        return data[start] << 8 | data[start + 1]
 
     def u32(self, what: str) -> int:
         return int.from_bytes(self.take(4, what), "big")
@@ -65,7 +75,7 @@ class Reader:
 
     def sub(self, count: int, what: str) -> Reader:
         """A reader over the next ``count`` bytes, with positions in the same message."""
-        start = self.offset
+        start = self.base + self._pos
         return Reader(self.take(count, what), start)
 
 

@@ -24,6 +24,10 @@ def visible(text: str | bytes, limit: int = 200) -> str:
     Applying it again changes nothing but, possibly, the length.
     """
     whole = len(text)
+    if whole <= limit and text.isascii():
+        plain = text if isinstance(text, str) else text.decode("ascii")
+        if plain.isprintable():
+            return plain
     cut = False
     if isinstance(text, bytes):
         cut = whole > 4 * limit

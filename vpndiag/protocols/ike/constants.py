@@ -8,6 +8,7 @@ registries "isakmp-registry" and "ipsec-registry".
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 
 
 class Registry(IntEnum):
@@ -18,6 +19,7 @@ class Registry(IntEnum):
         return self.name.replace("_", "-")
 
 
+@lru_cache(maxsize=1024)
 def name_of(registry: type[Registry], value: int) -> str:
     """The label of ``value``, or ``unknown <value>``. Never raises."""
     try:

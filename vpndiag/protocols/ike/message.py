@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,6 +18,13 @@ MAX_PAYLOADS = 128
 """Payloads of one message."""
 NON_ESP_MARKER = bytes(4)
 """Precedes every IKE message on UDP 4500 (RFC 3948 section 2.2); not part of the message."""
+
+_ENCRYPTION = int(HeaderFlag.ENCRYPTION)
+_HEAD = struct.Struct("!8s8sBBBBII")
+_FIELDS = (
+    (8, "initiator cookie"), (8, "responder cookie"), (1, "next payload"), (1, "version"),
+    (1, "exchange type"), (1, "flags"), (4, "message id"), (4, "length"),
+)  # fmt: skip
 
 P = TypeVar("P", bound=Payload)
 
@@ -40,7 +48,7 @@ class Header:
         """Whether the body is ciphertext. Fragments are sent in clear whatever the flag says."""
         return (
             self.major == 1
-            and bool(self.flags & HeaderFlag.ENCRYPTION)
+            and bool(self.flags & _ENCRYPTION)
             and self.next_payload != PayloadType.FRAGMENTATION
         )
 
@@ -64,15 +72,13 @@ class Header:
 
         :raises DecodeError: fewer than 28 bytes.
         """
-        reader = Reader(data)
-        initiator = reader.take(8, "initiator cookie")
-        responder = reader.take(8, "responder cookie")
-        next_payload = reader.u8("next payload")
-        version = reader.u8("version")
-        exchange = reader.u8("exchange type")
-        flags = reader.u8("flags")
-        message_id = reader.u32("message id")
-        length = reader.u32("length")
+        if len(data) < HEADER_SIZE:
+            reader = Reader(data)
+            for size, what in _FIELDS:
+                reader.take(size, what)
+        initiator, responder, next_payload, version, exchange, flags, message_id, length = (
+            _HEAD.unpack_from(data)
+        )
         return cls(
             initiator,
             responder,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 RFC3947 = bytes.fromhex("4a131c81070358455c5728f20e95452f")
 NATT_DRAFT_00 = bytes.fromhex("4485152d18b6bbcd0be8a8469579ddcc")
@@ -252,7 +253,11 @@ FINGERPRINTS: tuple[Fingerprint, ...] = (
 
 def fingerprint(vids: Iterable[bytes]) -> str | None:
     """The implementation that a responder's vendor ids point to, or None. A hint, not a proof."""
-    given = tuple(vids)
+    return _fingerprint(tuple(vids))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(given: tuple[bytes, ...]) -> str | None:
     if not given:
         return None
     return next((entry.product for entry in FINGERPRINTS if entry.matches(given)), None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.l2tp.constants import MAX_AVP, AvpType
@@ -14,6 +16,7 @@ MAX_AVPS = 512
 """More in one message are refused."""
 
 _M, _H, _L = 0x8000, 0x4000, 0x03FF
+_HEAD = struct.Struct("!HHH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Avp:
         spec = self.spec
         if spec is None or self.hidden:
             return self.value
-        return decode_format(spec.format, self.value, spec.name)
+        return _decoded(self.type, self.value)
 
     @property
     def typed(self) -> AvpValue | None:
@@ -118,6 +121,12 @@ class Avp:
             return self.decoded()
         except DecodeError:
             return None
+
+
+@lru_cache(maxsize=1024)
+def _decoded(kind: int, value: bytes) -> AvpValue:
+    spec = SPECS[kind]
+    return decode_format(spec.format, value, spec.name)
 
 
 def make(kind: AvpType, value: AvpValue) -> Avp:
@@ -159,15 +168,27 @@ def decode_avps(reader: Reader) -> tuple[Avp, ...]:
         if len(found) == MAX_AVPS:
             raise DecodeError(f"more than {MAX_AVPS} AVPs", reader.offset)
         start = reader.offset
-        head = reader.u16("AVP flags and length")
-        length = head & _L
-        if length < 6:
-            raise DecodeError(f"AVP length {length} is shorter than its header", start)
-        vendor = reader.u16("AVP vendor")
-        kind = reader.u16("AVP type")
-        value = reader.take(length - 6, "AVP value")
-        reserved = head >> 10 & 0x0F
-        found.append(
-            Avp(kind, value, bool(head & _M), bool(head & _H), vendor=vendor, reserved=reserved)
-        )
+        length = int.from_bytes(reader.peek(2), "big") & _L
+        if length < 6 or length > len(reader):
+            _refuse(reader, start)
+        found.append(_whole(reader.take(length, "AVP")))
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _whole(data: bytes) -> Avp:
+    """An AVP of the right length; most are the same in every session."""
+    head, vendor, kind = _HEAD.unpack_from(data)
+    reserved = head >> 10 & 0x0F
+    return Avp(
+        kind, data[6:], bool(head & _M), bool(head & _H), vendor=vendor, reserved=reserved
+    )
+
+
+def _refuse(reader: Reader, start: int) -> None:
+    length = reader.u16("AVP flags and length") & _L
+    if length < 6:
+        raise DecodeError(f"AVP length {length} is shorter than its header", start)
+    reader.u16("AVP vendor")
+    reader.u16("AVP type")
+    reader.take(length - 6, "AVP value")

@@ -74,11 +74,11 @@ class AvpType(IntEnum):
     SEQUENCING_REQUIRED = 39
 
 
+_NAMES = {int(kind): kind.name for kind in MessageType}
+
+
 def message_name(number: int | None) -> str:
     """``SCCRQ``, ``ZLB`` for None, ``type 99`` for what RFC 2661 does not define."""
     if number is None:
         return "ZLB"
-    try:
-        return MessageType(number).name
-    except ValueError:
-        return f"type {number}"
+    return _NAMES.get(number) or f"type {number}"

@@ -46,11 +46,11 @@ class Code(IntEnum):
         return "-".join(word.capitalize() for word in self.name.split("_"))
 
 
+_LABELS = {int(code): code.label for code in Code}
+
+
 def code_name(code: int) -> str:
-    try:
-        return Code(code).label
-    except ValueError:
-        return f"Code-{code}"
+    return _LABELS.get(code) or f"Code-{code}"
 
 
 @dataclass(frozen=True, slots=True)

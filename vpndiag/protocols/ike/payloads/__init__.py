@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.payloads.base import Payload, RawPayload
@@ -52,7 +53,8 @@ __all__ = [
 ]
 
 _DECODERS: dict[int, Callable[[bytes, int], Payload]] = {
-    PayloadType.SA: SaPayload.decode,
+    # Clients offer the same again and again.
+    PayloadType.SA: lru_cache(maxsize=64)(SaPayload.decode),
     PayloadType.KE: lambda body, base: KePayload(body, raw=body),
     PayloadType.ID: IdPayload.decode,
     PayloadType.CERT: CertPayload.decode,
