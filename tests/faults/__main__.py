@@ -1,6 +1,8 @@
-"""``python -m tests.faults``: run the fault matrix, or make the recordings again.
+"""``python -m tests.faults``: run the fault matrix, add up what was run, make the recordings again.
 
-run [--rows GLOB] [--gateway NAME] [--fast] [--jobs N] [--reference] [--no-captures] [--json FILE]
+run [--rows GLOB] [--gateway NAME] [--fast] [--again FILE] [--missing FILE] [--jobs N] [--limit N]
+    [--reference] [--no-captures] [--json FILE] [--keep DIR]
+score FILE... [--times FILE.md]
 record [DIRECTORY]
 list
 """
@@ -8,20 +10,20 @@ list
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import queue
 import signal
 import sys
-import threading
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tests.faults.bench import Bench, Outcome
+from tests.faults.bench import REFERENCE_LIMIT
+from tests.faults.pool import Orders, Pool
+from tests.faults.results import Key, read, save
 from tests.faults.rows import Row, load
-from tests.faults.table import Table, line
-from tests.lab.gateways import GATEWAYS, missing_parts
-from tests.lab.process import LabError, close_all
+from tests.faults.table import Table, closing_line, line
+from tests.faults.times import times_document
+from tests.lab.gateways import ALL_GATEWAYS, missing_parts
+from tests.lab.process import LabError
 
 
 def main() -> int:
@@ -29,40 +31,51 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run rows and print the score")
     run.add_argument("--rows", action="append", metavar="GLOB", help="only these rows (repeatable)")
-    run.add_argument("--gateway", action="append", choices=GATEWAYS, help="only on this gateway")
+    run.add_argument("--gateway", action="append", choices=ALL_GATEWAYS, help="only on this one")
     run.add_argument("--fast", action="store_true", help="only the part that CI runs")
-    run.add_argument("--jobs", type=int, default=2, help="gateways at a time (default 2)")
+    run.add_argument("--again", type=Path, action="append", metavar="FILE",
+                     help="only what was not right in these results")  # fmt: skip
+    run.add_argument("--missing", type=Path, action="append", metavar="FILE",
+                     help="only what has no result in these: goes on with a pass")  # fmt: skip
+    run.add_argument("--jobs", type=int, default=2, help="machines at a time (default 2)")
+    run.add_argument("--limit", type=float, default=240, help="seconds a row may take (240)")
     run.add_argument("--reference", action="store_true", help="the real Linux client as well")
     run.add_argument("--no-captures", action="store_true", help="live runs only")
-    run.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    run.add_argument("--json", type=Path, metavar="FILE", help="results, written as they come")
     run.add_argument("--keep", type=Path, metavar="DIR", help="keep captures, keys and reports")
+    score = commands.add_parser("score", help="the score of results put together")
+    score.add_argument("files", type=Path, nargs="+", help="a later result replaces an earlier one")
+    score.add_argument("--times", type=Path, metavar="FILE", help="write the table of times")
     record = commands.add_parser("record", help="make the recordings of captures/ again")
     record.add_argument("directory", type=Path, nargs="?")
     commands.add_parser("list", help="print the rows")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        return {"run": _run, "record": _record, "list": _list}[args.command](args)
-    except LabError as error:
+        return {"run": _run, "score": _score, "record": _record, "list": _list}[args.command](args)
+    except (LabError, OSError, ValueError) as error:
         print(f"tests.faults: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        # threads may be in the middle of something: what they made goes, and then all at once
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        close_all()
-        sys.stdout.flush()
-        os._exit(130)
+        return 130
 
 
 def chosen(args: argparse.Namespace) -> dict[str, list[Row]]:
     """Rows by gateway."""
-    found: dict[str, list[Row]] = {name: [] for name in args.gateway or GATEWAYS}
+    found: dict[str, list[Row]] = {name: [] for name in args.gateway or ALL_GATEWAYS}
+    again: set[Key] | None = None
+    if args.again:
+        again = {key for key, record in read(args.again).items() if record.failed}
+    done = set(read([file for file in args.missing or () if file.exists()]))
     for name, by_gateway in load().items():
         if args.rows and not any(fnmatch(name, pattern) for pattern in args.rows):
             continue
         for gateway, row in by_gateway.items():
-            if gateway in found and (row.fast or not args.fast):
+            key = (name, gateway)
+            if gateway not in found or (args.fast and not row.fast):
+                continue
+            if key not in done and (again is None or key in again):
                 found[gateway].append(row)
     return found
 
@@ -70,57 +83,42 @@ def chosen(args: argparse.Namespace) -> dict[str, list[Row]]:
 def _run(args: argparse.Namespace) -> int:
     if reason := missing_parts():
         raise LabError(reason)
-    work: queue.Queue[tuple[str, list[Row]]] = queue.Queue()
-    results: queue.Queue[Outcome | None] = queue.Queue()
-    for name, rows in chosen(args).items():
-        if rows:
-            work.put((name, rows))
-    count = min(args.jobs, work.qsize())
-    for _ in range(count):
-        threading.Thread(target=_worker, args=(args, work, results), daemon=True).start()
+    limit = args.limit + (REFERENCE_LIMIT + 60 if args.reference else 0)
+    orders = Orders(captures=not args.no_captures, reference=args.reference, limit=limit,
+                    keep=str(args.keep.resolve()) if args.keep else None)  # fmt: skip
+    pool = Pool(chosen(args), orders, args.jobs)
     table = Table()
-    while count:
-        done = results.get()
-        if done is None:
-            count -= 1
-            continue
-        table.add(done)
-        print(line(done), flush=True)
-        if args.json:
-            args.json.write_text(json.dumps([o.as_json() for o in table.outcomes], indent=1))
-    print(table.text())
-    return 1 if table.failures else 0
-
-
-def _worker(
-    args: argparse.Namespace,
-    work: queue.Queue[tuple[str, list[Row]]],
-    results: queue.Queue[Outcome | None],
-) -> None:
+    begun = time.monotonic()
     try:
-        while True:
-            name, rows = work.get_nowait()
-            with Bench(name) as bench:
-                for row in rows:
-                    keep = args.keep / row.id / name if args.keep else None
-                    done = bench.run(row, captures=not args.no_captures, keep=keep)
-                    if args.keep and done.live:
-                        keep.mkdir(parents=True, exist_ok=True)
-                        (keep / "report.json").write_text(json.dumps(done.live.report, indent=1))
-                        (keep / "said.txt").write_text(done.live.text)
-                        (keep / "gateway.log").write_text(bench.gateway.log())
-                    if args.reference:
-                        try:
-                            done.reference = bench.refer(row)
-                        except LabError as error:
-                            done.notes.append(f"the real client: {error}")
-                    results.put(done)
-    except queue.Empty:
-        pass
-    except BaseException as error:
-        print(f"tests.faults: {error!r}", file=sys.stderr)
-    finally:
-        results.put(None)
+        for record in pool.run():
+            table.add(record)
+            minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+            print(f"{len(table.records):3}/{pool.total} {minutes:2}:{seconds:02}  {line(record)}",
+                  flush=True)  # fmt: skip
+            if args.json:
+                save(args.json, table.records.values())
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        pool.stop()
+        done = closing_line(r.score for r in table.records.values())
+        print(f"interrupted after {len(table.records)} of {pool.total} rows: {done}")
+        raise
+    print(table.text())
+    return 1 if table.failures or len(table.records) < pool.total else 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    table = Table(read(args.files))
+    every = {(name, gateway) for name, by_gateway in load().items() for gateway in by_gateway}
+    for key in [key for key in table.records if key not in every]:
+        del table.records[key]  # a row that there is no more
+    print(table.text())
+    if left := len(every) - len(table.records):
+        print(f"{left} of {len(every)} rows have no result here")
+    if args.times:
+        args.times.write_text(times_document(table.records.values()))
+    return 1 if table.failures or left else 0
 
 
 def _record(args: argparse.Namespace) -> int:

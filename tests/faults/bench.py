@@ -10,18 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults import pki
 from tests.faults.live import ROOT, UNPRIVILEGED, Result, vpndiag
+from tests.faults.results import Capture, Real, Record
 from tests.faults.rows import Row, judge
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER, Certificates, GatewayConfig
-from tests.lab.gateways import Gateway, for_gateway, start
-from tests.lab.linuxclient import Attempt, ClientConfig, LinuxClient
+from tests.lab.gateways import PLAIN_GATEWAYS, Gateway, for_gateway, start
+from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.linuxgw import LinuxGateway
 from tests.lab.netns import Namespace, Network
 from tests.lab.process import LabError, Owned, StateDir
@@ -30,22 +30,6 @@ NAME = "vpn.lab.test"
 PLACES = ("client", "gateway", "middle")
 REFERENCE_LIMIT = 200.0
 """Seconds that the real client is given; strongSwan gives up by itself after 165."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """What ``analyze`` said of a capture made at one place."""
-
-    place: str
-    keys: bool
-    score: str
-    outcome: str
-    layer: str | None
-    finding: str | None
-
-    @property
-    def said(self) -> str:
-        return self.finding or f"{self.outcome} {self.layer or ''}".strip()
 
 
 @dataclass(slots=True)
@@ -58,51 +42,45 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     live: Result | None = None
     captures: list[Capture] = field(default_factory=list)
-    reference: Attempt | None = None
-    seconds: float = 0.0
-    """The whole row with set-up."""
 
     @property
     def capture_scores(self) -> list[str]:
         return [c.score for c in self.captures]
 
-    def as_json(self) -> dict[str, Any]:
-        live = self.live
-        return {
-            "row": self.row.id,
-            "gateway": self.gateway,
-            "layer": self.row.layer,
-            "expected": list(self.row.finding),
-            "score": self.score,
-            "notes": self.notes,
-            "found": live.codes if live else [],
-            "verdict": str(live) if live else "",
-            "seconds_to_verdict": round(live.seconds, 1) if live else None,
-            "captures": [
-                {"place": c.place, "keys": c.keys, "score": c.score, "said": c.said}
-                for c in self.captures
-            ],
-            "linux_client": None
-            if self.reference is None
-            else {
-                "stage": self.reference.stage,
-                "seconds": round(self.reference.seconds, 1),
-                "gave_up": self.reference.gave_up,
-                "said": self.reference.said,
-            },
-        }
+    def record(self) -> Record:
+        """What is kept of it."""
+        row, live = self.row, self.live
+        return Record(
+            row=row.id,
+            gateway=self.gateway,
+            what=row.what,
+            layer=row.layer,
+            expected=list(row.finding),
+            score=self.score,
+            notes=self.notes,
+            outcome=live.outcome if live else "",
+            finding=live.finding if live else None,
+            found=live.codes if live else [],
+            seconds=round(live.seconds, 1) if live else None,
+            captures=self.captures,
+            differs=row.differs,
+        )
 
 
 class Neighbour(Owned):
     """Another client, stopped while it is connected (frozen, so that it never hangs up)."""
 
     def __init__(
-        self, namespace: Namespace, address: str, until: str = "IPCP Configure-Ack"
+        self,
+        namespace: Namespace,
+        address: str,
+        options: Sequence[str] = (),
+        until: str = "IPCP Configure-Ack",
     ) -> None:
         super().__init__()
         self._process = subprocess.Popen(
             [*namespace.prefix, *UNPRIVILEGED, sys.executable, "-u", "-m", "vpndiag", "run",
-             address, "--user", LAB_USER, "--verbose"],
+             address, *options, "--user", LAB_USER, "--verbose"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", cwd=ROOT,
             env={**os.environ, "VPNDIAG_PSK": LAB_PSK, "VPNDIAG_PASSWORD": LAB_PASSWORD},
@@ -129,6 +107,7 @@ class Bench(Owned):
         super().__init__()
         self.name = name
         self.gateway: Gateway = start(name)
+        self._plain = ("--plain-l2tp",) if name in PLAIN_GATEWAYS else ()
         self._client: LinuxClient | None = None
         self._to_mend: Callable[[], object] | None = None
 
@@ -141,7 +120,6 @@ class Bench(Owned):
 
     def run(self, row: Row, *, captures: bool = True, keep: Path | None = None) -> Outcome:
         """Make the fault, run vpndiag against it, and judge what it and ``analyze`` say."""
-        begun = time.monotonic()
         done = Outcome(row, self.name)
         try:
             with StateDir("row") as state, self.made(row) as (network, address):
@@ -158,8 +136,8 @@ class Bench(Owned):
                 if keep is not None:
                     shutil.copytree(folder, keep, dirs_exist_ok=True)
         except LabError as error:
+            done.score = "no result"
             done.notes.append(f"the lab failed: {error}")
-        done.seconds = time.monotonic() - begun
         return done
 
     @contextlib.contextmanager
@@ -209,10 +187,10 @@ class Bench(Owned):
             case "power_off":
                 self._to_mend = gateway.power_on
                 return gateway.power_off()
-            case "kill_ike" | "stop_l2tp" | "kill_pppd":
+            case "kill_ike" | "stop_l2tp" | "kill_pppd" | "stop_radius":
                 return getattr(gateway, action)()
             case "neighbour":
-                return Neighbour(network.add_client(), network.address)
+                return Neighbour(network.add_client(), network.address, self._plain)
             case "no_route":
                 return client.ip("route del default")
             case "local_firewall":
@@ -237,7 +215,8 @@ class Bench(Owned):
         if "l2tp_secret" in given:
             env["VPNDIAG_L2TP_SECRET"] = given["l2tp_secret"]
         user = given.get("user", LAB_USER)
-        words: list[str | Path] = ["run", address, *row.options, "--keys-out", folder / "keys"]
+        words: list[str | Path] = ["run", address, *self._plain, *row.options]
+        words += ["--keys-out", folder / "keys"]
         if user:
             words += ["--user", user]
         if "certificate" in given:
@@ -289,7 +268,7 @@ class Bench(Owned):
 
     # the real client
 
-    def refer(self, row: Row) -> Attempt | None:
+    def refer(self, row: Row) -> Real | None:
         """What strongSwan, xl2tpd and pppd make of the same fault; None where it cannot be made."""
         config = client_config(row)
         if config is None:
@@ -297,7 +276,8 @@ class Bench(Owned):
         if self._client is None:
             self._client = LinuxClient()
         with self.made(row) as (network, _address):
-            return self._client.connect(network, config, limit=REFERENCE_LIMIT)
+            done = self._client.connect(network, config, limit=REFERENCE_LIMIT)
+        return Real(done.stage, round(done.seconds, 1), done.gave_up, done.said)
 
 
 def _where(network: Network, place: str) -> tuple[Namespace, str]:
@@ -349,7 +329,10 @@ def client_config(row: Row) -> ClientConfig | None:
     """The real client with the same settings; None where it cannot have them."""
     if not row.reference or row.moments:
         return None
-    given: dict[str, Any] = {
+    # the way that vpndiag takes: without privileges its ESP goes in UDP
+    encapsulation = not row.privileged and not row.plain
+    given: dict[str, Any] = {"plain_l2tp": row.plain, "force_encapsulation": encapsulation}
+    given |= {
         k: v for k, v in row.client.items() if k in ("psk", "user", "password", "l2tp_secret")
     }
     if "certificate" in row.client:

@@ -3,7 +3,7 @@
 A row is a table named after the fault:
 
     what      the fault, in a sentence
-    on        gateways that it is made on (default: all three)
+    on        gateways that it is made on (default: the three with IPsec)
     finding   code that a live run must find; "healthy"; or a list, of which any is right where the
               row's ``why`` says what cannot be told apart
     warns     codes of warnings that must be there as well
@@ -21,6 +21,7 @@ A row is a table named after the fault:
               where that is not what the live run says
     blind     the same without keys, at the client; "inconclusive" will do from ``auth`` on
     blind_elsewhere   without keys at the gateway and in the middle (default: ``blind``)
+    differs   why the capture made at the client, with its keys, may say another thing than the run
 
 What differs by gateway stands in a table named after it within the row.  Expectations of captures
 may also be "inconclusive", "inconclusive LAYER" or "nothing" (there is nothing of a VPN in it).
@@ -34,7 +35,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tests.lab.gateways import GATEWAYS
+from tests.lab.gateways import ALL_GATEWAYS, GATEWAYS, PLAIN_GATEWAYS
 
 MATRIX = Path(__file__).with_name("matrix.toml")
 LAYERS = (
@@ -79,6 +80,9 @@ class Row:
     at_middle: Expected = ()
     blind: Expected = ()
     blind_elsewhere: Expected = ()
+    differs: str = ""
+    plain: bool = False
+    """On a gateway without IPsec: keys make no difference."""
 
     @property
     def layer(self) -> str:
@@ -93,7 +97,7 @@ class Row:
             "gateway": self.at_gateway or live,
             "middle": self.at_middle or live,
         }[place]
-        if keys:
+        if keys or self.plain:
             return with_keys
         if place != "client" and self.blind_elsewhere:
             return self.blind_elsewhere
@@ -113,9 +117,11 @@ def load(path: Path = MATRIX) -> dict[str, dict[str, Row]]:
     """
     found: dict[str, dict[str, Row]] = {}
     for name, table in tomllib.loads(path.read_text()).items():
-        special = {g: table.pop(g) for g in GATEWAYS if g in table}
+        special = {g: table.pop(g) for g in ALL_GATEWAYS if g in table}
         found[name] = {
-            gateway: _row(name, {**table, **special.get(gateway, {})})
+            gateway: _row(
+                name, {**table, **special.get(gateway, {}), "plain": gateway in PLAIN_GATEWAYS}
+            )
             for gateway in table.get("on", GATEWAYS)
         }
     return found

@@ -16,7 +16,7 @@ import pytest
 from tests.faults.bench import Bench, apply_rule, client_config, gateway_config
 from tests.faults.rows import LAYERS, Row, judge, load
 from tests.faults.table import line
-from tests.lab.gateways import GATEWAYS, missing_parts
+from tests.lab.gateways import ALL_GATEWAYS, missing_parts
 from vpndiag import catalogue
 
 ROWS = load()
@@ -34,7 +34,7 @@ def _chosen() -> list[tuple[str, Row]]:
             continue
         fast = [(g, row) for g, row in by_gateway.items() if row.fast]
         found += fast if name == "healthy" else fast[number % len(fast) :][:1] if fast else []
-    return sorted(found, key=lambda pair: GATEWAYS.index(pair[0]))
+    return sorted(found, key=lambda pair: ALL_GATEWAYS.index(pair[0]))
 
 
 class _Benches:
@@ -75,9 +75,9 @@ def benches() -> Iterator[_Benches]:
 def test_row(benches: _Benches, gateway: str, row: Row) -> None:
     """The live verdict is right, and so is what ``analyze`` says of the captures beside it."""
     done = benches.give(gateway).run(row)
-    said = f"{line(done)}\n{done.live.text if done.live else ''}"
-    assert done.score == "right", said
-    assert set(done.capture_scores) == {"right"}, said
+    record = done.record()
+    said = f"{line(record)}\n{done.live.text if done.live else ''}"
+    assert not record.failed, said
 
 
 # The data itself, without the lab
@@ -87,7 +87,7 @@ def test_the_matrix_is_large_enough() -> None:
     faults = {n for n, by in ROWS.items() if any(r.layer != "healthy" for r in by.values())}
     assert len(faults) >= 60
     assert {row.layer for by in ROWS.values() for row in by.values()} <= set(LAYERS)
-    assert {gateway for by in ROWS.values() for gateway in by} == set(GATEWAYS)
+    assert {gateway for by in ROWS.values() for gateway in by} == set(ALL_GATEWAYS)
 
 
 @pytest.mark.parametrize("name", ROWS)

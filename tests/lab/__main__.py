@@ -1,6 +1,6 @@
 """``python -m tests.lab``: start a gateway or the Linux client by hand, or remove leftovers.
 
-up softether|strongswan|libreswan|client [--nat] [--nat-gateway] [--mtu N [--no-icmp]]
+up softether|strongswan|libreswan|l2tpns|client [--nat] [--nat-gateway] [--mtu N [--no-icmp]]
 clean [--all]
 check
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.lab.clean import clean_up
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER, GatewayConfig
-from tests.lab.gateways import GATEWAYS, Gateway, missing_parts, start
+from tests.lab.gateways import ALL_GATEWAYS, PLAIN_GATEWAYS, Gateway, missing_parts, start
 from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.netns import Network
 from tests.lab.process import LabError
@@ -28,8 +28,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start one, say how to connect, stay until Ctrl-C")
-    up.add_argument("what", choices=[*GATEWAYS, "client"])
-    up.add_argument("--gateway", choices=GATEWAYS, default="strongswan",
+    up.add_argument("what", choices=[*ALL_GATEWAYS, "client"])
+    up.add_argument("--gateway", choices=ALL_GATEWAYS, default="strongswan",
                     help="with client: the gateway that it is to connect to")  # fmt: skip
     up.add_argument("--nat", action="store_true", help="masquerade the client")
     up.add_argument("--nat-gateway", action="store_true", help="the gateway behind a NAT")
@@ -62,6 +62,7 @@ def main() -> int:
 def _up(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     name = args.gateway if args.what == "client" else args.what
+    args.plain_l2tp = args.plain_l2tp or name in PLAIN_GATEWAYS
     config = replace(GatewayConfig(), psk=args.psk, ipsec=not args.plain_l2tp)
     with (
         start(name, config) as gateway,
@@ -93,14 +94,18 @@ def _stay(
     vpndiag = Path(sys.executable).with_name("vpndiag")
     run = f"ip netns exec {network.client.name} "
     plain = " --plain-l2tp" if args.plain_l2tp else ""
+    ike_only = (
+        "" if args.plain_l2tp else f"""
+IKE only:  {run}ike-scan -M --vendor=4a131c81070358455c5728f20e95452f --trans=7/256,2,1,14 \\
+             {network.address}"""
+    )  # fmt: skip
+    port = 1701 if args.plain_l2tp else 4500
     print(f"""
 connect:   {run}env VPNDIAG_PSK={shlex.quote(args.psk)} VPNDIAG_PASSWORD={LAB_PASSWORD} \\
-             {vpndiag} run {network.address} --user {LAB_USER}{plain}
-IKE only:  {run}ike-scan -M --vendor=4a131c81070358455c5728f20e95452f --trans=7/256,2,1,14 \\
-             {network.address}
+             {vpndiag} run {network.address} --user {LAB_USER}{plain}{ike_only}
 capture:   {run}tcpdump -ni eth0                       (the client)
            ip netns exec {network.router.name} tcpdump -ni gw    (the network, gateway side)
-faults:    ip netns exec {network.router.name} nft add rule ip vd faults udp dport 4500 drop
+faults:    ip netns exec {network.router.name} nft add rule ip vd faults udp dport {port} drop
            ip netns exec {network.router.name} nft flush chain ip vd faults
 inside:    gateway {gateway.config.inside_address}, DNS {", ".join(gateway.config.dns) or "none"}
 """)

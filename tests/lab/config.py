@@ -71,6 +71,8 @@ class GatewayConfig:
     mtu: int = 1400
     radius_silent: bool = False
     """Users are asked of a RADIUS server that never answers."""
+    radius_secret_wrong: bool = False
+    """The RADIUS server knows the gateway by another secret."""
     ppp_options: tuple[str, ...] = ()
     """More lines for pppd."""
     ike_options: tuple[str, ...] = ()

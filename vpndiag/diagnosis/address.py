@@ -239,8 +239,9 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
     text = ppp.how(last) if isinstance(last, L2tpMessage) or last.protocol == "LCP" else (
         "IPCP Terminate-Request" + (f', "{last.message}"' if last.message else ""))  # fmt: skip
     words = text.lower()
+    # "try another" (7) is what l2tpns says when its pool is empty
     facilities = isinstance(last, L2tpMessage) and (
-        last.result_code in (4, 5) or (last.result_code == 2 and last.error_code == 4)
+        last.result_code in (4, 5) or (last.result_code == 2 and last.error_code in (4, 7))
     )
     given = any(m.direction == "in" and m.code == "Configure-Nak"
                 and (ppp.option(m, ADDRESS) or "") not in _NONE for m in ipcp)  # fmt: skip

@@ -120,7 +120,7 @@ def _refused_before_up(view: View) -> Ruling | None:
             code = "l2tp.hung-up"
     else:
         code = "l2tp.no-facilities" if m.result_code in (4, 5) else "l2tp.call-refused"
-        if m.result_code == 2 and m.error_code == 4:
+        if m.result_code == 2 and m.error_code in (4, 7):
             code = "l2tp.no-facilities"
         if up and code == "l2tp.call-refused":
             code = "l2tp.hung-up"
