@@ -106,15 +106,16 @@ class Bench(Owned):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        self.gateway: Gateway = start(name)
         self._plain = ("--plain-l2tp",) if name in PLAIN_GATEWAYS else ()
         self._client: LinuxClient | None = None
         self._to_mend: Callable[[], object] | None = None
+        self.gateway: Gateway = start(name)
 
     def _close(self) -> None:
         if self._client is not None:
             self._client.close()
-        self.gateway.close()
+        if hasattr(self, "gateway"):
+            self.gateway.close()
 
     # one row
 

@@ -11,6 +11,7 @@ packages="
   libstrongswan-standard-plugins libstrongswan-extra-plugins
   xl2tpd ppp l2tpns freeradius freeradius-utils
   ike-scan iproute2 nftables conntrack ethtool iputils-ping kmod procps psmisc util-linux
+  netbase
   tcpdump tshark openssl libnss3-tools python3
   libunbound8 libldns3 libcurl3-nss libevent-core-2.1-7 libevent-pthreads-2.1-7 libldap-2.5-0
   libcap-ng0 libaudit1 dns-root-data"
