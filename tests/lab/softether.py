@@ -183,7 +183,7 @@ class SoftEther(Owned):
                  *password, f"/IN:{script}"],
                 check=False,
             )  # fmt: skip
-            if done.returncode == 0:
+            if done.returncode == 0 and "Error: " not in done.stdout:
                 return done.stdout
             raise LabError(f"vpncmd: exit {done.returncode}\n{done.stdout[-3000:]}")
 

@@ -24,11 +24,17 @@ def judge(view: View) -> Ruling:
     demanded = _mppe(view)
     if demanded is not None and not view.running:
         return demanded
-    if not ipcp:
+    if not ipcp or _asked_ahead(view):
         return _nothing(view)
     if view.running:
         return not_reached("address", "negotiating")
     return _failed(view, ipcp)
+
+
+def _asked_ahead(view: View) -> bool:
+    """Our requests were sent while the login was still without an answer."""
+    answers = [m for m in view.ppp_of("CHAP", "out") if m.code == "Response"]
+    return bool(answers and view.ppp_of("CHAP", "in")) and not ppp.authenticated(view)
 
 
 def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:

@@ -83,6 +83,8 @@ def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ru
     summary = method + (f" as {name}" if name else "")
     if any(p.outcome == "verified" for p in view.proofs):
         summary += "; the server proved itself"
+    elif view.live and not good and method == "MS-CHAPv2":
+        summary += "; the server's Success was lost, and its proof with it"
     if view.plain and method == "PAP" and (view.live or view.l2tp):
         findings.append(
             finding(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+import pytest
+
+from tests.unit.ppp.ppp_bench import pair, server_policy
 from vpndiag.protocols.ppp import ipcp_options, protocols
-from vpndiag.protocols.ppp.config import Assignment
+from vpndiag.protocols.ppp.auth import AuthMethod
+from vpndiag.protocols.ppp.auth_server import StaySilent
+from vpndiag.protocols.ppp.config import Assignment, ServerConfig
 from vpndiag.protocols.ppp.control import ControlProtocol, ControlTimers
+from vpndiag.protocols.ppp.events import AuthResult, PacketSent, Phase, TimedOut
+from vpndiag.protocols.ppp.frame import decode_frame
 from vpndiag.protocols.ppp.negotiation import IpcpServerPolicy
 from vpndiag.protocols.ppp.packet import Code, Configure
 
@@ -25,3 +32,46 @@ def test_a_request_repeated_since_our_nak_was_lost_is_not_another_failure_to_agr
         server.receive(request, float(n))
         answers = [p for p in server.take_output() if isinstance(p, Configure)]
         assert answers[-1].code == Code.CONFIGURE_NAK
+
+
+@pytest.mark.parametrize("method", [AuthMethod.CHAP_MD5, AuthMethod.MSCHAPV2])
+def test_a_success_that_is_never_said_again_does_not_keep_the_client_out(
+    method: AuthMethod,
+) -> None:
+    """SoftEther and l2tpns ignore Responses once they have accepted one, against RFC 1994 section
+    4.2, and SoftEther waits for the client's IPCP request."""
+    bench = pair(server=ServerConfig(server_policy(), auth=(method,)))
+    server = bench.links["server"]
+    hear = server.receive
+
+    def deaf(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        if not (server.phase is Phase.NETWORK and decoded.protocol == protocols.CHAP):
+            hear(frame, now)
+
+    client = bench.links["client"]
+    listen = client.receive
+
+    def unlucky(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        if decoded.protocol != protocols.CHAP or decoded.payload[:1] != b"\x03":
+            listen(frame, now)
+
+    server.receive, client.receive = deaf, unlucky  # type: ignore[method-assign]
+    bench.run(60.0)
+    (login,) = bench.of("client", AuthResult)
+    assert login.ok
+    assert login.server_proof is None
+    assert client.is_open()
+
+
+def test_a_login_that_is_not_answered_at_all_stays_unanswered() -> None:
+    """Asking ahead for an address opens nothing: a server that still waits drops it."""
+    policy = server_policy(StaySilent())
+    bench = pair(server=ServerConfig(policy, auth=(AuthMethod.CHAP_MD5,)))
+    bench.run(120.0)
+    assert not bench.of("client", AuthResult)
+    (gave_up,) = [e for e in bench.of("client", TimedOut) if e.waiting_for == "CHAP Success"]
+    assert gave_up.tries > 4
+    asked = [e for e in bench.of("client", PacketSent) if e.protocol == protocols.IPCP]
+    assert asked

@@ -134,6 +134,12 @@ class AuthEngine(ABC):
     def handle_timer(self, now: float) -> None:
         """The time of :meth:`get_timer` has come."""
 
+    @property
+    def overdue(self) -> bool:
+        """A peer's answer has been sent so often that the authenticator's verdict may be lost for
+        good."""
+        return False
+
     def network_phase_seen(self, now: float) -> None:  # noqa: B027
         """The peer has begun with network protocols, so it takes itself for authenticated."""
 

@@ -82,6 +82,10 @@ def failure_outcome(message: bytes, user: bytes, inner: int | None = None) -> Au
     return AuthOutcome(False, message, parsed.code, parsed.retry, None, user, inner)
 
 
+_OVERDUE = 4
+"""Responses without an answer after which a CHAP Success may be lost for good."""
+
+
 class ChapPeer(AuthEngine):
     """Answers every Challenge, during authentication and later."""
 
@@ -167,9 +171,19 @@ class ChapPeer(AuthEngine):
         else:
             self._finish(AuthOutcome(True, packet.message, user=name))
 
+    @property
+    def overdue(self) -> bool:
+        return self._pending and self._tries >= _OVERDUE
+
     def network_phase_seen(self, now: float) -> None:
         """The Success was lost: the Response brings it again (RFC 1994 section 4.2), if need be
-        once in each ``timers.request``."""
+        once in each ``timers.request``. SoftEther and l2tpns do not say it again; then their
+        network packets stand for it (RFC 1661 section 3.5: none before the login is over), and a
+        server that had to prove itself has not."""
+        if self.overdue:
+            self._pending = False
+            self._finish(AuthOutcome(True, user=self._credentials.name))
+            return
         sent = (self._deadline or now) - self.timers.response
         if self._pending and now >= sent + self.timers.request:
             self.handle_timer(now)

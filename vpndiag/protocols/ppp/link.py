@@ -85,6 +85,8 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
+_AHEAD = 0xFF
+"""Identifier of an IPCP request that is sent before the login is known to be over."""
 
 
 class PppLink:
@@ -192,6 +194,8 @@ class PppLink:
         for _, engine in self._engines():
             if (due := engine.get_timer()) is not None and due <= now:
                 engine.handle_timer(now)
+                if engine.overdue:
+                    self._ask_ahead()
         if self._echo_at is not None and self._echo_at <= now:
             self._echo_due(now)
         if self._hang_up_at is not None and self._hang_up_at[0] <= now:
@@ -401,6 +405,8 @@ class PppLink:
 
     def _protocol_rejected(self, protocol: int, now: float) -> None:
         self._events.append(ProtocolRejected(protocol))
+        if self.phase is Phase.AUTHENTICATE and protocol == protocols.IPCP:
+            return  # asked ahead, and in vain
         if protocol == protocols.LCP:
             self._lcp.protocol_rejected(now)
             return
@@ -486,6 +492,15 @@ class PppLink:
                 # The table would go on asking a peer that has just said goodbye.
                 self._lcp.down(0.0)
                 self._finish()
+
+    def _ask_ahead(self) -> None:
+        """Ask for an address although no Success came. It may be lost: a server that has let us in
+        answers this, and any other drops it silently (RFC 1661 section 3.5)."""
+        config = self._config
+        if isinstance(config, ClientConfig):
+            policy = IpcpClientPolicy(config.address, config.want_dns, config.want_nbns)
+            ask = Configure(Code.CONFIGURE_REQUEST, _AHEAD, policy.request())
+            self._send(protocols.IPCP, encode_packet(ask))
 
     def _end(self, event: Terminated | None) -> None:
         if self._ended:
