@@ -444,8 +444,7 @@ def require_root() -> None:
     """Raises LabError with the reason where namespaces can't be made."""
     if os.geteuid() != 0:
         raise LabError("needs root (network namespaces)")
-    name = unique_name("try")
-    done = run(["ip", "netns", "add", name], check=False)
-    if done.returncode:
-        raise LabError(f"no network namespaces here: {done.stderr.strip()}")
-    run(["ip", "netns", "delete", name], check=False)
+    try:
+        Namespace("try").close()
+    except LabError as error:
+        raise LabError(f"no network namespaces here: {error}") from error
