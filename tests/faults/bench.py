@@ -21,12 +21,14 @@ from tests.faults.results import Capture, Real, Record
 from tests.faults.rows import Row, judge
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER, Certificates, GatewayConfig
 from tests.lab.gateways import PLAIN_GATEWAYS, Gateway, for_gateway, start
+from tests.lab.insidenet import InsideNetwork
 from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.linuxgw import LinuxGateway
 from tests.lab.netns import Namespace, Network
 from tests.lab.process import LabError, Owned, StateDir
 
 NAME = "vpn.lab.test"
+INSIDE_NAME = "intranet.corp.example"
 PLACES = ("client", "gateway", "middle")
 REFERENCE_LIMIT = 200.0
 """Seconds that the real client is given; strongSwan gives up by itself after 165."""
@@ -192,6 +194,10 @@ class Bench(Owned):
                 return getattr(gateway, action)()
             case "neighbour":
                 return Neighbour(network.add_client(), network.address, self._plain)
+            case "home_like_pool":
+                return _home_network(client, "10.92.0.200/24")
+            case "home_like_inside":
+                return _home_network(client, "10.20.0.200/24")
             case "no_route":
                 return client.ip("route del default")
             case "local_firewall":
@@ -281,6 +287,16 @@ class Bench(Owned):
         return Real(done.stage, round(done.seconds, 1), done.gave_up, done.said)
 
 
+def _home_network(client: Namespace, address: str) -> None:
+    """One more network of the client's own."""
+    client.ip(
+        "link add home type veth peer name home0",
+        f"addr add {address} dev home",
+        "link set home up",
+        "link set home0 up",
+    )
+
+
 def _where(network: Network, place: str) -> tuple[Namespace, str]:
     """Where a capture is made: in the middle both sides of the network are recorded at once."""
     return {
@@ -299,6 +315,8 @@ def apply_rule(network: Network, rule: Mapping[str, Any]) -> None:
 def gateway_config(row: Row, name: str) -> GatewayConfig:
     """The gateway of a row."""
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in row.gateway.items()}
+    if "inside" in given:
+        given["inside"] = _inside(given["inside"])
     wanted = given.pop("certificate", None)
     if wanted is not None:
         pair = pki.gateway(**_certificate(wanted))
@@ -307,6 +325,15 @@ def gateway_config(row: Row, name: str) -> GatewayConfig:
             # its default identity, the address, must be in the certificate
             given["local_id"] = pki.GATEWAY_NAME if wanted.get("kind") != "name" else pki.OTHER_NAME
     return GatewayConfig(**given)
+
+
+def _inside(wanted: Mapping[str, Any]) -> InsideNetwork:
+    settings = dict(wanted)
+    if "tls" in settings.get("apps", {}).values():
+        made = dict(settings.pop("certificate", {}))
+        pair = pki.server(INSIDE_NAME, **_certificate(made))
+        settings["certificate"] = pair.pem + pair.key_pem
+    return InsideNetwork(**settings)
 
 
 def _certificate(wanted: Mapping[str, Any]) -> dict[str, Any]:

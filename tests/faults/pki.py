@@ -73,6 +73,14 @@ def client(
     return _make(CLIENT_NAME, issuer=issuer, names=(CLIENT_NAME, *names), days=days, size=size)
 
 
+@cache
+def server(host: str, kind: str = "good", *, size: int = 2048, names: tuple[str, ...] = ()) -> Pair:
+    """Of a server behind the gateway; kinds as in :func:`gateway`."""
+    days = {"expired": (-300, -30), "early": (30, 300)}.get(kind, (-10, 300))
+    name = OTHER_NAME if kind == "name" else host
+    return _make(name, issuer="Lab CA", names=(name, *names), days=days, size=size)
+
+
 def for_gateway(pair: Pair, trusted: str = "Lab CA") -> Certificates:
     """As a gateway is configured: its own certificate, and the authority of its clients."""
     return Certificates(pair.pem, pair.key_pem, authority(trusted).pem)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from tests.lab.insidenet import InsideNetwork
 from tests.lab.process import Unsupported
 
 LAB_PSK = "lab-psk-Tr0ub4dor"
@@ -68,6 +69,8 @@ class GatewayConfig:
     dns_records: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"intranet.corp.example": ("10.20.0.10",)}
     )
+    inside: InsideNetwork | None = None
+    """The network behind the gateway; None: there is nothing behind it."""
     mtu: int = 1400
     radius_silent: bool = False
     """Users are asked of a RADIUS server that never answers."""

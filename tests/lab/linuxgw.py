@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from tests.lab import linuxconf
+from tests.lab import insidenet, linuxconf
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import ask_l2tp, wait_for_ike
 from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Network, Site
@@ -82,6 +82,7 @@ class LinuxGateway(Owned):
             script += linuxconf.XL2TPD_START
         self.machine.sh(script, files=files, before=linuxconf.STOP, timeout=120)
         self._start_dns(config)
+        self._make_inside(config)
         self.config = config
         if config.ipsec and config.ikev1:
             wait_for_ike(self.site, GATEWAY_ADDRESS, 60)
@@ -108,6 +109,17 @@ class LinuxGateway(Owned):
                 "echo $! >/run/dnsd.pid\n"
             )
         self.machine.sh(script, check=False)
+
+    def _make_inside(self, config: GatewayConfig) -> None:
+        had, wanted = self.config.inside, config.inside
+        if had is None and wanted is None:
+            return
+        forwards = wanted is None or wanted.forwarding != "no"
+        lines = f"{insidenet.CLEAN}echo {int(forwards)} >/proc/sys/net/ipv4/ip_forward\n"
+        if wanted is not None:
+            lines += "".join(f"ip netns add {name}\n" for name in insidenet.GUEST)
+            lines += insidenet.script(wanted, "/run/inside")
+        self.machine.sh(lines)
 
     # the methods of every gateway
 

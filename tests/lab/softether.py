@@ -14,17 +14,18 @@ import signal
 import time
 from pathlib import Path
 
+from tests.lab import insidenet
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import wait_for_ike
-from tests.lab.netns import GATEWAY_ADDRESS, Network, Site
-from tests.lab.process import Daemon, LabError, Owned, StateDir, run
+from tests.lab.netns import GATEWAY_ADDRESS, Namespace, Network, Site
+from tests.lab.process import Daemon, LabError, Owned, StateDir, Unsupported, run
 
 SERVER = Path("/usr/libexec/softether/vpnserver/vpnserver")
 HUB = "LAB"
 ADMIN = "lab-admin"
 SUPPORTED = frozenset(
     {"psk", "users", "pool", "inside_address", "dns", "dns_mode", "dns_records", "mtu",
-     "radius_silent", "plain_l2tp", "l2tp", "ipsec", "ppp_auth"}
+     "radius_silent", "plain_l2tp", "l2tp", "ipsec", "ppp_auth", "inside"}
 )  # fmt: skip
 
 # Read at the start only; what is not here is SoftEther's default
@@ -76,7 +77,8 @@ class SoftEther(Owned):
     """A running SoftEther.  Address, site and methods are those of every gateway of the lab.
 
     Settings: psk, users, pool (a /24), inside_address, dns (one or two), dns_mode, dns_records,
-    mtu of its NAT, radius_silent, ipsec, l2tp (False ends both: they are one switch).
+    mtu of its NAT, inside (its NAT hides the pool; without forwarding it is off), radius_silent,
+    ipsec, l2tp (False ends both: they are one switch).
     """
 
     name = "softether"
@@ -87,6 +89,7 @@ class SoftEther(Owned):
         self.config = config or GatewayConfig()
         self._daemon: Daemon | None = None
         self._dns: Daemon | None = None
+        self._behind: list[Namespace] = []
         self._check(self.config)
         if not SERVER.exists():
             raise LabError(f"{SERVER} is missing (tests/lab/install.sh)")
@@ -104,6 +107,9 @@ class SoftEther(Owned):
         if not set(config.ppp_auth) & {"pap", "mschapv2"}:
             # both are always on and cannot be switched off
             require_supported("SoftEther", config, SUPPORTED - {"ppp_auth"})
+        inside = config.inside
+        if inside and inside.forwarding == "prohibited":
+            raise Unsupported("SoftEther cannot do: inside.forwarding='prohibited'")
 
     def _start(self) -> None:
         state = self.state.path
@@ -143,6 +149,8 @@ class SoftEther(Owned):
             f"NatSet /MTU:{config.mtu} /TCPTIMEOUT:1800 /UDPTIMEOUT:60 /LOG:yes",
             "SecureNatEnable",
         ]
+        if config.inside is not None and config.inside.forwarding == "no":
+            commands.append("NatDisable")
         if config.radius_silent:
             # an address at the site that nobody has: nothing answers
             commands.append("RadiusServerSet 10.91.2.77 /SECRET:radius-secret /RETRY_INTERVAL:1000")
@@ -159,9 +167,21 @@ class SoftEther(Owned):
             f"/PSK:{config.psk} /DEFAULTHUB:{HUB}"
         )
         self._vpncmd(commands, fresh=fresh)
+        self._make_inside(config)
         self.config = config
         if up:
             wait_for_ike(self.site, GATEWAY_ADDRESS, 20, self.log())
+
+    def _make_inside(self, config: GatewayConfig) -> None:
+        for namespace in self._behind:
+            namespace.close()
+        self._behind = []
+        self.site.run(["sh", "-c", insidenet.CLEAN], check=False)
+        if config.inside is not None:
+            inner, host = self._behind = [Namespace("inner"), Namespace("host")]
+            folder = str(self.state.path / "inside")
+            lines = insidenet.script(config.inside, folder, (inner.name, host.name))
+            self.site.run(["bash", "-c", lines])
 
     def _vpncmd(self, commands: list[str], *, fresh: bool) -> str:
         script = self.state.path / "commands"
@@ -243,7 +263,7 @@ class SoftEther(Owned):
         self._start()
 
     def _close(self) -> None:
-        for part in (self._daemon, self._dns):
+        for part in (self._daemon, self._dns, *self._behind):
             if part is not None:
                 part.close()
         for name in ("site", "state"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import inside
+from vpndiag.diagnosis import behind, inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import InsideApp
+from vpndiag.observations import InsideApp, InsideTrace
 from vpndiag.report.model import Finding
 
 _ERRORS = {
@@ -34,7 +34,7 @@ def judge(view: View) -> Ruling:
     known = [a for a in apps if a.outcome != "interrupted"]
     if not known:
         return not_reached("app", "interrupted" if view.interrupted else "not tested to the end")
-    findings = [f for a in known for f in _judge(a)]
+    findings = [f for a in known for f in _judge(a, _traces(view, a))]
     findings.sort(key=lambda f: f.severity != "error")
     facts = {a.app: _fact(a) for a in apps}
     if any(f.severity == "error" for f in findings):
@@ -58,11 +58,16 @@ def _fact(a: InsideApp) -> str:
     return ", ".join(p for p in parts if p)
 
 
-def _judge(a: InsideApp) -> list[Finding]:
+def _traces(view: View, a: InsideApp) -> list[InsideTrace]:
+    return [t for t in view.of(InsideTrace) if (t.target, t.port) == (a.address, a.port)]
+
+
+def _judge(a: InsideApp, traces: list[InsideTrace]) -> list[Finding]:
     where = a.app if a.address in ("", a.host) else f"{a.app} ({a.address})"
     if a.outcome in _ERRORS:
         code, words = _ERRORS[a.outcome]
-        return [finding(code, evidence(_seen(a), a), detail=f"{where} {words}{_cause(a)}.",
+        said = [evidence(behind.line(t), t) for t in traces if t.end != "unfinished"]
+        return [finding(code, evidence(_seen(a), a), *said, detail=f"{where} {words}{_cause(a)}.",
                         confidence="medium" if a.outcome == "silent" else "high")]  # fmt: skip
     findings: list[Finding] = []
     if a.outcome in _WARNINGS:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from vpndiag.diagnosis import inside, outside
+from vpndiag.diagnosis import behind, inside, outside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import InsideName, InsidePing, InsideScope
+from vpndiag.observations import InsideName, InsidePing, InsideScope, InsideTrace
 from vpndiag.report.model import Finding
 
 _DEAD = ("silent", "unreachable")
@@ -87,6 +87,8 @@ def _dead(view: View, asked: list[InsideName]) -> Finding:
             for p in view.of(InsidePing)
             if p.target in servers and p.complete
         ][:1]
+    lines += [evidence(behind.line(t), t) for t in view.of(InsideTrace)
+              if t.target in servers and t.end != "unfinished"]  # fmt: skip
     return finding(
         "dns.silent",
         *lines,

@@ -1,22 +1,14 @@
 """Rung ``routes``: do addresses overlap, and does the network inside answer?
 
-A gateway or host that does not answer pings proves nothing by itself: many do not. Only when the
-gateway answers and nothing beyond it does, by no means tried, routing is to blame.
+Overlaps and what was pushed are judged here, silence in :mod:`~vpndiag.diagnosis.behind`.
 """
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import inside
+from vpndiag.diagnosis import behind, inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import (
-    InsideApp,
-    InsideDhcp,
-    InsideName,
-    InsidePing,
-    InsideScope,
-    Observation,
-)
+from vpndiag.observations import InsideDhcp, InsidePing, InsideScope, InsideTrace
 from vpndiag.report.model import Finding, Severity
 
 _TUNNELS = ("lo", "ppp", "tun", "tap", "wg", "utun", "ipsec", "l2tp")
@@ -31,8 +23,7 @@ def judge(view: View) -> Ruling:
         return not_reached("routes", "being tested")
     pings = view.of(InsidePing)
     findings = [*_overlaps(scope), *_unexpected(scope)]
-    error = _silence(view, scope, pings)
-    findings += error
+    findings += behind.judge(view, scope)
     alive = [p for p in pings if p.alive]
     conclusive = bool(alive) or any(p.complete for p in pings) or bool(findings)
     if not conclusive:
@@ -68,13 +59,34 @@ def _facts(view: View, pings: list[InsidePing]) -> dict[str, str]:
                 f"{p.received}/{p.sent}, {inside.milliseconds(sum(p.round_trips) / p.received)}, "
                 f"jitter {inside.milliseconds(spread)}"
             )
-        elif p.error:
-            facts[f"ping {p.target}"] = f"{p.error} from {p.reporter}"
+        else:
+            error = f", {p.error} from {p.reporter}" if p.error else ""
+            facts[f"ping {p.target}"] = f"0/{p.sent}{error}"
+    for trace in view.of(InsideTrace):
+        facts[f"trace {trace.target}{f' TCP {trace.port}' if trace.port else ''}"] = behind.line(
+            trace
+        ).partition(": ")[2]
     for d in view.of(InsideDhcp):
         pushed = {"pushed routes": ", ".join(d.routes), "pushed domain": d.domain,
                   "pushed search list": ", ".join(d.search)}  # fmt: skip
         facts |= {name: value for name, value in pushed.items() if value}
+    facts["tunnelling"] = _tunnelling(view.of(InsideDhcp))
     return facts
+
+
+def _tunnelling(answers: list[InsideDhcp]) -> str:
+    """Full or split, in words, as far as the gateway has a say in it."""
+    routes = [route for d in answers for route in d.routes]
+    if any(route.startswith("0.0.0.0/0 ") for route in routes):
+        return "full: the gateway pushes a default route"
+    if routes:
+        count = len(routes)
+        return (
+            f"split: the gateway pushes {count} route{'s' if count > 1 else ''}; clients that are "
+            "set to send everything through the VPN do so all the same"
+        )
+    how = "answers DHCPINFORM without routes" if answers else "does not answer DHCPINFORM"
+    return f"the client's own setting decides: the gateway {how}"
 
 
 def _local(scope: InsideScope) -> list[tuple[str, str]]:
@@ -133,82 +145,3 @@ def _unexpected(scope: InsideScope) -> list[Finding]:
             confidence="certain",
         )
     ]  # fmt: skip
-
-
-_CONNECTED = {"connected", "answered", "refused", "reset", "closed", "stalled", "unexpected"}
-_WITHIN = {"net-unreachable", "host-unreachable", "prohibited"}
-
-
-def _silence(view: View, scope: InsideScope, pings: list[InsidePing]) -> list[Finding]:
-    names, apps = view.of(InsideName), view.of(InsideApp)
-    reached = {p.target for p in pings if p.alive}
-    reached |= {n.server for n in names if n.outcome not in ("silent", "unreachable")}
-    reached |= {a.address for a in apps if a.outcome in _CONNECTED}
-    reached |= {p.reporter for p in pings if p.error} & {scope.peer}
-    peer_alive = scope.peer in reached
-    asked = {p.target: p for p in pings if p.complete}
-    hosts = {p.target for p in asked.values() if p.role == "host"}
-    hosts |= {a.address for a in apps if a.address and a.outcome in ("silent", "unreachable")}
-    beyond = ({p.target for p in asked.values()} | hosts) - {scope.peer}
-    silent = beyond - reached
-    findings: list[Finding] = []
-    if hosts and silent and not beyond & reached and (peer_alive or not reached):
-        findings.append(_nothing(scope, pings, apps, silent, peer_alive))
-    elif hosts & silent and reached:
-        for target in sorted(hosts & silent)[:8]:
-            shown: list[Observation] = [p for p in pings if p.target == target]
-            shown += [a for a in apps if a.address == target]
-            findings.append(
-                finding(
-                    "routes.host-silent",
-                    evidence(f"{target} answers nothing; {sorted(reached)[0]} does", *shown[:2]),
-                    detail=f"The internal host {target} does not answer, others do.",
-                    severity="warning",
-                    confidence="medium",
-                )
-            )
-            break
-    silent_peer = [p for p in pings if p.role == "peer" and p.complete and not p.alive]
-    if not findings and silent_peer and not reached:
-        p = silent_peer[0]
-        findings.append(
-            finding(
-                "routes.peer-silent",
-                evidence(f"{p.sent} pings to {p.target}, no answer", p),
-                detail=f"Nothing inside the tunnel answers pings, not even {p.target}.",
-                severity="warning",
-                confidence="low",
-            )
-        )
-    return findings
-
-
-def _nothing(
-    scope: InsideScope,
-    pings: list[InsidePing],
-    apps: list[InsideApp],
-    silent: set[str],
-    peer_alive: bool,
-) -> Finding:
-    shown: list[Observation] = [p for p in pings if p.target in silent]
-    shown += [a for a in apps if a.address in silent]
-    told = [p for p in pings if p.target in silent and p.error in _WITHIN]
-    lines = [evidence(f"no answer from {', '.join(sorted(silent)[:6])}", *shown[:6])]
-    if told:
-        lines.append(evidence(f"{told[0].reporter} reports: {told[0].error}", told[0]))
-    if peer_alive:
-        answered = [p for p in pings if p.target == scope.peer and p.alive]
-        lines.append(evidence(f"the gateway {scope.peer} itself answers", *answered[:1]))
-        return finding(
-            "routes.nothing-behind",
-            *lines,
-            detail=f"The gateway answers through the tunnel, but nothing behind it does "
-            f"({', '.join(sorted(silent)[:3])}).",
-            confidence="high" if told or len(silent) > 1 else "medium",
-        )
-    return finding(
-        "routes.nothing-answers",
-        *lines,
-        detail="Nothing inside the tunnel answers: neither the gateway nor what is behind it.",
-        confidence="medium",
-    )

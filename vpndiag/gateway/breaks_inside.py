@@ -39,8 +39,12 @@ _WEB: Mapping[Asked, tuple[str, ...]] = {"apps": ("http://10.99.0.80",)}
 INSIDE_BREAKS: dict[str, InsideBreak] = {
     b.code: b
     for b in (
-        InsideBreak("routes.nothing-behind", "nothing is forwarded beyond the gateway",
+        InsideBreak("routes.no-forwarding", "nothing is forwarded beyond the gateway",
                     faults={"forwarding": False}, ask=_HOST),
+        InsideBreak("routes.nothing-behind", "no answer finds the way back to the gateway",
+                    faults={"way_back": False}, ask=_HOST),
+        InsideBreak("routes.host-unreachable", "nobody has the address of an internal host",
+                    ask={"internal_hosts": ("10.99.0.99",)}),
         InsideBreak("mtu.black-hole", "packets of more than 1300 bytes vanish",
                     faults={"inside_mtu": 1300}),
         InsideBreak("dns.silent", "the DNS server does not answer",

@@ -92,7 +92,8 @@ class Faults:
     PPP: ``wire`` is what happens to PPP frames; ``conduct`` as in the PPP server.
     ``login_answer`` overrides every account, ``address_answer`` every assignment.
 
-    Inside: without ``forwarding`` only the gateway itself answers; IP packets of more than
+    Inside: without ``forwarding`` only the gateway itself answers; without ``way_back`` packets are
+    forwarded and no answer finds its way; IP packets of more than
     ``inside_mtu`` bytes vanish (0: none do); ``inside_dns`` is how every question ends,
     ``inside_tcp`` every connection.
     ``other_passwords``: the passwords here are not the users'; ``false_login_proof``: the server's
@@ -130,6 +131,7 @@ class Faults:
     address_answer: NoAddress | None = None
 
     forwarding: bool = True
+    way_back: bool = True
     inside_mtu: int = 0
     inside_dns: Literal["", "silent", "unreachable", "refused", "servfail", "nxdomain"] = ""
     inside_tcp: Literal["", "silent", "stalled", "reset"] = ""

@@ -19,6 +19,7 @@ MAX_CONNECTIONS = 256
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
 _PAGE = b"HTTP/1.0 200 OK\r\nServer: vpndiag\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _UNREACHABLE, _PORT, _HOST, _TOO_BIG = 3, 3, 1, 4
+_TIME_EXCEEDED = 11
 
 
 def checksum(data: bytes) -> int:
@@ -51,6 +52,10 @@ class _Packet:
     protocol: int
     payload: bytes
     raw: bytes
+
+    @property
+    def ttl(self) -> int:
+        return self.raw[8]
 
 
 def _parse(packet: bytes) -> _Packet | None:
@@ -98,8 +103,13 @@ class Inside:
         if parsed is None or (client is not None and parsed.source != client):
             return []
         faults = self._config.faults
-        if not faults.forwarding and parsed.destination != self._config.gateway_inside:
-            return []
+        if parsed.destination != self._config.gateway_inside:
+            if not faults.forwarding:
+                return []
+            if parsed.ttl <= 1:
+                return [self._error(parsed, 0, kind=_TIME_EXCEEDED)]
+            if not faults.way_back:
+                return []
         if faults.inside_mtu:
             if len(packet) > faults.inside_mtu:
                 return []
@@ -119,11 +129,14 @@ class Inside:
             return self._tcp_segment(parsed)
         return [self._error(parsed, 2)]
 
-    def _error(self, parsed: _Packet, code: int, rest: bytes = bytes(4)) -> bytes:
-        body = bytes((_UNREACHABLE, code)) + b"\0\0" + rest + parsed.raw[:28]
+    def _error(
+        self, parsed: _Packet, code: int, rest: bytes = bytes(4), kind: int = _UNREACHABLE
+    ) -> bytes:
+        body = bytes((kind, code)) + b"\0\0" + rest + parsed.raw[:28]
         body = body[:2] + u16(checksum(body)) + body[4:]
-        return ip_packet(self._config.gateway_inside if code in (_HOST, _TOO_BIG)
-                         else parsed.destination, parsed.source, ICMP, body)  # fmt: skip
+        own = kind == _TIME_EXCEEDED or code in (_HOST, _TOO_BIG)
+        source = self._config.gateway_inside if own else parsed.destination
+        return ip_packet(source, parsed.source, ICMP, body)
 
     def _ping(self, parsed: _Packet) -> list[bytes]:
         if parsed.payload[:1] != b"\x08" or checksum(parsed.payload):

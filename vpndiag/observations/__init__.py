@@ -26,6 +26,7 @@ from vpndiag.observations.inside import (
     InsideName,
     InsidePing,
     InsideScope,
+    InsideTrace,
 )
 from vpndiag.observations.l2tp import L2tpMessage
 from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameAnswer, SendError
@@ -50,6 +51,7 @@ ALL = (
     InsideName,
     InsidePing,
     InsideScope,
+    InsideTrace,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -85,6 +87,7 @@ __all__ = [
     "InsideName",
     "InsidePing",
     "InsideScope",
+    "InsideTrace",
     "IpsecSa",
     "L2tpMessage",
     "LargeLost",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.observations.way import Hop
 
 TargetRole = Literal["peer", "dns", "host"]
 """The PPP peer, a DNS server, or an internal host that was named."""
@@ -63,6 +64,28 @@ class InsidePing(Observation):
     @property
     def alive(self) -> bool:
         return self.received > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideTrace(Observation):
+    """Packets with rising time to live to a target inside that was silent. Hop 1 is the gateway."""
+
+    kind: Literal["inside-trace"] = "inside-trace"
+    target: str
+    protocol: Literal["icmp", "tcp"]
+    """Echo requests, or connection requests to ``port``."""
+    port: int = 0
+    hops: tuple[Hop, ...] = ()
+    """Up to the last that said "time exceeded"."""
+    end: Literal["reached", "error", "silent", "unfinished"]
+    """``reached``: the target answered after all; ``error``: a router (or the target) refused;
+    ``silent``: nothing more came; ``unfinished``: there was no time."""
+    end_ttl: int = 0
+    end_by: str = ""
+    end_how: str = ""
+    """``answer``, ``reset``, or an ICMP error as in ``icmp-error``."""
+    tries: int = 0
+    """Packets sent with each time to live, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

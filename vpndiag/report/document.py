@@ -27,6 +27,7 @@ from vpndiag.observations import (
     InsideName,
     InsidePing,
     InsideScope,
+    InsideTrace,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -68,6 +69,7 @@ AnyObservation = Annotated[
     | InsideName
     | InsidePing
     | InsideScope
+    | InsideTrace
     | IpsecSa
     | L2tpMessage
     | LargeLost

@@ -16,7 +16,7 @@ printf "127.0.0.1 localhost\n127.0.0.1 %s\n" "$vdname" >/run/hosts; mount --bind
 # algorithm, seconds in which the first L2TP messages are lost
 modprobe -d "$vdmods" -a af_packet unix esp4 xfrm_user xfrm_algo authenc cbc ctr ecb gcm ccm hmac cmac \
   xcbc des_generic echainiv seqiv sha256_generic sha512_generic md5 drbg l2tp_ppp ppp_generic \
-  ppp_async ppp_mppe ppp_deflate dummy tun 2>&1
+  ppp_async ppp_mppe ppp_deflate dummy tun veth bridge 2>&1
 echo >/proc/sys/kernel/modprobe
 [ -e /dev/ppp ] || mknod /dev/ppp c 108 0
 # make every transform once

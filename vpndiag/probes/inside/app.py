@@ -53,6 +53,14 @@ class AppCheck(Check):
             self._now = now
             self._conclude("no-address")
 
+    @property
+    def unanswered(self) -> IPv4Address | None:
+        """The address whose answer to repeated connection requests is still missing."""
+        tcp = self._tcp
+        if self.done or tcp is None or tcp.established or tcp.end or not tcp.retransmissions:
+            return None
+        return self._address
+
     def receive(self, packet: IpPacket, now: float) -> None:
         if self._tcp is not None and not self.done:
             self._tcp.receive(packet, now)

@@ -45,6 +45,11 @@ class Pings(Check):
         return bool(self._answered)
 
     @property
+    def refused(self) -> bool:
+        """An ICMP error came."""
+        return bool(self._error[0])
+
+    @property
     def sent(self) -> int:
         return len(self._sent)
 

@@ -18,6 +18,7 @@ from vpndiag.probes.inside.echo import Pings
 from vpndiag.probes.inside.ip import parse_fault, parse_ip
 from vpndiag.probes.inside.mtu import Encapsulation, MtuProbe
 from vpndiag.probes.inside.plan import InsidePlan
+from vpndiag.probes.inside.trace import Trace
 from vpndiag.protocols.errors import DecodeError
 
 LIMIT = 15.0
@@ -28,6 +29,9 @@ MAX_NAMES = 16
 MAX_HOSTS = 16
 MAX_APPS = 16
 MTU_HOSTS = 2
+MAX_TRACES = 6
+TRACE_AFTER = 3
+"""Echo requests without an answer, before the way to that target is traced."""
 HARMLESS = (".", "NS")
 """What a DNS server is asked when no name is known."""
 DOMAIN_CONTROLLERS = "_ldap._tcp.dc._msdcs."
@@ -50,6 +54,7 @@ class Inside:
         """Host names to the checks that want an address of theirs."""
         self._asked: dict[str, int] = {}
         """Questions for that name that are still open."""
+        self._traced: set[tuple[IPv4Address, int]] = set()
 
     def start(self, now: float) -> None:
         """Ask everything that can be asked at once."""
@@ -206,6 +211,7 @@ class Inside:
             timer = None if check.done else check.get_timer()
             if timer is not None and timer <= now:
                 check.handle_timer(now)
+        self._trace(now)
         self._update(now)
 
     def finish(self, now: float) -> None:
@@ -216,6 +222,21 @@ class Inside:
         for check in self._checks:
             if not check.done:
                 check.finish(now)
+
+    def _trace(self, now: float) -> None:
+        """Look how far packets get towards what is silent, while it is waited for."""
+        wanted: list[tuple[IPv4Address, int]] = []
+        for check in self._checks:
+            if isinstance(check, Pings) and check.role != "peer":
+                if check.sent >= TRACE_AFTER and not check.alive and not check.refused:
+                    wanted.append((check.target, 0))
+            elif isinstance(check, AppCheck) and check.unanswered is not None:
+                # By echo as well: some gateways take TCP connections themselves.
+                wanted += [(check.unanswered, 0), (check.unanswered, check.app.port)]
+        for what in wanted:
+            if what not in self._traced and len(self._traced) < MAX_TRACES:
+                self._traced.add(what)
+                self._add(Trace(self.link, *what), now)
 
     def _update(self, now: float) -> None:
         if all(c.done for c in self._checks if not isinstance(c, DhcpInform)):

@@ -8,6 +8,7 @@ does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
@@ -41,6 +42,62 @@ def _ahead(a: int, b: int) -> int:
     """How far ``a`` is beyond ``b`` in sequence space; negative: behind."""
     distance = (a - b) % _MODULUS
     return distance - _MODULUS if distance >= _MODULUS // 2 else distance
+
+
+def build_segment(
+    source: IPv4Address,
+    destination: IPv4Address,
+    ports: tuple[int, int],
+    flags: int,
+    sequence: int,
+    ack: int = 0,
+    options: bytes = b"",
+    data: bytes = b"",
+) -> bytes:
+    """A segment from ``ports[0]`` to ``ports[1]``, without the IP header."""
+    segment = (
+        u16(ports[0]) + u16(ports[1]) + u32(sequence % _MODULUS) + u32(ack)
+        + bytes(((20 + len(options)) // 4 << 4, flags)) + u16(WINDOW) + bytes(4)
+        + options + data
+    )  # fmt: skip
+    covered = pseudo_header(source, destination, TCP, len(segment)) + segment
+    return segment[:16] + u16(checksum(covered)) + segment[18:]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that came in, with a right checksum."""
+
+    source_port: int
+    destination_port: int
+    sequence: int
+    ack: int
+    flags: int
+    window: int
+    options: bytes
+    data: bytes
+
+
+def parse_segment(packet: IpPacket) -> Segment | None:
+    """None: no whole TCP segment with a right checksum."""
+    body = packet.payload
+    if packet.protocol != TCP or packet.fragment or len(body) < 20:
+        return None
+    offset = (body[12] >> 4) * 4
+    if not 20 <= offset <= len(body):
+        return None
+    if checksum(pseudo_header(packet.source, packet.destination, TCP, len(body)) + body):
+        return None
+    return Segment(
+        int.from_bytes(body[:2], "big"),
+        int.from_bytes(body[2:4], "big"),
+        int.from_bytes(body[4:8], "big"),
+        int.from_bytes(body[8:12], "big"),
+        body[13],
+        int.from_bytes(body[14:16], "big"),
+        body[20:offset],
+        body[offset:],
+    )
 
 
 class TcpClient:
@@ -128,14 +185,11 @@ class TcpClient:
 
     def _segment(self, flags: int, sequence: int, data: bytes = b"", options: bytes = b"") -> None:
         ack = self._peer if flags & ACK else 0
-        segment = (
-            u16(self.own_port) + u16(self.port) + u32(sequence % _MODULUS) + u32(ack)
-            + bytes(((20 + len(options)) // 4 << 4, flags)) + u16(WINDOW) + bytes(4)
-            + options + data
-        )  # fmt: skip
         source = self.link.address
-        covered = pseudo_header(source, self.destination, TCP, len(segment)) + segment
-        segment = segment[:16] + u16(checksum(covered)) + segment[18:]
+        ports = (self.own_port, self.port)
+        segment = build_segment(
+            source, self.destination, ports, flags, sequence, ack, options, data
+        )
         self._out.append(build_ip(source, self.destination, TCP, segment, dont_fragment=True))
 
     def _send_syn(self, now: float) -> None:
@@ -172,22 +226,15 @@ class TcpClient:
 
     def receive(self, packet: IpPacket, now: float) -> None:
         """A packet; ignored unless it is a segment of this connection with a right checksum."""
-        body = packet.payload
-        if packet.protocol != TCP or packet.source != self.destination or packet.fragment:
+        if packet.source != self.destination or self.end:
             return
-        if len(body) < 20 or body[:4] != u16(self.port) + u16(self.own_port):
+        s = parse_segment(packet)
+        if s is None or (s.source_port, s.destination_port) != (self.port, self.own_port):
             return
-        offset = (body[12] >> 4) * 4
-        if not 20 <= offset <= len(body):
-            return
-        covered = pseudo_header(packet.source, packet.destination, TCP, len(body)) + body
-        if checksum(covered) or self.end:
-            return
-        sequence, ack = int.from_bytes(body[4:8], "big"), int.from_bytes(body[8:12], "big")
         if not self.established:
-            self._answer_to_syn(body[13], sequence, ack, body[20:offset], now)
+            self._answer_to_syn(s.flags, s.sequence, s.ack, s.options, now)
         else:
-            self._established(body[13], sequence, ack, body[offset:], now)
+            self._established(s.flags, s.sequence, s.ack, s.data, now)
 
     def _answer_to_syn(
         self, flags: int, sequence: int, ack: int, options: bytes, now: float
