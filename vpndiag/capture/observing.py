@@ -10,6 +10,7 @@ from typing import Literal
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.outer_mtu import outer_mtu
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sessions import SECOND, Attempt
@@ -74,6 +75,8 @@ class Observer:
         found += [self._flow(attempt, f) for f in attempt.flows]
         found += [self._icmp(attempt, e) for e in attempt.icmp]
         found += traces(attempt, self.t)
+        sizes = outer_mtu(attempt.sized, attempt.icmp, self.t)
+        found += [sizes] if sizes is not None else []
         found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
         found += self._data(attempt)
         found += self._names(attempt)

@@ -41,11 +41,11 @@ _EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
 
 def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
     """Whether a datagram of ``length`` bytes (default: of the payload) has the shape of an ISAKMP
-    message: a cookie, version 1.0 or 2.0, a known exchange, and its own length (RFC 2408 section
-    3.1)."""
+    message: a cookie, version 1.0 or 2.0 (3.0: a question of ours about sizes), a known exchange,
+    and its own length (RFC 2408 section 3.1)."""
     return (
         len(payload) >= 28
-        and payload[17] in (0x10, 0x20)
+        and payload[17] in (0x10, 0x20, 0x30)
         and payload[18] in _EXCHANGES
         and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
         and payload[:8] != bytes(8)

@@ -18,11 +18,13 @@ from vpndiag.capture.collect import (
     End,
     FlowTrack,
     Hosts,
+    IkeTrack,
     L2tpTrack,
     Material,
     Message,
     l2tp_data,
 )
+from vpndiag.capture.outer_mtu import is_sized, is_sized_head
 from vpndiag.capture.packets import IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import PppRound, client_vote, rounds
 from vpndiag.capture.sketch import Sketch, sketch
@@ -52,6 +54,8 @@ class Attempt:
     inside: list[Message] = field(default_factory=list)
     data: list[DataCount] = field(default_factory=list)
     ppp: PppRound | None = None
+    sized: list[IkeTrack] = field(default_factory=list)
+    """Questions about sizes, beside the attempt."""
     icmp: list[IcmpError] = field(default_factory=list)
     incomplete: list[Incomplete] = field(default_factory=list)
     end_ns: int = 0
@@ -117,8 +121,11 @@ class Attempt:
 def sessions(material: Material) -> list[Attempt]:
     """All attempts, in order of their first packet."""
     by_hosts: dict[Hosts, list[Sketch]] = defaultdict(list)
+    sized = [track for track in material.ike if is_sized(track)]
+    apart = {id(track) for track in sized}
     for track in material.ike:
-        by_hosts[track.hosts].append(sketch(track))
+        if id(track) not in apart:
+            by_hosts[track.hosts].append(sketch(track))
     flows: dict[Hosts, list[FlowTrack]] = defaultdict(list)
     for flow in material.flows:
         flows[flow.hosts].append(flow)
@@ -140,6 +147,10 @@ def sessions(material: Material) -> list[Attempt]:
     found.sort(key=lambda a: a.first_ns)
     _ends(found, material.last_ns)
     _errors(found, material)
+    for track in sized:
+        home = _at([a for a in found if a.key[0] == track.hosts], track.first_ns)
+        if home is not None:
+            home.sized.append(track)
     return found
 
 
@@ -481,6 +492,8 @@ def _errors(found: list[Attempt], material: Material) -> None:
         if home is not None:
             home.icmp.append(error)
     for lost in material.incomplete:
+        if is_sized_head(lost.head):
+            continue  # sent to find out just that
         home = _at(by_hosts.get(_pair(lost.src, lost.dst), []), lost.first_ns)
         if home is not None:
             home.incomplete.append(lost)

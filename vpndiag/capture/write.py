@@ -28,9 +28,18 @@ def _checksum(data: bytes) -> int:
 
 
 def udp_packet(
-    src: str, dst: str, sport: int, dport: int, payload: bytes, ident: int = 0, ttl: int = 64
+    src: str,
+    dst: str,
+    sport: int,
+    dport: int,
+    payload: bytes,
+    ident: int = 0,
+    ttl: int = 64,
+    *,
+    whole: bool = True,
 ) -> bytes:
-    """An IPv4 or IPv6 packet with this UDP datagram, checksums filled in.
+    """An IPv4 or IPv6 packet with this UDP datagram, checksums filled in. ``whole``: with
+    don't-fragment (IPv4).
 
     :raises ValueError: for bad or mixed addresses, or a payload that one datagram cannot hold.
     """
@@ -44,7 +53,8 @@ def udp_packet(
     else:
         pseudo = one.packed + two.packed + struct.pack("!II", length, 17)
     check = _checksum(pseudo + head + payload) or 0xFFFF
-    return ip_packet(src, dst, 17, head[:6] + struct.pack("!H", check) + payload, ident, ttl)
+    data = head[:6] + struct.pack("!H", check) + payload
+    return ip_packet(src, dst, 17, data, ident, ttl, whole=whole)
 
 
 def _ends(src: str, dst: str) -> tuple[_Address, _Address]:
@@ -56,7 +66,14 @@ def _ends(src: str, dst: str) -> tuple[_Address, _Address]:
 
 
 def ip_packet(
-    src: str, dst: str, protocol: int, payload: bytes, ident: int = 0, ttl: int = 64
+    src: str,
+    dst: str,
+    protocol: int,
+    payload: bytes,
+    ident: int = 0,
+    ttl: int = 64,
+    *,
+    whole: bool = True,
 ) -> bytes:
     """An IPv4 or IPv6 packet of any protocol (ESP: 50).
 
@@ -68,7 +85,8 @@ def ip_packet(
     ends = one.packed + two.packed
     if one.version == 6:
         return struct.pack("!IHBB", 0x60000000, len(payload), protocol, ttl) + ends + payload
-    fields = (0x45, 0, 20 + len(payload), ident & 0xFFFF, 0x4000, ttl, protocol)
+    flags = 0x4000 if whole else 0
+    fields = (0x45, 0, 20 + len(payload), ident & 0xFFFF, flags, ttl, protocol)
     blank = struct.pack("!BBHHHBBH", *fields, 0) + ends
     return struct.pack("!BBHHHBBH", *fields, _checksum(blank)) + ends + payload
 
@@ -148,10 +166,11 @@ class CaptureWriter:
         payload: bytes,
         comment: str = "",
         ttl: int = 64,
+        whole: bool = True,
     ) -> None:
         """One datagram at ``time`` (seconds since 1970)."""
         self._ident += 1
-        packet = udp_packet(src, dst, sport, dport, payload, self._ident, ttl)
+        packet = udp_packet(src, dst, sport, dport, payload, self._ident, ttl, whole=whole)
         self._file.write(packet_block(round(time * 1e9), packet, comment))
 
     def write_packet(self, time: float, packet: bytes, comment: str = "") -> None:

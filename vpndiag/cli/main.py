@@ -134,6 +134,12 @@ def run(
             metavar="HOST", help="Another gateway, known to work: asked when HOST is silent."
         ),
     ] = None,
+    outer_mtu: Annotated[
+        bool,
+        typer.Option(
+            "--outer-mtu", help="Measure which sizes get to the gateway, and whether fragments do."
+        ),
+    ] = False,
     no_outside_names: Annotated[
         bool,
         typer.Option(
@@ -184,6 +190,7 @@ def run(
         ipv6=ipv6,
         ports=tuple(port or ()),
         reference=reference,
+        outer_mtu=outer_mtu,
         outside_names=not no_outside_names,
         capture=capture,
         keys_out=keys_out,

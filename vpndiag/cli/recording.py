@@ -57,11 +57,15 @@ def capture_to(path: Path, run: LadderRun) -> Callable[[], None]:
         )
 
     def aside_sink(
-        now: float, source: tuple[str, int], destination: tuple[str, int], data: bytes, ttl: int
+        now: float,
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        data: bytes,
+        ttl: int,
+        whole: bool,
     ) -> None:
-        writer.write(
-            epoch + now, source[0], destination[0], source[1], destination[1], data, ttl=ttl
-        )
+        ends = (source[0], destination[0], source[1], destination[1])
+        writer.write(epoch + now, *ends, data, ttl=ttl, whole=whole)
 
     def aside_icmp_sink(
         now: float,

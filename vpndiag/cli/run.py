@@ -53,6 +53,7 @@ class RunOptions:
     ipv6: bool = False
     ports: tuple[str, ...] = ()
     reference: str | None = None
+    outer_mtu: bool = False
     outside_names: bool = True
     capture: Path | None = None
     keys_out: Path | None = None
@@ -71,6 +72,7 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.cli.live import Plan, Shown
     from vpndiag.probes.names_beside import CompareNames
     from vpndiag.probes.way.explore import Explore
+    from vpndiag.probes.way.sizing import MeasureSizes
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.tunnel.options import TunnelOptions
 
@@ -121,6 +123,7 @@ def plan_of(given: RunOptions) -> Plan:
                 resolvers=given.resolver,
                 prefer="ipv6" if given.ipv6 else "ipv4",
             ),
+            MeasureSizes(requested=given.outer_mtu),
             CompareNames(resolvers=given.resolver),
             *_outside_names(given, inside),
         ),

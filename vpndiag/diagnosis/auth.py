@@ -7,6 +7,7 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import outer_mtu
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
@@ -317,16 +318,12 @@ def _silence(
         said.append(evidence("UDP 4500 itself answers a fresh IKE message", proven[0]))
     if repeated4:
         said.append(evidence(f"the gateway repeats message 4, {times(len(repeated4))}", *repeated4))
-    if _fragmented(sent):
-        said.append(evidence(f"message 5 has {sent[0].size} bytes and travels in IP fragments"))
-        return rule(
-            "path",
-            "failed",
-            finding("path.fragments-lost", *said, confidence="medium",
-                    detail="The large message with the certificate does not arrive."),
-            summary="large IKE messages are lost",
-            seen=sa.messages,
-        )  # fmt: skip
+    fragments = outer_mtu.fragments(view)
+    large = bool(sent) and outer_mtu.is_large(sent[0])
+    if (large and fragments != "pass") or (certificate and fragments == "lost"):
+        return _lost_in_fragments(view, sa, sent[0], said)
+    if certificate:
+        said += outer_mtu.said(view)
     gone = view.gone_since(sent[0].t) if floated else []
     if gone:
         said.append(evidence(f"a fresh IKE message to UDP 500, sent {times(len(gone))}, is not "
@@ -345,7 +342,7 @@ def _silence(
             "auth",
             "failed",
             finding("auth.certificate-refused", *said, confidence="medium",
-                    causes=_either_refused_or_lost(),
+                    causes=_either_refused_or_lost(fragments == "pass"),
                     detail="The gateway falls silent after this computer showed its certificate."),
             summary="no answer to message 5",
             seen=sa.messages,
@@ -386,14 +383,39 @@ def _gateway_gone() -> tuple[Cause, ...]:
     )  # fmt: skip
 
 
-def _either_refused_or_lost() -> tuple[Cause, ...]:
+def _lost_in_fragments(view: View, sa: IkeSa, sent: IkeMessage, said: list[Evidence]) -> Ruling:
+    """Message 5, or the answer to it, needs fragments."""
+    large = outer_mtu.is_large(sent)
+    lost = outer_mtu.fragments(view) == "lost"
+    if large:
+        said.append(evidence(f"message 5 has {sent.size} bytes and travels in IP fragments", sent))
+    said += outer_mtu.said(view)
+    detail = "The large message with the certificate does not arrive."
+    if not large:
+        detail = (
+            "Fragments do not pass between here and the gateway; its answer with the certificate "
+            "most likely needs them."
+        )
+    return rule(
+        "path",
+        "failed",
+        finding("path.fragments-lost", *said, detail=detail,
+                confidence="high" if large and lost else "medium"),
+        summary="large IKE messages are lost",
+        seen=sa.messages,
+    )  # fmt: skip
+
+
+def _either_refused_or_lost(there: bool) -> tuple[Cause, ...]:
+    """``there``: fragments are known to get to the gateway; what comes back is not known."""
     return (
         Cause("The gateway does not accept this computer's certificate, and says nothing",
               "gateway-admin", "Look in its IKE log; install the issuing authority there",
               "likely"),
         Cause("The answer with the gateway's certificate is large, travels in IP fragments, and a "
               "firewall or NAT drops them", "network",
-              "Let fragments pass, or switch IKE fragmentation on at the gateway", "likely"),
+              "Let fragments pass, or switch IKE fragmentation on at the gateway",
+              "possible" if there else "likely"),
     )  # fmt: skip
 
 
@@ -407,10 +429,6 @@ def _either_key_or_port() -> tuple[Cause, ...]:
         Cause("The gateway does not know this computer's identity and stays silent",
               "gateway-admin", "Allow any identity for this connection", "possible"),
     )  # fmt: skip
-
-
-def _fragmented(sent: list[IkeMessage]) -> bool:
-    return bool(sent) and sent[0].size > 1440
 
 
 def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import outer_mtu
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import IkeMessage, Observation
@@ -131,6 +132,7 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
         "ike.stalled",
         evidence(f"message 3 sent {times(silence.tries)} in {silence.seconds:.1f} s, no answer",
                  silence.first, silence.last),
+        *(outer_mtu.said(view) if outer_mtu.is_large(tries[0]) else ()),
         detail="The gateway chose a proposal and then stopped answering.",
     )  # fmt: skip
 

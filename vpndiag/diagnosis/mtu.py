@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import inside
+from vpndiag.diagnosis import inside, outer_mtu
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import InsideMtu, InsideScope
@@ -29,17 +29,16 @@ def judge(view: View) -> Ruling:
     best = max(m.largest for m in found)
     narrow = [m for m in found if m.largest < m.tried]
     pieces = [m.fragments for m in found if m.fragments]
-    right = min([best, scope.link_mtu or best, *pieces])
+    carried, over = _carried(view, scope)
+    right = min([best, carried or best, *pieces])
     facts = {
         "largest packet": str(best),
         "mtu": str(right),
         "mss": str(right - TCP_IP_HEADERS),
         "negotiated": f"{scope.mru_out} out, {scope.mru_in} in",
     }
-    if scope.link_mtu and scope.overhead is not None:
-        facts["encapsulation"] = (
-            f"{scope.overhead} bytes; carries {scope.link_mtu} over a path of {scope.path_mtu}"
-        )
+    if carried and scope.overhead is not None:
+        facts["encapsulation"] = f"{scope.overhead} bytes; carries {carried} over a path of {over}"
     if not narrow:
         how = f" (answers in fragments of {min(pieces)})" if pieces else ""
         summary = f"{best} bytes cross{how}; MTU {right}, MSS {right - TCP_IP_HEADERS} fit"
@@ -59,6 +58,17 @@ def judge(view: View) -> Ruling:
     problem = _narrow(worst, "error", "")
     return rule("mtu", "failed", problem, summary=problem.detail.rstrip("."),
                 seen=[scope, *found], facts=facts)  # fmt: skip
+
+
+def _carried(view: View, scope: InsideScope) -> tuple[int | None, int]:
+    """The largest packet inside that needs no fragments outside, over a path of how many bytes:
+    the one that was measured, if it carries less than the scope takes for granted."""
+    path = outer_mtu.path_mtu(view)
+    if path is None or path >= scope.path_mtu or not scope.link_mtu or scope.overhead is None:
+        return scope.link_mtu, scope.path_mtu
+    unused = scope.path_mtu - scope.overhead - scope.link_mtu
+    steps = (unused - (scope.path_mtu - path)) // scope.padded_to
+    return max(0, scope.link_mtu + steps * scope.padded_to), path
 
 
 def _narrow(m: InsideMtu, severity: str, where: str) -> Finding:

@@ -451,6 +451,8 @@ CANNOT: dict[str, str] = {
     "path.local-blocked": _LOCAL,
     "path.esp-blocked": "it needs plain ESP, and the embedded gateway speaks UDP only",
     "path.fragments-lost": "it needs a path that fragments large packets",
+    "path.fragments-dropped": "it needs a path that drops fragments",
+    "path.small-mtu": "it needs a path that carries only small packets",
     "ike.held-off": "the embedded gateway does not count half-open IKE SAs",
     "ike.expired-at-once": "this client always offers a lifetime: it shows in captures",
     "auth.unanswered": "a live run asks UDP 4500 afresh, and so tells a wrong key "

@@ -1,4 +1,4 @@
-"""Gateways that do not speak main mode: what they say instead."""
+"""Gateways that do not speak main mode: what they say instead. And versions of IKE to come."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def answer(site: Site, message: bytes, natt: bool, remote: Address) -> bool:
     version, exchange = message[17] >> 4, message[18]
     first = message[8:16] == bytes(8)
     reply: bytes | None = None
-    if version == 2:
+    if version > 2:
+        reply = foreign.version_refusal(message) if first else None
+    elif version == 2:
         if kind in ("ikev2-only", "ikev2-notify") and first:
             reply = foreign.ikev2_refusal(message, site.random)
     elif exchange == ExchangeType.AGGRESSIVE_MODE:

@@ -33,7 +33,7 @@ from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameA
 from vpndiag.observations.other import OtherTraffic
 from vpndiag.observations.ppp import PppMessage, ServerProof
 from vpndiag.observations.session import Ended, Scope
-from vpndiag.observations.way import ControlCheck, Hop, PathTrace
+from vpndiag.observations.way import ControlCheck, Hop, OuterMtu, PathTrace
 
 ALL = (
     CertificateSeen,
@@ -59,6 +59,7 @@ ALL = (
     LocalRoutes,
     NameAnswer,
     OtherTraffic,
+    OuterMtu,
     PathTrace,
     PppMessage,
     Scope,
@@ -97,6 +98,7 @@ __all__ = [
     "NameAnswer",
     "Observation",
     "OtherTraffic",
+    "OuterMtu",
     "PathTrace",
     "PppMessage",
     "Scope",

@@ -33,6 +33,8 @@ class InsideScope(Observation):
     path_mtu: int = 1500
     overhead: int | None = None
     """Bytes that the encapsulation adds to an IP packet of ``link_mtu`` bytes."""
+    padded_to: int = 1
+    """Bytes to a multiple of which ESP pads what it encrypts."""
     local_networks: tuple[str, ...] | None = None
     """``eth0 192.168.1.0/24`` for each network of this computer; None: cannot tell here."""
     internal_networks: tuple[str, ...] = ()

@@ -62,3 +62,36 @@ class ControlCheck(Observation):
     outcome: Literal["answered", "refused", "unreachable", "silent", "no-address", "cannot-tell"]
     """``refused``: TCP reset or ICMP port unreachable: somebody is there, without this service."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OuterMtu(Observation):
+    """IKE messages of rising size that the gateway answers: which sizes get to it. Its answers are
+    small, so nothing is shown about the way back. Sizes are bytes of the whole IP packet."""
+
+    kind: Literal["outer-mtu"] = "outer-mtu"
+    port: int
+    """The gateway's port that was asked."""
+    question: str = ""
+    """What was answered: ``unknown-cookie``, ``version``, ``refused-proposal``, or nothing."""
+    outcome: Literal["measured", "unanswered", "unsure", "unfinished", "cannot-tell"]
+    """``unanswered``: the gateway answers no question of which the size can be chosen; ``unsure``:
+    in the end it answered small ones no more; ``cannot-tell``: this system does not let us forbid
+    fragmenting (``fragments`` holds all the same)."""
+    tried: int = 0
+    """The largest packet sent with don't-fragment."""
+    largest: int = 0
+    """The largest one of them that was answered."""
+    lost: int = 0
+    """The smallest one that was not; 0: none."""
+    fragments: Literal["pass", "lost", "not-tested"] = "not-tested"
+    """A packet of ``fragmented_size`` bytes that had to be fragmented."""
+    fragmented_size: int = 0
+    told_mtu: int | None = None
+    """What an ICMP "fragmentation needed" (IPv6: "packet too big") said would pass."""
+    reporter: str = ""
+    """Who sent it."""
+    local_limit: bool = False
+    """This computer's own interface takes no larger ones."""
+    tries: int = 0
+    """How often one packet was sent, at most."""

@@ -94,9 +94,19 @@ class Beside:
         """Keep an observation, the run's end or not."""
         self._run.recorder.add(observation, aside=True)
 
-    def packet(self, source: Address, destination: Address, data: bytes, ttl: int = 64) -> int:
-        """Number a datagram that was sent or received, for ``frames``; ``--capture`` writes it."""
-        return self._run.recorder.aside_packet(self.clock(), source, destination, data, ttl)
+    def packet(
+        self,
+        source: Address,
+        destination: Address,
+        data: bytes,
+        ttl: int = 64,
+        *,
+        whole: bool = True,
+    ) -> int:
+        """Number a datagram that was sent or received, for ``frames``; ``--capture`` writes it.
+        ``whole`` False: without don't-fragment."""
+        recorder = self._run.recorder
+        return recorder.aside_packet(self.clock(), source, destination, data, ttl, whole=whole)
 
     def icmp(
         self,

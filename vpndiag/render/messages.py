@@ -16,6 +16,7 @@ from vpndiag.observations import (
     L2tpMessage,
     NameAnswer,
     Observation,
+    OuterMtu,
     PathTrace,
     PppMessage,
 )
@@ -69,6 +70,11 @@ def _what(seen: Observation) -> str:
             hops = " ".join(hop.address or "*" for hop in seen.hops) or "nobody"
             by = f" by {seen.end_by}" if seen.end_by else ""
             return f"trace of {seen.what} to UDP {seen.port}: {hops}; {seen.end}{by}"
+        case OuterMtu():
+            return (
+                f"sizes to UDP {seen.port}: {seen.outcome}, up to {seen.largest} of {seen.tried} "
+                f"bytes answered, fragments {seen.fragments}"
+            )
         case ControlCheck():
             port = f" {seen.port}" if seen.port else ""
             return f"{seen.role} {seen.target}: {seen.what}{port} {seen.outcome}"

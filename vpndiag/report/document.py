@@ -35,6 +35,7 @@ from vpndiag.observations import (
     LocalRoutes,
     NameAnswer,
     OtherTraffic,
+    OuterMtu,
     PathTrace,
     PppMessage,
     Scope,
@@ -77,6 +78,7 @@ AnyObservation = Annotated[
     | LocalRoutes
     | NameAnswer
     | OtherTraffic
+    | OuterMtu
     | PathTrace
     | PppMessage
     | Scope

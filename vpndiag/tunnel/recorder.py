@@ -22,8 +22,9 @@ Sink = Callable[[float, Flow, Direction, Address, Address, bytes], None]
 IcmpSink = Callable[[float, str, int, int, int, int], None]
 """``sink(t, reporter, type, code, port, mtu)`` for each ICMP error whose sender is known."""
 
-AsideSink = Callable[[float, Address, Address, bytes, int], None]
-"""``sink(t, source, destination, data, ttl)`` for each datagram of a question beside the run."""
+AsideSink = Callable[[float, Address, Address, bytes, int, bool], None]
+"""``sink(t, source, destination, data, ttl, whole)`` for each datagram of a question beside the
+run; ``whole``: with don't-fragment."""
 
 AsideIcmpSink = Callable[[float, str, int, int, Address, Address, int], None]
 """``sink(t, reporter, type, code, source, destination, mtu)``: an ICMP error about one of those."""
@@ -106,12 +107,19 @@ class Recorder:
         return (self.frames,)
 
     def aside_packet(
-        self, now: float, source: Address, destination: Address, data: bytes, ttl: int = 64
+        self,
+        now: float,
+        source: Address,
+        destination: Address,
+        data: bytes,
+        ttl: int = 64,
+        *,
+        whole: bool = True,
     ) -> int:
         """Number a datagram that a question beside the run sent or received."""
         self.frames += 1
         if self.aside_sink is not None:
-            self.aside_sink(now, source, destination, data, ttl)
+            self.aside_sink(now, source, destination, data, ttl, whole)
         return self.frames
 
     def aside_icmp(

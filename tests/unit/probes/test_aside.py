@@ -40,7 +40,10 @@ def test_its_packets_are_numbered_with_those_of_the_run() -> None:
     assert beside.packet(here, there, b"x", 3) == before + 1
     assert beside.icmp("10.0.0.1", 11, 0, here, there) == (before + 2,)
     assert beside.icmp(None, 3, 3, here, there) == ()
-    assert written == [(100.5, here, there, b"x", 3), (100.5, "10.0.0.1", 11, 0, here, there, 0)]
+    assert written == [
+        (100.5, here, there, b"x", 3, True),
+        (100.5, "10.0.0.1", 11, 0, here, there, 0),
+    ]
     assert len(beside.asked(500)) == 1 and not beside.answered(500) and not beside.heard
 
 

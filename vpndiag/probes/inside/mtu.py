@@ -55,6 +55,11 @@ class Encapsulation:
     """Data message header with a length field; without one 6."""
     ppp: int = 4
 
+    @property
+    def padded_to(self) -> int:
+        """Outer sizes go in steps of this many bytes."""
+        return self.suite.block_size if self.suite is not None else 1
+
     def inner_mtu(self, path_mtu: int) -> int:
         """The largest IP packet inside whose outer packet has at most ``path_mtu`` bytes."""
         room = path_mtu - self.outer

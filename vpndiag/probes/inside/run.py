@@ -72,6 +72,7 @@ class Inside:
                 link_mtu=inner,
                 path_mtu=self._path_mtu,
                 overhead=self._encapsulation.outer_size(inner) - inner,
+                padded_to=self._encapsulation.padded_to,
                 local_networks=plan.local_networks,
                 internal_networks=plan.internal_networks,
                 internal_names=plan.internal_names,

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
-from vpndiag.protocols.ike.constants import ExchangeType, Group, NotifyType, ProtocolId
+from vpndiag.protocols.ike.constants import (
+    ExchangeType,
+    Group,
+    NotifyType,
+    ProtocolId,
+    V2NotifyType,
+)
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.message import Header, Message
 from vpndiag.protocols.ike.payloads import (
@@ -77,6 +83,16 @@ def ikev2_refusal(request: bytes, random_bytes: RandomBytes) -> bytes:
     NO_PROPOSAL_CHOSEN (RFC 7296 section 3.10.1)."""
     body = _v2_payload(0, bytes((0, 0)) + u16(NotifyType.NO_PROPOSAL_CHOSEN))
     return _v2_header(request[:8], random_bytes(8), _V2_NOTIFY, 0x20, body)
+
+
+def version_refusal(request: bytes) -> bytes:
+    """How a gateway answers a message of a version that does not exist yet: INVALID_MAJOR_VERSION,
+    with the request's exchange and message ID (RFC 7296 sections 1.5 and 2.5)."""
+    body = _v2_payload(0, bytes((0, 0)) + u16(V2NotifyType.INVALID_MAJOR_VERSION))
+    length = u32(28 + len(body))
+    return (
+        request[:16] + bytes((_V2_NOTIFY, 0x20, request[18], 0x20)) + request[20:24] + length + body
+    )
 
 
 def aggressive_mode_1(
