@@ -239,6 +239,24 @@ app.command()(analyze)
 
 
 @app.command()
+def host(
+    profile: Annotated[
+        MaybeText, typer.Argument(help="Profile: what should be there (gateway, networks, DNS).")
+    ] = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show everything that the system said.")
+    ] = False,
+) -> None:
+    """Look at this computer's own L2TP/IPsec VPN and at settings that break it. Sends nothing."""
+    from vpndiag.cli.host import host as carry_out
+    from vpndiag.cli.output import Output
+
+    raise typer.Exit(carry_out(profile, Output(json=json, quiet=quiet, verbose=verbose)))
+
+
+@app.command()
 def explain(
     topic: Annotated[
         MaybeText, typer.Argument(help="Finding code, layer, or Windows error number.")

@@ -130,6 +130,32 @@ def _print_report(report: Report, console: Console, output: Output, *, written: 
         console.print(f"Report written to {output.json}", soft_wrap=True, markup=False)
 
 
+def print_whole(report: Report, output: Output, *, written: bool) -> None:
+    """Show a report that was not followed while it was made.
+
+    :raises UsageError: it cannot be shown (a reader that went away is no problem).
+    """
+    console = consoles(output)
+    try:
+        if output.verbose and not output.quiet:
+            from vpndiag.render.messages import print_message
+
+            for observation in report.observations:
+                print_message(observation, console)
+            console.print()
+        if not output.quiet:
+            from vpndiag.render.terminal import print_ladder
+
+            print_ladder(report.layers, console)
+        _print_report(report, console, output, written=written)
+        console.file.flush()
+    except (OSError, ValueError) as error:
+        drop(console.file)
+        if not is_closed_pipe(error):
+            said = getattr(error, "strerror", None) or error
+            raise UsageError(f"the report cannot be shown: {said}") from error
+
+
 def is_closed_pipe(error: Exception) -> bool:
     """The reader of our output went away; Windows tells it as EINVAL."""
     if isinstance(error, BrokenPipeError):

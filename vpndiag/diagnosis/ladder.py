@@ -13,6 +13,7 @@ from vpndiag.diagnosis import (
     dns,
     esp,
     gave_up,
+    host,
     ike,
     ipsec,
     l2tp,
@@ -26,7 +27,7 @@ from vpndiag.diagnosis import (
 )
 from vpndiag.diagnosis.ruling import Ruling, not_reached
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import Observation
+from vpndiag.observations import HostScope, Observation
 from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
 
 RULES: dict[str, Callable[[View], Ruling]] = {
@@ -56,6 +57,8 @@ _OVER = ("failed", "inconclusive")
 def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     """Judge one session. Pure: the same observations give the same diagnosis."""
     observations = list(observations)
+    if any(isinstance(o, HostScope) for o in observations):
+        return host.diagnose(observations)
     heard, lost = vantage.as_the_client_saw(observations)
     view = View(heard)
     layers: dict[str, Layer] = {}

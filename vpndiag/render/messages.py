@@ -11,6 +11,8 @@ from rich.text import Text
 from vpndiag.observations import (
     ControlCheck,
     EspFlow,
+    HostResolvers,
+    HostRoutes,
     IcmpError,
     IkeMessage,
     L2tpMessage,
@@ -78,6 +80,12 @@ def _what(seen: Observation) -> str:
         case ControlCheck():
             port = f" {seen.port}" if seen.port else ""
             return f"{seen.role} {seen.target}: {seen.what}{port} {seen.outcome}"
+        case HostRoutes():
+            routes = [f"{r.destination} {r.interface} {r.via}".rstrip() for r in seen.routes[:16]]
+            return f"routes: {', '.join(routes) or 'none' if seen.known else 'cannot tell'}"
+        case HostResolvers():
+            servers = [f"{r.address} {r.interface}".rstrip() for r in seen.resolvers[:16]]
+            return f"resolvers ({seen.source}): {', '.join(servers) or 'none'}"
         case _:
             return str(getattr(seen, "kind", type(seen).__name__)) + ": " + ", ".join(_rest(seen))
 

@@ -18,6 +18,17 @@ from vpndiag.observations import (
     Ended,
     EspFlow,
     FragmentsLost,
+    HostConnection,
+    HostInterface,
+    HostModule,
+    HostPort,
+    HostResolvers,
+    HostRoutes,
+    HostScope,
+    HostService,
+    HostSetting,
+    HostUnknown,
+    HostWay,
     IcmpError,
     IkeEstablished,
     IkeMessage,
@@ -61,6 +72,17 @@ AnyObservation = Annotated[
     | Ended
     | EspFlow
     | FragmentsLost
+    | HostConnection
+    | HostInterface
+    | HostModule
+    | HostPort
+    | HostResolvers
+    | HostRoutes
+    | HostScope
+    | HostService
+    | HostSetting
+    | HostUnknown
+    | HostWay
     | IcmpError
     | IkeEstablished
     | IkeMessage
