@@ -28,6 +28,17 @@ _INSIDE: dict[str, Callable[[OwnVpn], Ruling]] = {
     "mtu": own_inside.mtu,
     "dns": own_inside.dns,
 }
+_MEANS = {
+    "646": "login.restricted-hours",
+    "647": "login.account-disabled",
+    "648": "login.password-expired",
+    "649": "login.no-dialin-right",
+    "691": "login.wrong-password",
+    "868": "name.not-found",
+    "PPP error 19": "login.wrong-password",
+}
+"""Errors of the built-in clients that say what was wrong; all others have several causes."""
+
 _NOT_LOOKED = "not looked at; vpndiag run tries it"
 NONE_HERE = "No L2TP VPN is set up on this computer."
 
@@ -71,15 +82,15 @@ def _ruling(layer: str, own: OwnVpn) -> Ruling:
 
 
 def _last_failure(own: OwnVpn) -> list[Finding]:
-    """The error of the last attempt, where it belongs to one finding alone."""
+    """The error of the last attempt, where that says enough."""
     if own.vpn is not None:
         return []
     for connection in own.connections:
-        first = [e for e in catalogue.all_entries() if e.windows[:1] == (connection.error,)]
-        if len(first) == 1:
+        code = _MEANS.get(connection.error)
+        if code is not None:
             return [
                 finding(
-                    first[0].code,
+                    code,
                     evidence(_attempt(connection), connection),
                     detail=_attempt(connection),
                     confidence="medium",
