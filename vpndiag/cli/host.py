@@ -16,7 +16,7 @@ from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.host import local
 from vpndiag.host.look import look, system
 from vpndiag.host.machine import Machine
-from vpndiag.observations import HostScope, HostUnknown, Observation
+from vpndiag.observations import Ended, HostScope, HostUnknown, Observation
 from vpndiag.report.document import Report, Shown, Tool, Vantage, options
 
 
@@ -28,13 +28,18 @@ def host(profile: str | None, output: Output, machine: Machine | None = None) ->
     scope = _scope(profile)
     check_writable(output.json, None)
     started = datetime.now(UTC)
-    observations = look(scope, machine or Machine())
+    asked = machine or Machine()
+    observations: list[Observation]
+    try:
+        observations = look(scope, asked)
+    except KeyboardInterrupt:
+        observations = [scope, Ended(t=asked.now(), why="interrupted")]
     report = report_of(observations, started, profile)
     failed = write_json(report, output.json)
     print_whole(report, output, written=failed is None)
     if failed is not None:
         raise UsageError(failed)
-    return code_of(report.verdict)
+    return code_of(report.verdict, interrupted=report.interrupted)
 
 
 def _scope(name: str | None) -> HostScope:
@@ -86,6 +91,7 @@ def report_of(
         target=scope.gateway,
         options=options({"profile": Shown(profile)} if profile else {}),
         observations=tuple(observations),  # type: ignore[arg-type]
+        interrupted=any(isinstance(o, Ended) for o in observations),
         notes=tuple(
             f"Cannot be told here: {o.what} ({o.why})."
             for o in observations

@@ -292,10 +292,11 @@ async def _drive(
 
 def _local_networks() -> tuple[str, ...] | None:
     """This computer's networks as ``eth0 192.168.1.0/24``; None: cannot tell here."""
-    from vpndiag.host.local import local_addresses
+    from vpndiag.host.look import system
+    from vpndiag.host.machine import Machine
+    from vpndiag.host.networks import local_networks
 
-    found = local_addresses()
-    return None if found is None else tuple(f"{a.interface} {a.network}" for a in found[:64])
+    return local_networks(Machine(budget=4.0), system())
 
 
 def _cannot_send(

@@ -12,7 +12,7 @@ from vpndiag import catalogue
 from vpndiag.diagnosis import own_client, own_inside
 from vpndiag.diagnosis.own import OwnVpn
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
-from vpndiag.observations import HostConnection, Observation
+from vpndiag.observations import Ended, HostConnection, Observation
 from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
 
 _CLIENT: dict[str, Callable[[OwnVpn], own_client.Judged]] = {
@@ -46,6 +46,10 @@ NONE_HERE = "No L2TP VPN is set up on this computer."
 def diagnose(observations: list[Observation]) -> Diagnosis:
     """Judge what a system said of its own VPN. Pure."""
     own = OwnVpn(observations)
+    if own.of(Ended):
+        layers = tuple(not_reached(i, "interrupted").layer for i in LADDER)
+        verdict = Verdict("inconclusive", "Interrupted before the end.", confidence="certain")
+        return Diagnosis(verdict, layers, ())
     if own.system == "other" or not own.applicable:
         reason = NONE_HERE if own.system != "other" else "this system is not known"
         layers = tuple(not_reached(i, reason.rstrip(".")).layer for i in LADDER)

@@ -129,6 +129,8 @@ def _output(command: list[str], timeout: float) -> str | None:
         process.wait()
     finally:
         timer.cancel()
+        if process.poll() is None:  # interrupted by the user
+            _kill(process)
         process.stdout.close()
     if late.is_set() or len(raw) > MAX_OUTPUT or process.returncode != 0:
         return None

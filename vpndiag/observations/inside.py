@@ -36,7 +36,8 @@ class InsideScope(Observation):
     padded_to: int = 1
     """Bytes to a multiple of which ESP pads what it encrypts."""
     local_networks: tuple[str, ...] | None = None
-    """``eth0 192.168.1.0/24`` for each network of this computer; None: cannot tell here."""
+    """``eth0 192.168.1.0/24`` for each network of this computer, ``eth0 via 192.168.1.254
+    10.0.0.0/8`` for one behind a local router; None: cannot tell here."""
     internal_networks: tuple[str, ...] = ()
     internal_names: tuple[str, ...] = ()
     internal_hosts: tuple[str, ...] = ()

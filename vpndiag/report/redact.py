@@ -118,6 +118,10 @@ def _collect(node: Any, people: dict[str, None], machines: dict[str, None]) -> N
         found = [node["name"], *node["cnames"]]
     elif kind == "local-end":
         found = [node["gateway_name"]]
+    elif kind == "host-scope":
+        found = [node["gateway"]]
+    elif kind == "host-connection":
+        found = [node["server"]]
     elif kind == "control-check":
         found = [node["target"]]
     elif kind == "l2tp-message":
