@@ -86,8 +86,12 @@ def test_the_questions_inside_cost_no_round_trips_one_after_the_other() -> None:
         ("wlan0 10.99.0.0/24", {}, "failed", "error"),
         ("wlan0 10.99.1.0/24", {}, "healthy", "warning"),
         ("wlan0 10.20.0.0/16", {"internal_networks": ("10.20.4.0/24",)}, "failed", "error"),
-        ("wlan0 via 192.168.1.254 10.20.0.0/16", {"internal_networks": ("10.20.4.0/24",)},
-         "failed", "error"),
+        (
+            "wlan0 via 192.168.1.254 10.20.0.0/16",
+            {"internal_networks": ("10.20.4.0/24",)},
+            "failed",
+            "error",
+        ),
     ],
 )
 def test_overlaps_are_told_by_what_they_break(

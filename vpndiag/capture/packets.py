@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 # The first two are made for every packet: not frozen, which would make that three times as slow.
 
 

@@ -35,7 +35,7 @@ def host(profile: str | None, output: Output, machine: Machine | None = None) ->
     except KeyboardInterrupt:
         observations = [scope, Ended(t=asked.now(), why="interrupted")]
     report = report_of(observations, started, profile)
-    failed = write_json(report, output.json)
+    failed = write_json(report, output)
     print_whole(report, output, written=failed is None)
     if failed is not None:
         raise UsageError(failed)

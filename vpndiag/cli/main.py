@@ -248,12 +248,15 @@ def host(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show everything that the system said.")
     ] = False,
+    redact: Redact = False,
 ) -> None:
     """Look at this computer's own L2TP/IPsec VPN and at settings that break it. Sends nothing."""
     from vpndiag.cli.host import host as carry_out
     from vpndiag.cli.output import Output
 
-    raise typer.Exit(carry_out(profile, Output(json=json, quiet=quiet, verbose=verbose)))
+    raise typer.Exit(
+        carry_out(profile, Output(json=json, quiet=quiet, verbose=verbose, redact=redact))
+    )
 
 
 @app.command()

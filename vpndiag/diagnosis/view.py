@@ -391,7 +391,9 @@ class View:
             return silence.tries >= 2 or silence.seconds >= 4.0
         if not self.live:
             # What is not answered is sent again: a recorder that shows one try may have missed more.
-            return silence.tries >= 2 and silence.seconds >= 4.0 and not unrecorded.answers(self.all)
+            return (
+                silence.tries >= 2 and silence.seconds >= 4.0 and not unrecorded.answers(self.all)
+            )
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @cached_property

@@ -180,9 +180,7 @@ def _whole(data: bytes) -> Avp:
     """An AVP of the right length; most are the same in every session."""
     head, vendor, kind = _HEAD.unpack_from(data)
     reserved = head >> 10 & 0x0F
-    return Avp(
-        kind, data[6:], bool(head & _M), bool(head & _H), vendor=vendor, reserved=reserved
-    )
+    return Avp(kind, data[6:], bool(head & _M), bool(head & _H), vendor=vendor, reserved=reserved)
 
 
 def _refuse(reader: Reader, start: int) -> None:
