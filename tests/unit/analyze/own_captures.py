@@ -19,8 +19,8 @@ EPOCH = VERIFY_TIME
 def keys_of(run: LadderRun) -> Keys:
     """What ``--keys-out`` would hold."""
     keys, found = run.keys(), Keys()
-    if keys.ike is not None:
-        found.add_ike(*keys.ike)
+    for cookie, key in keys.ike:
+        found.add_ike(cookie, key)
     for child in keys.children:
         suite = suite_of(child.transform)
         for spi, enc, auth in (
