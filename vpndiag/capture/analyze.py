@@ -9,6 +9,7 @@ from pathlib import Path
 from vpndiag.capture.collect import Collector, Material
 from vpndiag.capture.errors import CaptureError, Note
 from vpndiag.capture.files import CaptureFile, open_capture
+from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
@@ -38,22 +39,19 @@ class FileRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """One attempt and what was seen of it."""
-
-    attempt: Attempt
-    observations: tuple[Observation, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Analysis:
     """What capture files hold. ``other`` is traffic that is no attempt of ours."""
 
     files: tuple[FileRead, ...]
     material: Material
-    observed: tuple[Observed, ...]
+    attempts: tuple[Attempt, ...]
+    observer: Observer
     other: tuple[OtherTraffic, ...]
     notes: tuple[str, ...]
+
+    def observe(self, attempt: Attempt) -> tuple[Observation, ...]:
+        """What was seen of one attempt. Not kept here: ten thousand attempts' would be a lot."""
+        return tuple(self.observer.observe(attempt))
 
 
 def read(
@@ -65,22 +63,22 @@ def read(
 
     :raises CaptureError: a file that cannot be read as a capture, or not on to its end.
     """
-    ordered = _in_time_order([Path(p) for p in paths])
-    collector = Collector(keys)
-    files: list[FileRead] = []
-    for index, path in enumerate(ordered):
-        files.append(_read_file(path, index, collector, keys, progress))
-    material = collector.material
-    translated = join_translated(material)
-    join_strangers(material)
+    with growing():
+        ordered = _in_time_order([Path(p) for p in paths])
+        collector = Collector(keys)
+        files: list[FileRead] = []
+        for index, path in enumerate(ordered):
+            files.append(_read_file(path, index, collector, keys, progress))
+        material = collector.material
+        translated = join_translated(material)
+        join_strangers(material)
+        attempts = tuple(sessions(material))
     observer = Observer(material, keys)
-    observed = tuple(
-        Observed(attempt, tuple(observer.observe(attempt))) for attempt in sessions(material)
-    )
     return Analysis(
         tuple(files),
         material,
-        observed,
+        attempts,
+        observer,
         tuple(_other(material, observer)),
         _notes(files, material, translated),
     )
@@ -194,4 +192,4 @@ def _notes(
     return tuple(notes)
 
 
-__all__ = ["Analysis", "CaptureError", "FileRead", "Note", "Observed", "read"]
+__all__ = ["Analysis", "CaptureError", "FileRead", "Note", "read"]

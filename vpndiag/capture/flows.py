@@ -17,7 +17,7 @@ STRIDE = 64
 #: A shorter pause is no silence.
 SILENCE_NS = 100_000_000
 _RUN = 1024
-MAX_FLOWS = 4096
+MAX_FLOWS = 32_768
 
 
 class Sample(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vpndiag import __version__
-from vpndiag.capture.analyze import Analysis, FileProgress, Observed, read
+from vpndiag.capture.analyze import Analysis, FileProgress, read
+from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged, choose, nothing, with_notes
@@ -35,20 +36,26 @@ def analyze(
 
 def report_of(found: Analysis) -> Report:
     """The report of an analysis."""
+    with growing():
+        return _report(found)
+
+
+def _report(found: Analysis) -> Report:
     start = found.material.first_ns or 0
-    judged = [_judge(one, start) for one in found.observed]
+    examined = [_examine(i, found) for i in range(len(found.attempts))]
+    judged = [each.judged for each in examined]
     chosen = choose(judged)
-    judged = [replace(j, diagnosis=d) for j, d in zip(judged, with_notes(judged), strict=True)]
+    diagnoses = with_notes(judged)
     sessions = tuple(
-        _session(i, one, j, found, full=i < MAX_FULL or i == chosen)
-        for i, (one, j) in enumerate(zip(found.observed, judged, strict=True))
+        _session(i, examined[i], diagnoses[i], found, full=i < MAX_FULL or i == chosen)
+        for i in range(len(examined))
     )
     if chosen is None:
         verdict = nothing(found.other)
         layers = tuple(Layer(i, "not_reached", reason=verdict.headline) for i in LADDER)
         main = Diagnosis(verdict, layers, ())
     else:
-        main = judged[chosen].diagnosis
+        main = diagnoses[chosen]
     return Report(
         tool=Tool("vpndiag", __version__),
         run_id=str(uuid.uuid4()),
@@ -66,23 +73,39 @@ def report_of(found: Analysis) -> Report:
     )
 
 
-def _judge(one: Observed, start_ns: int) -> Judged:
-    attempt = one.attempt
-    return Judged(
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """One attempt judged, and the frames of its control packets."""
+
+    judged: Judged
+    frames: tuple[int, ...]
+
+
+def _examine(number: int, found: Analysis) -> _Examined:
+    """Observe and judge an attempt. Of what was seen only the first is kept where the report will
+    not have it."""
+    attempt = found.attempts[number]
+    seen = found.observe(attempt)
+    start = found.material.first_ns or 0
+    judged = Judged(
         attempt.key,
         attempt.client,
         attempt.gateway,
-        max(0, attempt.first_ns - start_ns) / 1e9,
-        max(0, attempt.last_ns - start_ns) / 1e9,
-        diagnose(one.observations),
-        one.observations,
+        max(0, attempt.first_ns - start) / 1e9,
+        max(0, attempt.last_ns - start) / 1e9,
+        diagnose(seen),
+        seen if number < MAX_FULL else seen[:1],
     )
+    return _Examined(judged, tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES]))
 
 
-def _session(number: int, one: Observed, judged: Judged, found: Analysis, *, full: bool) -> Session:
-    diagnosis = judged.diagnosis
-    frames = sorted({f for o in one.observations for f in o.frames})[:MAX_FRAMES]
-    start = found.material.first_ns or 0
+def _session(
+    number: int, one: _Examined, diagnosis: Diagnosis, found: Analysis, *, full: bool
+) -> Session:
+    judged = one.judged
+    observations = judged.observations
+    if full and number >= MAX_FULL:
+        observations = found.observe(found.attempts[number])
     return Session(
         verdict=diagnosis.verdict,
         layers=diagnosis.layers,
@@ -90,10 +113,10 @@ def _session(number: int, one: Observed, judged: Judged, found: Analysis, *, ful
         number=number + 1,
         client=judged.client,
         gateway=judged.gateway,
-        first=max(0, one.attempt.first_ns - start) / 1e9,
-        last=max(0, one.attempt.last_ns - start) / 1e9,
-        frames=tuple(frames),
-        observations=one.observations if full else (),  # type: ignore[arg-type]
+        first=judged.first,
+        last=judged.last,
+        frames=one.frames,
+        observations=tuple(observations) if full else (),  # type: ignore[arg-type]
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from types import NoneType
 from typing import Annotated, Any
 
 from vpndiag.observations import (
@@ -215,8 +217,27 @@ _FIRST = ("schema_version", "tool", "run_id", "command", "target", "started_at",
 
 def to_dict(report: Report) -> dict[str, Any]:
     """The document as plain dictionaries and lists, in the order in which it is written."""
-    raw = asdict(report)
+    raw = _plain(report)
     return {name: raw.pop(name) for name in _FIRST} | raw
+
+
+def _plain(value: Any) -> Any:
+    """Like :func:`dataclasses.asdict`, which copies every text as well."""
+    kind = type(value)
+    if kind in (str, int, float, bool, NoneType):
+        return value
+    if kind in (tuple, list):
+        return [_plain(each) for each in value]
+    if kind is dict:
+        return {name: _plain(each) for name, each in value.items()}
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(kind)}
+    return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def to_json(report: Report) -> str:
