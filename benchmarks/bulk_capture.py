@@ -5,8 +5,8 @@
 Generates the capture (always the same bytes) in a temporary directory, then runs, each in a
 process of its own and with the file in the page cache: this project's prefilter with numpy (where
 it is installed) and without, cypcap's bare loop where it is installed, tcpdump with a BPF filter
-(the floor), and the peer, tshark with a display filter. Prints seconds, peak
-memory and the ratios to tshark."""
+(the floor), and the peer, tshark with a display filter. Prints seconds (on
+a busy machine only those of CPU mean anything), peak memory and the ratios to tshark."""
 
 from __future__ import annotations
 
@@ -115,17 +115,19 @@ def generate(path: Path, packets: int, pcapng: bool) -> None:
                 out.write(data)
 
 
-def _run(command: list[str]) -> tuple[float, float, str]:
-    """(wall seconds, peak MiB, standard output) of a child process."""
+def _run(command: list[str]) -> tuple[float, float, float, str]:
+    """(wall seconds, CPU seconds, peak MiB, standard output) of a child process."""
     # A small process waits for the command, so that the peak is that of the command alone.
     waiter = (
         "import resource, subprocess, sys, time\n"
         "start = time.perf_counter()\n"
         "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
         "seconds = time.perf_counter() - start\n"
-        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024\n"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024\n"
         "sys.stderr.buffer.write(done.stderr[-400:] if done.returncode else b'')\n"
-        "print(seconds, peak, done.stdout.decode('utf-8', 'replace')[:200].replace(chr(10), ' '))\n"
+        "said = done.stdout.decode('utf-8', 'replace')[:200].replace(chr(10), ' ')\n"
+        "print(seconds, cpu, peak, said)\n"
         "sys.exit(done.returncode)\n"
     )
     done = subprocess.run(
@@ -133,8 +135,8 @@ def _run(command: list[str]) -> tuple[float, float, str]:
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
-    seconds, peak, rest = done.stdout.split(" ", 2)
-    return float(seconds), float(peak), rest.strip()
+    seconds, cpu, peak, rest = done.stdout.split(" ", 3)
+    return float(seconds), float(cpu), float(peak), rest.strip()
 
 
 def main() -> int:
@@ -185,24 +187,26 @@ def main() -> int:
             except RuntimeError as error:
                 print(f"{name:22} not run: {str(error).splitlines()[-1]}")
                 continue
-            seconds, peak, _ = min(runs)
-            results[name] = seconds, peak
+            seconds = min(r[0] for r in runs)
+            cpu, peak = min((r[1], r[2]) for r in runs)
+            results[name] = seconds, cpu
             inside = (
-                f" (without start-up {min(float(r[2]) for r in runs):.2f} s)"
+                f" (without start-up {min(float(r[3]) for r in runs):.2f} s)"
                 if "vpndiag" in name
                 else ""
             )
             print(
-                f"{name:22} {seconds:7.2f} s  {options.packets / seconds / 1e6:5.2f} M packets/s "
-                f" peak {peak:5.0f} MiB{inside}"
+                f"{name:22} {seconds:7.2f} s, CPU {cpu:6.2f} s  "
+                f"{options.packets / seconds / 1e6:5.2f} M packets/s  peak {peak:5.0f} MiB{inside}"
             )
     peer = results.get("tshark -Y")
     if peer:
-        for name, (seconds, _) in results.items():
-            if name.startswith("vpndiag"):
-                print(f"{name} is {peer[0] / seconds:.1f} times faster than tshark")
-        if "tcpdump BPF (floor)" in results:
-            print(f"tcpdump's floor is {peer[0] / results['tcpdump BPF (floor)'][0]:.1f} times")
+        for name, (seconds, cpu) in results.items():
+            if name.startswith(("vpndiag", "tcpdump")):
+                print(
+                    f"{name}: {peer[0] / seconds:.1f} times faster than tshark, "
+                    f"{peer[1] / cpu:.1f} times less CPU"
+                )
     return 0
 
 

@@ -11,6 +11,7 @@ whole analysis with its report, and tshark with the same display filter and ``-T
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import struct
@@ -27,16 +28,13 @@ FIELDS = ("frame.number", "frame.time_epoch", "ip.src", "ip.dst", "isakmp.ispi",
           "l2tp.avp.message_type", "l2tp.tunnel", "l2tp.session", "ppp.protocol",
           "lcp.opt.type", "chap.code")  # fmt: skip
 ANALYZE = """
-import sys, time
-start = time.perf_counter()
+import sys
 from vpndiag.cli.analysis import analyze
 report = analyze([sys.argv[1]])
-seconds = time.perf_counter() - start
 outcomes = {}
 for s in report.sessions:
     outcomes[s.verdict.outcome] = outcomes.get(s.verdict.outcome, 0) + 1
 print(len(report.sessions), "sessions", outcomes, file=sys.stderr)
-print(seconds)
 """
 _TRANSFORM = bytes.fromhex(
     "0d00003c00000001000000010000003001010001000000280101000080010007800e0100800200028004000e"
@@ -170,24 +168,33 @@ def generate(path: Path, sessions: int) -> int:
     return len(packets)
 
 
-def _ours(path: Path) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", ANALYZE, str(path)], capture_output=True, text=True, check=True
-    )
-    print(f"  ({done.stderr.strip()})")
-    return float(done.stdout)
+def _timed(command: list[str]) -> tuple[float, float, float, str]:
+    """(wall seconds, CPU seconds, peak MiB, standard error) of a command."""
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read().strip()
+    if child.returncode:
+        raise RuntimeError(f"{command[0]}: {text[-400:]}")
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text
 
 
-def _tshark(path: Path) -> float | None:
+def _ours(path: Path) -> tuple[float, float, float, str]:
+    return _timed([sys.executable, "-c", ANALYZE, str(path)])
+
+
+def _tshark(path: Path) -> tuple[float, float, float, str] | None:
     program = shutil.which("tshark")
     if program is None:
         return None
     command = [program, "-n", "-r", str(path), "-Y", "isakmp or l2tp", "-T", "fields"]
     for name in FIELDS:
         command += ["-e", name]
-    start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+    return _timed(command)
 
 
 def main() -> None:
@@ -200,12 +207,15 @@ def main() -> None:
         count = generate(path, given.sessions)
         path.read_bytes()  # into the page cache
         print(f"{given.sessions} sessions, {count} packets, {path.stat().st_size >> 20} MiB")
-        ours = min(_ours(path) for _ in range(2))
-        print(f"vpndiag analyze        {ours:7.2f} s")
+        runs = [_ours(path) for _ in range(2)]
+        ours = tuple(min(values) for values in zip(*(run[:3] for run in runs), strict=True))
+        print(f"  ({runs[0][3]})")
+        line = "{:22} {:7.2f} s, CPU {:7.2f} s, peak {:5.0f} MiB"
+        print(line.format("vpndiag analyze", *ours))
         peer = None if given.no_peers else _tshark(path)
         if peer is not None:
-            print(f"tshark -T fields       {peer:7.2f} s")
-            print(f"ratio                  {peer / ours:7.2f}")
+            print(line.format("tshark -T fields", *peer[:3]))
+            print(f"{'ratio':22} {peer[0] / ours[0]:7.2f}  , CPU {peer[1] / ours[1]:7.2f}")
 
 
 if __name__ == "__main__":
