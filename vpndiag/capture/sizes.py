@@ -33,6 +33,10 @@ class _Stream:
     next: int | None = None
     gap: tuple[Message, int] | None = None
     acked: int | None = None
+    acked_ns: int = 0
+    """When that was acknowledged first."""
+    held_ns: int = 0
+    """When it was acknowledged last."""
     segments: dict[int, _Segment] = field(default_factory=dict)
     passed: int = 0
     """Largest IP packet that was acknowledged."""
@@ -130,7 +134,9 @@ def _tcp(m: Message, data: bytes, start: int, size: int, stream: _Stream, other:
     span = length + bool(flags & 2) + bool(flags & 1)
     if flags & 16:
         if other.acked is None or _after(acked, other.acked):
-            other.acked = acked
+            other.acked, other.acked_ns = acked, m.time_ns
+        if acked == other.acked:
+            other.held_ns = m.time_ns
         for at, segment in list(other.segments.items()):
             if not _after(segment.end, acked):
                 other.passed = max(other.passed, segment.size)
@@ -176,7 +182,7 @@ def _stalled(
             tries=worst.tries,
             seconds=(worst.last.time_ns - worst.first.time_ns) / 1e9,
         )
-    if stream.gap is not None:
+    if stream.gap is not None and _receiver_lacks(stream, *stream.gap):
         m, at = stream.gap
         sequence = int.from_bytes(_sequence(m.data), "big")
         hole = (sequence - at) % _WRAP
@@ -193,6 +199,14 @@ def _stalled(
                 seconds=seconds,
             )
     return None
+
+
+def _receiver_lacks(stream: _Stream, m: Message, at: int) -> bool:
+    """Whether the receiver says that it lacks what the capture lacks: it acknowledges up to there,
+    behind the gap or for a while. Else the recorder alone may have missed a packet."""
+    if stream.acked != at:
+        return False
+    return stream.held_ns > m.time_ns or (stream.held_ns - stream.acked_ns) / 1e9 >= SECONDS
 
 
 def _sequence(data: bytes) -> bytes:
