@@ -7,11 +7,11 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import outer_mtu
+from vpndiag.diagnosis import aggressive, outer_mtu, xauth
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
-from vpndiag.report.model import Cause, Confidence, Evidence, Finding
+from vpndiag.report.model import Cause, Confidence, Evidence
 
 _INVALID_COOKIE = 4
 _GARBLED = {1, 16, 23, 10, 11}
@@ -40,6 +40,9 @@ def judge(view: View) -> Ruling:
     bad = [c for c in view.certificates if c.direction == "in" and c.problem]
     if bad:
         return _bad_certificate(bad[0])
+    extended = xauth.judge(view)
+    if extended is not None:
+        return extended
     if view.established or _went_on(view):
         return _passed(view)
     sa = view.primary
@@ -49,7 +52,7 @@ def judge(view: View) -> Ruling:
         return not_reached("auth", "no IKE main mode")
     sent = [m for m in sa.step("MM5") if m.direction == "out"]
     if sa.aggressive:
-        return _aggressive(view, sa)
+        return aggressive.judge(view, sa)
     if not sent and sa.reached < 5:
         if view.scope is not None and not view.scope.credentials:
             return not_reached("auth", "no pre-shared key or certificate given")
@@ -78,8 +81,9 @@ def _passed(view: View) -> Ruling:
     done = view.established[-1] if view.established else None
     sa = view.primary
     seen = [m for m in sa.messages if m.step in ("MM5", "MM6", "AM3")] if sa else []
+    exposed = aggressive.exposed(view)
     if done is None:
-        return rule("auth", "passed", summary="both sides proved themselves", seen=seen)
+        return rule("auth", "passed", *exposed, summary="both sides proved themselves", seen=seen)
     summary = f"{done.auth_method or 'proved'}"
     if done.peer_identity:
         summary += f"; gateway is {done.peer_identity}"
@@ -450,21 +454,3 @@ def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:
             )  # fmt: skip
             return rule("path", "failed", floated, summary="message 5 missing", seen=sa.messages)
     return rule("auth", "inconclusive", summary="the capture ends at message 4", seen=sa.messages)
-
-
-def _aggressive(view: View, sa: IkeSa) -> Ruling:
-    if sa.reached >= 6:
-        return rule("auth", "passed", summary="aggressive mode complete", seen=sa.messages)
-    if view.running:
-        return not_reached("auth", "waiting")
-    notifies = sa.notifies() + sa.notifies("out")
-    if notifies:
-        message, notify = notifies[0]
-        found: Finding = finding(
-            "auth.psk-mismatch" if notify.type in _GARBLED | {24} else "auth.refused",
-            evidence(f"{notify.name}", message),
-            detail=f"Aggressive mode ends with {notify.name}.",
-            confidence="medium",
-        )
-        return rule("auth", "failed", found, summary=notify.name, seen=sa.messages)
-    return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)

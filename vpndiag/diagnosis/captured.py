@@ -4,7 +4,7 @@ before the capture, and what is hidden without keys."""
 from __future__ import annotations
 
 from vpndiag.diagnosis import address, gave_up, ikev2, large_lost, lcp, login, upkeep
-from vpndiag.diagnosis.ruling import Ruling, not_reached, rule
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage, Observation
 from vpndiag.report.model import Finding
@@ -75,7 +75,19 @@ def _half(view: View) -> bool:
 
 def notes(view: View) -> list[Finding]:
     """What a capture shows beside the judgement of the rungs."""
-    return upkeep.notes(view)
+    found = upkeep.notes(view)
+    if view.plain and not view.live and (view.l2tp or any(d.inside == "clear" for d in view.data)):
+        seen = view.l2tp[:1] or view.data[:1]
+        found.append(
+            finding(
+                "path.l2tp-in-clear",
+                evidence("the whole session is outside IPsec", *seen),
+                detail="L2TP runs without IPsec here, or was recorded inside of it.",
+                severity="info",
+                confidence="high",
+            )
+        )
+    return found
 
 
 def _only_data(layer: str, view: View) -> Ruling | None:

@@ -91,7 +91,7 @@ def _auth(view: View) -> Ruling:
         silence = view.unanswered(asked)
         going_on = [m for m in later if m.t > asked[0].t and m.direction != began]
         if going_on or any(m.step.endswith("CREATE_CHILD_SA") for m in later):
-            return rule("auth", "passed", summary="IKE_AUTH must have been answered: the SA is used",
+            return rule("auth", "passed", summary="IKE_AUTH was answered: the SA is used",
                         seen=[*proofs, *later[:2]])  # fmt: skip
         if both or silence is None or not view.conclusive(silence):
             status = "passed" if both else "inconclusive"

@@ -95,8 +95,23 @@ def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ru
                 confidence="certain",
             )
         )
+    elif view.plain and not view.live and view.l2tp and _guessable(packets):
+        findings.append(
+            finding(
+                "login.challenge-in-clear",
+                evidence(f"{method} outside IPsec", *packets[:2]),
+                detail=f"{method} outside IPsec: the password can be guessed offline.",
+                severity="warning",
+                confidence="high",
+            )
+        )
     return rule("login", "passed", *findings, summary=summary, seen=[*packets, *good],
                 facts={"method": method})  # fmt: skip
+
+
+def _guessable(packets: list[PppMessage]) -> bool:
+    """Challenge and response of a kind whose password can be searched for."""
+    return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
 def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:

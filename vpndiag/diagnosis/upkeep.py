@@ -79,31 +79,41 @@ def _last(view: View, direction: str) -> float:
 def _gateway_gone(view: View) -> Ruling | None:
     """The session was up; then nothing more comes from the gateway, and questions whether it is
     still there (RFC 3706) stay unanswered."""
-    if not _came_up(view):
+    if not (_came_up(view) or (_set_up(view) and not view.esp)) or view.unrecorded:
         return None
-    last_in = _last(view, "in")
-    asked = [
-        m
-        for m in view.ike
-        if m.direction == "out" and m.t > last_in
-        and m.step in ("INFO", "IKEv2 INFORMATIONAL", "MM1", "QM1")
-    ]  # fmt: skip
-    deletes = [m for m in asked if m.deletes]
-    if len(asked) < 3 or deletes or asked[-1].t - last_in < GONE:
-        return None
-    return rule(
-        "path",
-        "failed",
-        finding(
-            "path.dpd-timeout",
-            evidence("the last packet from the gateway", *_at(view, last_in)),
-            evidence(f"the client asks {times(len(asked))} in {asked[-1].t - last_in:.0f} s "
-                     "whether it is still there, without an answer", *asked),
-            detail="The session was up, and then the gateway answered nothing any more.",
-        ),
-        summary=f"nothing from the gateway after {last_in:.0f} s",
-        seen=asked,
-    )  # fmt: skip
+    for silent, asking, who, other in (("in", "out", "gateway", "client"),
+                                       ("out", "in", "client", "gateway")):  # fmt: skip
+        last = _last(view, silent)
+        asked = [
+            m
+            for m in view.ike
+            if m.direction == asking and m.t > last
+            and m.step in ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
+        ]  # fmt: skip
+        deletes = [m for m in asked if m.deletes]
+        if last < 0 or len(asked) < 3 or deletes or asked[-1].t - last < GONE:
+            continue
+        return rule(
+            "path",
+            "failed",
+            finding(
+                "path.dpd-timeout",
+                evidence(f"the last packet from the {who}", *_at(view, last)),
+                evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
+                         "whether it is still there, without an answer", *asked),
+                detail=f"The session was up, and then the {who} answered nothing any more.",
+            ),
+            summary=f"nothing from the {who} after {last:.0f} s",
+            seen=asked,
+        )  # fmt: skip
+    return None
+
+
+def _set_up(view: View) -> bool:
+    """Keys were agreed, although no ESP was recorded: quick mode or IKE_AUTH is complete."""
+    steps = {(m.step, m.direction) for m in view.ike}
+    quick = ("QM2", "in") in steps and ("QM3", "out") in steps
+    return quick or {("IKEv2 AUTH", "in"), ("IKEv2 AUTH", "out")} <= steps
 
 
 def _at(view: View, t: float) -> list[Observation]:

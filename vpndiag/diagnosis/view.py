@@ -390,10 +390,8 @@ class View:
         if self.ended is not None and self.ended.why == "stopped":
             return silence.tries >= 2 or silence.seconds >= 4.0
         if not self.live:
-            # What is not answered is sent again: a recorder that shows one try may have missed more.
-            return (
-                silence.tries >= 2 and silence.seconds >= 4.0 and not unrecorded.answers(self.all)
-            )
+            # What is not answered is sent again: one try alone may be all that was recorded.
+            return silence.tries >= 2 and silence.seconds >= 4.0 and not self.unrecorded
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @cached_property

@@ -138,8 +138,12 @@ class IkeObserver:
         first = header.responder_cookie == bytes(8)
         if first and not sa.seen:
             sa.client_began = direction == "out"
-        from_initiator = (direction == "out") == sa.client_began
         kinds = {p.payload_type for p in payloads}
+        phase_1 = header.exchange in (ExchangeType.MAIN_MODE, ExchangeType.AGGRESSIVE_MODE)
+        if phase_1 and not first and not sa.seen and PayloadType.SA in kinds:
+            # The choice of a transform, whose offer is not in the material: from the responder.
+            sa.client_began = direction == "in"
+        from_initiator = (direction == "out") == sa.client_began
         match header.exchange:
             case ExchangeType.MAIN_MODE:
                 return _main_mode_step(header, kinds, from_initiator)

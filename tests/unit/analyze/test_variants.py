@@ -74,7 +74,8 @@ def test_a_run_of_our_own_cut_anywhere(tmp_path: Path) -> None:
 
 REAL = ["jnetpcap-test-l2tp.pcap", "jimmy-ppp-osicp.pcapng", "packetlife-PPP_negotiation.cap",
         "jimmy-l2tp-lac-lns-permanent-dial.pcap", "zeekspicy-ikev1-certs.pcap",
-        "jimmy-ike-esp.pcap", "jimmy-ikev1-aggressive.pcap", "scapy-ikev2_nat_t.pcapng"]  # fmt: skip
+        "jimmy-ike-esp.pcap", "jimmy-ikev1-aggressive.pcap",
+        "scapy-ikev2_nat_t.pcapng"]  # fmt: skip
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the captures are not part of the project")

@@ -1,0 +1,99 @@
+"""Rung ``auth`` in aggressive mode (RFC 2409 section 5.4).
+
+The gateway proves itself in message 2 already, so a client with another key leaves there: it says
+so, or says nothing more. Message 3 is the client's proof, and only quick mode shows that the
+gateway took it.
+"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.observations import IkeMessage
+from vpndiag.report.model import Finding
+
+_GARBLED = {1, 16, 23, 10, 11, 24}
+"""Notifications that a wrong key brings about; 24 is AUTHENTICATION-FAILED."""
+_PSK = (1, 65001)
+_REPEATS = 2
+"""Repeats of message 2 behind message 3, from which on it was not taken."""
+
+
+def judge(view: View, sa: IkeSa) -> Ruling:
+    """An SA whose first message is AM1, and that no quick mode followed."""
+    if view.running:
+        return rule("auth", "not_reached", reason="waiting", seen=sa.messages)
+    proofs = [m for m in sa.step("AM3") if m.direction == ("out" if sa.by_client else "in")]
+    choices = [m for m in sa.step("AM2") if m.direction == ("in" if sa.by_client else "out")]
+    notifies = sa.notifies() + sa.notifies("out")
+    if notifies:
+        message, notify = notifies[0]
+        code = "auth.psk-mismatch" if notify.type in _GARBLED else "auth.refused"
+        if notify.type == 14 and not choices:
+            code = "ike.no-proposal-chosen"
+        said = evidence(f"{notify.name}", message)
+        return _failed(sa, code, f"Aggressive mode ends with {notify.name}.", notify.name, said)
+    if proofs:
+        return _after_proof(view, sa, proofs, choices)
+    if choices:
+        return _after_choice(view, sa, choices)
+    return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)
+
+
+def _after_proof(
+    view: View, sa: IkeSa, proofs: list[IkeMessage], choices: list[IkeMessage]
+) -> Ruling:
+    again = [m for m in choices if m.t > proofs[0].t]
+    if len(again) >= _REPEATS and not any(m.step.startswith("QM") for m in sa.messages):
+        said = evidence(f"the gateway repeats message 2 {times(len(again))} behind message 3, the "
+                        "client's proof", *again)  # fmt: skip
+        return _failed(sa, "auth.psk-mismatch", "The gateway does not take the client's proof "
+                       "(message 3), or never gets it.", "message 3 not taken", said)  # fmt: skip
+    return rule(
+        "auth", "passed", *exposed(view), summary="aggressive mode complete", seen=sa.messages
+    )
+
+
+def _after_choice(view: View, sa: IkeSa, choices: list[IkeMessage]) -> Ruling:
+    refused = [
+        m for m in sa.messages
+        if m.step == "INFO" and m.direction != choices[0].direction and m.t >= choices[0].t
+    ]  # fmt: skip
+    if refused:
+        said = evidence("the client answers message 2, the gateway's proof, with an encrypted "
+                        "notification and goes no further", *refused[:2])  # fmt: skip
+        return _failed(sa, "auth.psk-mismatch", "The client does not accept the gateway's proof in "
+                       "message 2.", "message 2 refused", said)  # fmt: skip
+    asked = [m for m in sa.step("AM1") if m.t > choices[0].t]
+    silence = view.unanswered(choices)
+    if len(choices) > _REPEATS and not asked and silence is not None and view.conclusive(silence):
+        said = evidence(f"message 2 sent {times(len(choices))} in {silence.seconds:.1f} s; the "
+                        "client neither asks again nor goes on", *choices)  # fmt: skip
+        return _failed(sa, "auth.psk-mismatch", "The client goes no further after message 2, which "
+                       "proves that the gateway knows the key: the keys differ most likely.",
+                       "no message 3", said)  # fmt: skip
+    return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)
+
+
+def _failed(sa: IkeSa, code: str, detail: str, summary: str, said: object) -> Ruling:
+    found = finding(code, said, detail=detail, confidence="medium")  # type: ignore[arg-type]
+    return rule(code.partition(".")[0], "failed", found, summary=summary, seen=sa.messages)
+
+
+def exposed(view: View) -> list[Finding]:
+    """Aggressive mode with a pre-shared key shows a hash of it to whoever listens."""
+    sa = view.primary
+    if view.live or sa is None or not sa.aggressive:
+        return []
+    chosen = next((m for m in sa.step("AM2") if m.transforms), None)
+    if chosen is None or not set(chosen.auth_methods) & set(_PSK):
+        return []
+    return [
+        finding(
+            "auth.aggressive-psk",
+            evidence("message 2 shows the gateway's identity and a hash made with the key", chosen),
+            detail="Aggressive mode with a pre-shared key: the key can be guessed offline.",
+            severity="warning",
+            confidence="certain",
+        )
+    ]
