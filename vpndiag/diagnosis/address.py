@@ -193,6 +193,21 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             summary=what,
             seen=[*ipcp, shown],
         )
+    unwanted = [
+        m for m in view.ppp_of("LCP", "out", "Protocol-Reject") if m.method in ("IPCP", "0x8021")
+    ]
+    if unwanted and not view.live:
+        return rule(
+            "address",
+            "failed",
+            finding(
+                "address.refused",
+                evidence("the client rejects IPCP as a whole", unwanted[0]),
+                detail="The client rejects IPCP: it is not set up for IPv4 on this link.",
+            ),
+            summary="the client rejects IPCP",
+            seen=[*ipcp, *unwanted],
+        )
     if end is not None or closed:
         return _ended(ipcp, end or closed[0])
     tries = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Request"]

@@ -3,7 +3,7 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import address, gave_up, ikev2, large_lost, lcp, login, upkeep
+from vpndiag.diagnosis import address, gave_up, ikev2, keepalive, large_lost, lcp, login, upkeep
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage, Observation
@@ -47,6 +47,9 @@ def judge(layer: str, view: View) -> Ruling | None:
             summary="the capture shows one direction only; what was answered is not in it",
             seen=view.ike[:1] or view.l2tp_all[:1],
         )
+    gone = keepalive.judge(layer, view)
+    if gone is not None:
+        return gone
     if layer in ("lcp", "login", "address"):
         found = _in_use(layer, view)
         if found is not None:

@@ -153,7 +153,10 @@ def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdic
     reached = [x for x in layers if x.status in ("passed", "warning")]
     if not reached:
         if view.other:
-            kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in view.other)
+            packets: dict[str, int] = {}
+            for o in view.other:
+                packets[o.what] = packets.get(o.what, 0) + o.packets
+            kinds = ", ".join(f"{what} ({count} packets)" for what, count in packets.items())
             return Verdict("not_applicable", f"No L2TP/IPsec here, but {kinds}.")
         return Verdict("not_applicable", "Nothing of L2TP/IPsec is in this material.")
     return _healthy(view, reached)

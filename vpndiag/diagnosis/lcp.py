@@ -13,6 +13,10 @@ _MANY = 8
 counts Max-Failure from 5)."""
 
 
+_UNHEARD = 4
+"""Requests of the gateway without a word of the client."""
+
+
 def judge(view: View) -> Ruling:
     packets = view.ppp_of("LCP")
     if not view.ppp:
@@ -153,6 +157,22 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary=ppp.how(end),
             seen=[*packets, end],
         )
+    if not ours and not view.live and not [m for m in packets if m.direction == "out"]:
+        asked = view.unanswered([m for m in theirs if m.code == "Configure-Request"])
+        if asked is not None and asked.tries >= _UNHEARD and view.conclusive(asked):
+            return rule(
+                "lcp",
+                "failed",
+                finding(
+                    "lcp.no-answer",
+                    evidence(f"the gateway sends an LCP Configure-Request {times(asked.tries)} in "
+                             f"{asked.seconds:.1f} s, no answer", asked.first, asked.last),
+                    detail="The client does not answer PPP.",
+                    confidence="medium",
+                ),
+                summary="the client does not answer LCP",
+                seen=packets,
+            )  # fmt: skip
     refusals = [m for m in packets if m.code in ("Configure-Nak", "Configure-Reject")]
     if len(refusals) >= _MANY:
         return rule(

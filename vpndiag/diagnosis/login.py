@@ -256,6 +256,21 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             summary=f"refused without a reason ({ppp.how(end)})",
             seen=[*packets, end],
         )
+    if not ours and not view.live:
+        asked = view.unanswered([m for m in packets if m.code in ("Challenge", "Request")])
+        if asked is not None and asked.tries >= 3 and view.conclusive(asked):
+            return rule(
+                "login",
+                "failed",
+                finding(
+                    "login.client-silent",
+                    evidence(f"the gateway asks for the login {times(asked.tries)} in "
+                             f"{asked.seconds:.1f} s, no answer", asked.first, asked.last),
+                    detail="The client does not answer the gateway's question for its login.",
+                ),
+                summary="the client does not log in",
+                seen=packets,
+            )  # fmt: skip
     silence = view.unanswered(ours)
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"

@@ -14,7 +14,7 @@ from vpndiag.report.text import visible
 
 Address = tuple[str, int]
 
-_QUIET = ("ZLB", "HELLO")
+_ACK, _HELLO = "ZLB", "HELLO"
 MAX_SEEN = 4096
 MAX_IDS = 1024
 
@@ -47,7 +47,8 @@ class L2tpObserver:
         other_source: str = "",
         response_valid: bool | None = None,
     ) -> Observation | None:
-        """One UDP payload. None for what carries no news: ZLBs, HELLOs, data, stale messages.
+        """One UDP payload. None for what carries no news: ZLBs, data, stale messages, and HELLOs
+        but for those that had to be sent again.
 
         ``response_valid`` is what our own check of a Challenge Response said. Never raises.
         """
@@ -65,7 +66,7 @@ class L2tpObserver:
             )
         name = message.name
         self._learn(message, name, direction)
-        if name in _QUIET:
+        if name == _ACK:
             return None
         gateway, client = (destination, source) if direction == "out" else (source, destination)
         assigned = message.number(AvpType.ASSIGNED_TUNNEL_ID)
@@ -73,6 +74,9 @@ class L2tpObserver:
         key = (direction, inside, message.tunnel_id, message.session_id, message.ns, name,
                assigned)  # fmt: skip
         repeat = key in self._seen
+        if name == _HELLO and not repeat:
+            self._seen[key] = None
+            return None
         self._seen[key] = None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)

@@ -1,0 +1,93 @@
+"""One side of a session falls silent: L2TP's Hello and LCP's Echo-Request are asked in vain.
+
+RFC 2661 section 6.5 and RFC 1661 section 5.8. Captures only; what says the same of IKE is in
+``upkeep``.
+"""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import (
+    DataFlow,
+    Direction,
+    EspFlow,
+    IkeMessage,
+    L2tpMessage,
+    Observation,
+    PppMessage,
+)
+
+REPEATS = 3
+"""Repeats of one control message, none of them acknowledged."""
+SECONDS = 8.0
+ECHOES = 4
+ECHO_SECONDS = 20.0
+_SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
+    ("in", "out", "gateway", "client"),
+    ("out", "in", "client", "gateway"),
+)
+
+
+def judge(layer: str, view: View) -> Ruling | None:
+    """The ruling for ``l2tp`` or ``lcp``; None: nobody fell silent."""
+    if view.live or view.unrecorded or (view.ended is not None and view.ended.one_sided):
+        return None
+    if layer == "l2tp":
+        return _hello(view)
+    return _echo(view) if layer == "lcp" else None
+
+
+def _last(view: View, direction: Direction) -> float:
+    """When the last packet of this direction was seen; below zero: never."""
+    last = -1.0
+    for o in view.all:
+        if isinstance(o, DataFlow | EspFlow):
+            if o.direction == direction:
+                last = max(last, o.last_t)
+        elif isinstance(o, IkeMessage | L2tpMessage | PppMessage) and o.direction == direction:
+            last = max(last, o.t)
+    return last
+
+
+def _hello(view: View) -> Ruling | None:
+    if not (view.carried is not None or view.ppp or view.l2tp_of("in", "ICRP", "HELLO")):
+        return None
+    for silent, asking, who, other in _SIDES:
+        last = _last(view, silent)
+        asked = [m for m in view.l2tp if m.direction == asking and m.t > last]
+        again = [m for m in asked if m.repeat]
+        if last < 0 or len(again) < REPEATS or again[-1].t - last < SECONDS:
+            continue
+        return _failed("l2tp", who, last, again, f"the {other} repeats {again[0].message} "
+                       f"{times(len(again))}, and gets no acknowledgement")  # fmt: skip
+    return None
+
+
+def _echo(view: View) -> Ruling | None:
+    for silent, asking, who, other in _SIDES:
+        last = _last(view, silent)
+        asked = [
+            d for d in view.data
+            if d.direction == asking and d.echoes == d.packets >= ECHOES
+            and d.last_t - last >= ECHO_SECONDS and (d.t > last or d.packets >= 2 * ECHOES)
+        ]  # fmt: skip
+        if last >= 0 and asked:
+            return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "
+                           f"{asked[0].last_t - last:.0f} s, without an answer")  # fmt: skip
+    return None
+
+
+def _failed(layer: str, who: str, last: float, seen: list[Observation] | list[L2tpMessage]
+            | list[DataFlow], said: str) -> Ruling:  # fmt: skip
+    return rule(
+        layer,
+        "failed",
+        finding(
+            f"{layer}.peer-gone",
+            evidence(f"{said} (the last packet of the {who} came at {last:.1f} s)", *seen),
+            detail=f"The session was up, and then the {who} answered nothing any more.",
+        ),
+        summary=f"nothing from the {who} after {last:.0f} s",
+        seen=seen,
+    )
