@@ -88,9 +88,23 @@ def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> Cap
     return open_capture(path, progress=progress)
 
 
+def _same_file(path: Path) -> object:
+    """A name of the file that is the same however it was given."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return path
+    return (found.st_dev, found.st_ino) if found.st_ino else path.absolute()
+
+
 def _in_time_order(paths: list[Path]) -> list[Path]:
+    paths = list({_same_file(path): path for path in paths}.values())
     if len(paths) < 2:
         return paths
+    for path in paths:
+        if str(path) == "-" or (path.exists() and not (path.is_file() or path.is_dir())):
+            # It would have to be read twice: first for its place among the others.
+            raise CaptureError("a pipe can only be analyzed alone", str(path), "save it to a file")
     firsts: list[tuple[int, int, Path]] = []
     for index, path in enumerate(paths):
         with _open(path) as capture:
@@ -187,6 +201,8 @@ def _notes(
             f"The capture was made where {own} is translated to {outside}: packets from {gateway} "
             f"carry the one, packets to it the other."
         )
+    if not material.frames:
+        notes.append("The capture holds no packets: was it the right interface, or filter?")
     if material.left_out:
         notes.append(f"{material.left_out} control packets were too many and are not judged.")
     return tuple(notes)

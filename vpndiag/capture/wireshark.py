@@ -3,6 +3,7 @@ dissected."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from typing import BinaryIO, cast
 
 from vpndiag.capture.errors import CaptureError
 from vpndiag.capture.files import CaptureFile
+from vpndiag.capture.keys import Keys, esp_lines, write_keys
 from vpndiag.capture.stream import Progress
 
 _TIMEOUT = 600
@@ -32,10 +34,11 @@ def _need(where: str) -> str:
     return program
 
 
-def _run(command: list[str], where: str, out: BinaryIO | int) -> bytes:
+def _run(command: list[str], where: str, out: BinaryIO | int, profile: str | None = None) -> bytes:
     try:
         done = subprocess.run(
             command,
+            env=dict(os.environ, WIRESHARK_CONFIG_DIR=profile) if profile else None,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.PIPE,
@@ -68,8 +71,9 @@ def open_converted(path: str | Path, *, progress: Progress | None = None) -> Cap
         raise
 
 
-def dissect(path: str | Path, frame_numbers: Iterable[int]) -> str:
-    """Wireshark's dissection of these frames as text; the first 200 of them.
+def dissect(path: str | Path, frame_numbers: Iterable[int], keys: Keys | None = None) -> str:
+    """Wireshark's dissection of these frames as text; the first 200 of them. ``keys`` go on to it,
+    so that it decrypts as well, in a directory that only the user may read and that is removed.
 
     tshark itself is asked: pyshark would start the same program, under an event loop of its own
     that cannot run inside another.
@@ -82,4 +86,24 @@ def dissect(path: str | Path, frame_numbers: Iterable[int]) -> str:
         return ""
     wanted = "frame.number in {" + ",".join(map(str, numbers)) + "}"
     command = [_need(where), "-n", "-V", "-r", str(Path(path).absolute()), "-Y", wanted]
-    return _run(command, where, subprocess.PIPE).decode("utf-8", "replace")
+    if not keys:
+        return _run(command, where, subprocess.PIPE).decode("utf-8", "replace")
+    with tempfile.TemporaryDirectory(prefix="vpndiag-") as profile:
+        try:
+            _write_profile(Path(profile), keys)
+        except OSError as error:
+            raise CaptureError(f"no place for the keys: {error.strerror}", where) from None
+        return _run(command, where, subprocess.PIPE, profile).decode("utf-8", "replace")
+
+
+def _write_profile(place: Path, keys: Keys) -> None:
+    """Wireshark's files of keys, and the preference that has it use those of ESP."""
+    esp = [key for found in keys.esp.values() for key in found]
+    _, sas = write_keys(
+        place, ike=[(c, k) for c, found in keys.ike.items() for k in found], esp=esp
+    )
+    with sas.open("a", encoding="utf-8") as file:
+        # A line is for one version of IP; addresses that will do for any are of both.
+        anywhere = [key for key in esp if key.source == "*"]
+        file.writelines(line + "\n" for line in esp_lines(anywhere, ipv6=True))
+    (place / "preferences").write_text("esp.enable_encryption_decode: TRUE\n", "utf-8")

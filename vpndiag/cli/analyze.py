@@ -71,6 +71,8 @@ def carry_out(captures: list[Path], keys: Path | None, frames: str | None, outpu
 
     check_writable(output.json, None)
     given = _keys(keys)
+    if frames is not None and any(not _on_disk(c) for c in captures):
+        raise UsageError("--frames needs the capture as a file: it is read twice")
     from vpndiag.capture.analyze import read
 
     try:
@@ -81,12 +83,17 @@ def carry_out(captures: list[Path], keys: Path | None, frames: str | None, outpu
     report = report_of(found)
     failed = write_json(report, output)
     if frames is not None:
-        _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in found.files])
+        _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in found.files], given)
     else:
         _show(report, output)
     if failed is not None:
         raise UsageError(failed)
     return code_of(report.verdict)
+
+
+def _on_disk(capture: Path) -> bool:
+    """Whether it can be read again; what does not exist is told later."""
+    return str(capture) != "-" and (capture.is_file() or not capture.exists())
 
 
 def _keys(place: Path | None) -> Keys | None:
@@ -169,7 +176,9 @@ def _messages(report: Report, console: Console) -> None:
         console.print()
 
 
-def _dissect(report: Report, wanted: str, files: list[tuple[Path, int, int]]) -> None:
+def _dissect(
+    report: Report, wanted: str, files: list[tuple[Path, int, int]], keys: Keys | None
+) -> None:
     """Wireshark's own view of the frames that a finding cites."""
     from vpndiag.capture.errors import CaptureError
     from vpndiag.capture.wireshark import dissect
@@ -188,9 +197,14 @@ def _dissect(report: Report, wanted: str, files: list[tuple[Path, int, int]]) ->
         if len(files) > 1:
             print(f"{path}:")
         try:
-            print(dissect(path, mine), end="")
+            print(_harmless(dissect(path, mine, keys)), end="")
         except CaptureError as error:
             raise UsageError(str(error)) from None
+
+
+def _harmless(text: str) -> str:
+    """tshark's text without what a terminal would obey; its lines stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _all(report: Report) -> list[Finding]:
