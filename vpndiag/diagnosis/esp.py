@@ -50,7 +50,9 @@ def judge(view: View) -> Ruling:
             view,
         )
     if not out and not view.live and (view.ended is None or not view.ended.one_sided):
-        return rule("esp", "inconclusive", summary="only gateway to client is seen", seen=back)
+        return _one_way(view, back) or rule(
+            "esp", "inconclusive", summary="only gateway to client is seen", seen=back
+        )
     findings: list[Finding] = []
     replayed = sum(f.replayed for f in (*out, *back))
     total = sum(f.packets for f in (*out, *back))
@@ -82,6 +84,34 @@ def _failed(found: Finding, summary: str, view: View) -> Ruling:
     return rule("esp", "failed", found, summary=summary, seen=view.esp)
 
 
+def _one_way(view: View, flows: list[EspFlow]) -> Ruling | None:
+    """ESP in one direction only, of an IKE that the capture shows in both."""
+    packets = _count(flows)
+    start = min(f.t for f in flows)
+    span = max(view.end, *(f.last_t for f in flows)) - start
+    if (
+        packets < 3
+        or span < 4.0
+        or view.unrecorded
+        or {m.direction for m in view.ike} < {"in", "out"}
+    ):
+        return None
+    way, other = ("client", "gateway") if flows[0].direction == "out" else ("gateway", "client")
+    alive = [m for m in view.ike if m.t >= start and m.direction != flows[0].direction]
+    return _failed(
+        finding(
+            "esp.one-way",
+            evidence(f"{packets} ESP packets from the {way} in {span:.1f} s, none from the {other}",
+                     *flows),
+            *([evidence("IKE is answered all the while", alive[0])] if alive else []),
+            detail=f"ESP packets come from the {way} only; the {other} sends none.",
+            confidence="high" if alive else "medium",
+        ),
+        f"{packets} one way, none back",
+        view,
+    )  # fmt: skip
+
+
 def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     packets = _count(out)
     span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
@@ -89,6 +119,10 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
     if view.interrupted or (span < 4.0 and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
+    if view.other_ipsec:
+        return _one_way(view, out) or rule(
+            "esp", "inconclusive", summary="too short to tell", seen=out
+        )
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
     own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer
     if not any(f.udp_encapsulated for f in out):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow, IkeMessage, Observation
+from vpndiag.observations import EspFlow, IkeMessage, IpsecSa, Observation
 from vpndiag.report.model import Finding
 
 GONE = 20.0
@@ -122,6 +122,32 @@ def _at(view: View, t: float) -> list[Observation]:
 
 def _selectors(view: View) -> Ruling | None:
     """The SA is for another port than L2TP's."""
+    if view.ppp or any(f.packets for f in view.esp if f.direction == "out"):
+        return _other_port(view)
+    agreed = [o for o in (*view.ipsec_sas, *view.ike)
+              if isinstance(o, IpsecSa) or (o.step == "QM3" and o.direction == "out")]  # fmt: skip
+    naked = [m for m in view.clear_probe
+             if m.direction == "out" and m.message == "SCCRQ" and agreed and m.t > agreed[0].t
+             and not (m.client_port and m.client_port != 1701)]  # fmt: skip
+    if len(naked) < 2:
+        return _other_port(view)
+    return rule(
+        "ipsec",
+        "failed",
+        finding(
+            "ipsec.selector-mismatch",
+            evidence("an IPsec SA is agreed", agreed[0]),
+            evidence(f"the client sends its L2TP request outside of it, {times(len(naked))}, and "
+                     "not one ESP packet", *naked[:4]),
+            detail="The client's L2TP packets do not match the selectors of its IPsec SA, and "
+            "leave unprotected.",
+        ),
+        summary="L2TP is not covered by the SA",
+        seen=[agreed[0], *naked],
+    )  # fmt: skip
+
+
+def _other_port(view: View) -> Ruling | None:
     if not view.ipsec_sas or view.ppp:
         return None
     pair = view.ipsec_sas[-1]

@@ -261,6 +261,15 @@ class View:
             and not self.l2tp_all
         )
 
+    @property
+    def other_ipsec(self) -> bool:
+        """IKEv1 of a kind that L2TP clients do not use: what travels in its ESP is not L2TP."""
+        sa = self.primary
+        if self.live or sa is None:
+            return False
+        tunnel = any(p.mode == "tunnel" for p in self.ipsec_sas)
+        return sa.aggressive or tunnel or any(m.step == "CONFIG" for m in sa.messages)
+
     @cached_property
     def proofs(self) -> list[ServerProof]:
         return self.of(ServerProof)

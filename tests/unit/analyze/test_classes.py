@@ -93,6 +93,20 @@ def esp(p: Peer, back: bool = True) -> None:
     p.esp(20, back=back)
 
 
+def from_gateway(p: Peer) -> None:
+    for n in range(12):
+        p.put(False, p.spis[1] + struct.pack("!I", n + 1) + p.rng.randbytes(80), True, 0.5)
+
+
+def unprotected(p: Peer) -> None:
+    """SCCRQ in the clear: the selectors of the SA do not cover it."""
+    avp = struct.pack("!HHHH", 0x8008, 0, 0, 1) + struct.pack("!HHHH", 0x8008, 0, 9, 1)
+    message = struct.pack("!HHHHHH", 0xC802, 12 + len(avp), 0, 0, 0, 0) + avp
+    for wait in (1, 2, 4, 8):
+        p.packets.append((p.at, p.client, 1701, p.gateway, 1701, message))
+        p.at += wait
+
+
 IKE: dict[str, tuple[str, str | None, Play]] = {
     "one first message and a minute of nothing": (
         "inconclusive", None, lambda p: (p.mm1(wait=60.0), keepalive(p))),
@@ -122,6 +136,14 @@ IKE: dict[str, tuple[str, str | None, Play]] = {
     "the client dies": (
         "failed", "path.dpd-timeout",
         lambda p: (p.session(), [p.info(mine=False, wait=10.0) for _ in range(6)])),
+    "aggressive mode, ESP from the client alone": (
+        "failed", "esp.one-way",
+        lambda p: (aggressive(p, proof=True), p.quick_mode(), p.esp(30, back=False))),
+    "ESP from the gateway alone": (
+        "failed", "esp.one-way", lambda p: (p.main_mode(), p.quick_mode(), from_gateway(p))),
+    "L2TP beside the SA that should protect it": (
+        "failed", "ipsec.selector-mismatch",
+        lambda p: (p.main_mode(), p.quick_mode(), unprotected(p))),
     "IKEv2 without an answer": (
         "failed", "path.silent",
         lambda p: [(sa_init(p, False), setattr(p, "at", p.at + 4)) for _ in range(4)]),
