@@ -223,11 +223,14 @@ class ControlProtocol:
             self._outbox.append(self._answer)
             return
         # The same request again means that our answer was lost: it says nothing new about the
-        # peer's wishes, and does not count as another failure to agree.
-        repeated = packet == self._request_seen
+        # peer's wishes, gets the same answer and does not count as another failure to agree.
+        repeated = packet == self._request_seen and self._answer is not None
         if self._count_round(packet.options, now):
             return
-        code, options = self.policy.judge(packet.options, self._naks >= self.timers.max_failure)
+        if repeated and self._answer is not None:
+            code, options = self._answer.code, self._answer.options
+        else:
+            code, options = self.policy.judge(packet.options, self._naks >= self.timers.max_failure)
         self._request_seen = packet
         self._answer = Configure(code, packet.identifier, options)
         if code == Code.CONFIGURE_ACK:
