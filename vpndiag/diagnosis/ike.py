@@ -180,6 +180,9 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
 def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     """Message 1 is not answered, but the gateway is there in some other way."""
     silence = view.unanswered([m for m in sa.step("MM1", "AM1") if m.direction == "out"])
+    alike = _accepted_alike(view, sa)
+    if alike is not None and any(m.direction == "in" and m.port == 500 for m in view.ike):
+        return _held_off(seen, [alike], "the same offer is accepted on another attempt")
     accepted = _accepted_elsewhere(view, sa)
     if accepted is not None:
         return _accepts(sa, accepted, refused=False)
@@ -220,6 +223,19 @@ def _accepted_elsewhere(view: View, sa: IkeSa) -> IkeSa | None:
             )
         ):
             return other
+    return None
+
+
+def _accepted_alike(view: View, sa: IkeSa) -> IkeMessage | None:
+    """The gateway's choice of the very same offer in another attempt: what it is silent to is the
+    attempt (lost packets, or too many that are half open) and not the offer."""
+    for other in view.others:
+        same = (other.version, other.aggressive) == (sa.version, sa.aggressive) and (
+            other.offered.transforms,
+            other.offered.vendor_ids,
+        ) == (sa.offered.transforms, sa.offered.vendor_ids)
+        if same and other.chosen is not None:
+            return other.chosen
     return None
 
 
@@ -291,7 +307,7 @@ def _refuses(m: IkeMessage) -> bool:
     return any(n.type == NO_PROPOSAL_CHOSEN for n in m.notifies)
 
 
-def _held_off(seen: list[Observation], v2: list[IkeMessage]) -> Ruling:
+def _held_off(seen: list[Observation], signs: list[IkeMessage], what: str) -> Ruling:
     """Gateways ask for cookies when too many exchanges are half open. Of IKEv1, which has no
     cookies of that kind, they then ignore new attempts: strongSwan from five for an address."""
     return rule(
@@ -300,13 +316,13 @@ def _held_off(seen: list[Observation], v2: list[IkeMessage]) -> Ruling:
         finding(
             "ike.held-off",
             evidence("IKEv1 main mode is not answered", *seen[:2]),
-            evidence("an IKEv2 request is answered with COOKIE, as against a flood", *v2[:2]),
+            evidence(what, *signs[:2]),
             severity="warning",
             detail="The gateway takes no new attempts for the moment: too many were begun and not "
             "finished. Wait a minute and run this again.",
         ),
         summary="the gateway takes no new attempts for the moment, try again in a minute",
-        seen=[*seen, *v2],
+        seen=[*seen, *signs],
     )
 
 
@@ -331,7 +347,8 @@ def _other_version(view: View, seen: list[Observation], *, refused: bool = False
         )
     v2 = [m for m in _ikev2_answers(view) if not refused or not _refuses(m)]
     if v2 and all(_is_cookie(m) for m in v2):
-        return _held_off(seen, v2)
+        what = "an IKEv2 request is answered with COOKIE, as against a flood"
+        return _held_off(seen, v2, what)
     wrong = [
         (m, n)
         for m in view.ike

@@ -108,3 +108,25 @@ def test_cookie_answers_of_ikev2_are_no_proof_that_ikev1_is_off() -> None:
     assert [f.code for f in found.findings] == ["ike.held-off"]
     answered = [*seen[:-2], ike(0.8, **v2, direction="in"), seen[-1]]  # type: ignore[arg-type]
     assert diagnose(answered).verdict.finding == "ike.ikev2-only"
+
+
+def test_an_offer_that_is_accepted_on_4500_is_not_what_500_is_silent_to() -> None:
+    """strongSwan with five half-open SAs, on a path that lost its first answer: message 1 is not
+    answered any more, another method was, and so was the same offer on UDP 4500."""
+    psk = {"transforms": ("AES-CBC-256/SHA1/MODP2048/PSK",), "auth_methods": (1,)}
+    rsa = {"transforms": ("AES-CBC-256/SHA1/MODP2048/RSA-SIG",), "auth_methods": (3,)}
+    b, c = {"initiator_cookie": "bb" * 8}, {"initiator_cookie": "cc" * 8}
+    seen = [
+        Scope(t=0.0, credentials=True, user=True, plain_l2tp=False, certificate=False),
+        *(ike(0.1 + n, "MM1", repeat=n > 0, **psk) for n in range(12)),
+        ike(0.7, "MM1", port=4500, **psk, **b),
+        ike(0.8, "MM1", **rsa, **c),
+        ike(0.9, "MM2", direction="in", port=4500, **psk, **b),
+        ike(1.0, "MM2", direction="in", **rsa, **c),
+        Ended(t=13.0, why="stopped"),
+    ]
+    found = diagnose(sorted(seen, key=lambda o: o.t))
+    assert found.verdict.outcome == "inconclusive"
+    assert [f.code for f in found.findings] == ["ike.held-off"]
+    alone = [o for o in seen if getattr(o, "initiator_cookie", "") != b["initiator_cookie"]]
+    assert diagnose(sorted(alone, key=lambda o: o.t)).verdict.finding == "auth.certificate-wanted"
