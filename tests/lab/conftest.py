@@ -16,15 +16,22 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.lab.config import GatewayConfig
-from tests.lab.gateways import GATEWAYS, Gateway, for_gateway, missing_parts, start
+from tests.lab.gateways import ALL_GATEWAYS, GATEWAYS, Gateway, for_gateway, missing_parts, start
 from tests.lab.linuxclient import LinuxClient
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``-n 2 --dist loadgroup`` the tests of one gateway run in one process, which starts it
+    once; the others file by file."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.lab)
+        if item.get_closest_marker("lab") is not None:
+            parameters = getattr(getattr(item, "callspec", None), "params", {})
+            of = [value for value in parameters.values() if value in ALL_GATEWAYS]
+            item.add_marker(pytest.mark.xdist_group(of[0] if of else item.path.stem))
 
 
 @pytest.fixture(scope="session")
