@@ -190,6 +190,9 @@ class Bench(Owned):
             case "power_off":
                 self._to_mend = gateway.power_on
                 return gateway.power_off()
+            case "reboot":
+                gateway.power_off()
+                return gateway.power_on()
             case "kill_ike" | "stop_l2tp" | "kill_pppd" | "stop_radius":
                 return getattr(gateway, action)()
             case "neighbour":
