@@ -27,6 +27,8 @@ from tests.faults.rows import Row
 from tests.faults.work import blank
 from tests.lab.clean import leftovers
 
+PROGRAM = (sys.executable, "-m", "tests.faults.work")
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -135,7 +137,7 @@ class _Worker:
     def __init__(self, gateway: str) -> None:
         self.gateway = gateway
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.work", gateway],
+            [*PROGRAM, gateway],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             start_new_session=True,  # Ctrl-C is for us alone
         )  # fmt: skip
