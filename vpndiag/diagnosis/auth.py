@@ -139,6 +139,13 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     if gone:
         return _hung_up(sa, said, gone)
     wrong_proof = [m for m in after if m.step == "MM6" and m.protection == "bad-hash"]
+    if wrong_proof and certificate and "CERT" not in wrong_proof[0].payloads:
+        detail = "The gateway sends no certificate, so its signature cannot be checked."
+        said.append(evidence("message 6 holds a signature and no certificate", wrong_proof[0]))
+        return rule(
+            "auth", "failed", finding("auth.certificate-untrusted", *said, detail=detail),
+            summary=detail.rstrip("."), seen=sa.messages,
+        )  # fmt: skip
     if wrong_proof and certificate:
         return rule(
             "auth",
