@@ -46,7 +46,7 @@ def lab() -> None:
 
 @pytest.fixture(scope="session")
 def running_gateways(lab: None) -> Iterator[dict[str, Gateway]]:
-    """Gateways started so far, by machine ("softether", "linux")."""
+    """Gateways started so far, by machine ("softether", "l2tpns", "linux")."""
     machines: dict[str, Gateway] = {}
     yield machines
     for gateway in machines.values():
@@ -60,7 +60,7 @@ def gateway_by_name(
     """``gateway_by_name("libreswan", GatewayConfig(...))``: running, configured, no old session."""
 
     def give(name: str, config: GatewayConfig | None = None) -> Gateway:
-        machine = "softether" if name == "softether" else "linux"
+        machine = name if name in ("softether", "l2tpns") else "linux"
         running = running_gateways.get(machine)
         if running is None:
             running_gateways[machine] = running = start(name, config)
