@@ -13,7 +13,7 @@ from vpndiag.probes.patience import Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.protocols.esp.suites import Integrity
 from vpndiag.protocols.ike import events as ike_events
-from vpndiag.protocols.ike.constants import Group, NotifyType
+from vpndiag.protocols.ike.constants import Group, NotifyType, ProtocolId
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.ppp import events as ppp_events
@@ -268,6 +268,7 @@ class Decisions:
             case ike_events.ProposalChosen():
                 self._chosen = True
                 self._refused_at = None
+                self.questions.settle("ikev2", "other-offer", "other-method", "aggressive")
             case ike_events.MessageSent(name="MM5"):
                 self._mm5_at = self._mm5_at or now
                 self._clear_doubt_at = None
@@ -293,8 +294,17 @@ class Decisions:
                     self._l2tp_at = now
             case ike_events.Deleted(by_peer=True):
                 self._end("stopped")
-            case ike_events.DeleteReceived(trust=ike_events.Trust.AUTHENTICATED):
+            case ike_events.DeleteReceived(
+                protocol=ProtocolId.ESP, trust=ike_events.Trust.AUTHENTICATED
+            ) if not self._has_esp:
+                # Another SA may go: SoftEther tidies up what our questions left half open.
                 self._stop_at = self._stop_at or now + 0.5
+
+    @property
+    def _has_esp(self) -> bool:
+        """An ESP SA of ours is still there."""
+        ike = self.stack.ike if self.stack is not None else None
+        return ike is not None and bool(ike.engine.children)
 
     def _notified(self, event: ike_events.NotifyReceived, now: float) -> None:
         note = event.notification

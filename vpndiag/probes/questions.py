@@ -94,6 +94,12 @@ class Questions:
             self._probes.append(probe)
             probe.start(now)
 
+    def settle(self, *names: str) -> None:
+        """These need no answer any more, and are not repeated."""
+        for probe in self._probes:
+            if probe.name in names:
+                probe.done = True
+
     def _make(self, name: str) -> SideProbe | None:
         o = self._options
         common = (self._recorder, self._random)
