@@ -1,0 +1,80 @@
+"""What ends a run, and which questions are still worth repeating."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vpndiag.probes.decisions import Decisions
+from vpndiag.probes.patience import Patience
+from vpndiag.protocols.ike import events
+from vpndiag.protocols.ike.constants import ProtocolId
+
+
+class Questions:
+    primary = natt = None
+    all_done = False
+
+    def __init__(self) -> None:
+        self.settled: tuple[str, ...] = ()
+
+    def settle(self, *names: str) -> None:
+        self.settled = names
+
+    def answered(self, name: str) -> bool:
+        return False
+
+    def ask(self, name: str, now: float) -> None: ...
+
+    def ask_natt(self, now: float) -> None: ...
+
+
+def decided(*seen: object, children: tuple[object, ...] = ()) -> tuple[str, Questions]:
+    """How a run stands a second after these events."""
+    engine = SimpleNamespace(children=children)
+    stack: Any = SimpleNamespace(
+        events=deque(seen), ike=SimpleNamespace(engine=engine), lossy=False,
+        options=SimpleNamespace(port_natt=None),
+    )  # fmt: skip
+    through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
+    options: Any = SimpleNamespace(plain_l2tp=False)
+    questions: Any = Questions()
+    decisions = Decisions(options, stack, questions, Patience(), through, 0.0)
+    decisions.decide(1.0, all_sent=True)
+    decisions.decide(2.0, all_sent=True)
+    return decisions.over, questions
+
+
+def delete(protocol: int) -> events.DeleteReceived:
+    return events.DeleteReceived(protocol, (b"1234",), events.Trust.AUTHENTICATED)
+
+
+@pytest.mark.parametrize(
+    ("what", "left", "over"),
+    [
+        (ProtocolId.ESP, (), "stopped"),
+        (ProtocolId.ESP, ("a child",), ""),
+        (ProtocolId.ISAKMP, (), ""),
+    ],
+    ids=["our last ESP SA", "one of two", "an IKE SA that a question began"],
+)
+def test_a_delete_ends_the_run_when_nothing_is_left(
+    what: int, left: tuple[object, ...], over: str
+) -> None:
+    """SoftEther says goodbye to half-open IKE SAs, of our own questions, within the established
+    one; a quick mode that both sides began leaves two pairs of ESP SAs."""
+    assert decided(delete(what), children=left)[0] == over
+
+
+def test_our_own_ike_sa_is_another_matter() -> None:
+    assert decided(events.Deleted(by_peer=True))[0] == "stopped"
+
+
+def test_once_an_offer_is_chosen_the_other_questions_are_settled() -> None:
+    """Each of them leaves a half-open SA on the gateway, which counts them."""
+    chosen = object.__new__(events.ProposalChosen)
+    questions = decided(chosen)[1]
+    assert set(questions.settled) == {"ikev2", "other-offer", "other-method", "aggressive"}
