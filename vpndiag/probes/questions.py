@@ -12,7 +12,7 @@ from vpndiag.probes.outside import (
     aggressive_probe,
     ikev2_probe,
 )
-from vpndiag.probes.patience import CAP, TRIES, TRIES_LOSSY, Patience
+from vpndiag.probes.patience import CAP, TRIES, Patience
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS
 from vpndiag.protocols.ike.constants import AuthMethod
 from vpndiag.protocols.ike.profiles import BROAD
@@ -22,6 +22,7 @@ from vpndiag.tunnel.recorder import Recorder
 RandomBytes = Callable[[int], bytes]
 
 PROBE_EVERY = 0.55
+PROBE_TRIES, PROBE_TRIES_LOSSY = 6, 26
 PROBES_END = 4.8
 """Questions on the side are repeated until then, as long as nothing at all was heard; while the
 gateway answers others, as often as the loss so far asks for."""
@@ -133,7 +134,7 @@ class Questions:
             if not self._patience.heard:
                 left = self.began + PROBES_END - self._now
                 return PROBE_EVERY if tries <= 2 or left >= PROBE_EVERY else None
-            enough = TRIES_LOSSY if self._patience.lossy else 6
+            enough = PROBE_TRIES_LOSSY if self._patience.lossy else PROBE_TRIES
             return PROBE_EVERY if tries <= enough else None
 
         return wait
