@@ -183,6 +183,11 @@ class ControlProtocol:
         notices, self._notices = self._notices, []
         return notices
 
+    @property
+    def answer(self) -> Configure | None:
+        """Our answer to the peer's latest Configure-Request."""
+        return self._answer
+
     def next_identifier(self) -> int:
         self._identifier = (self._identifier + 1) & 0xFF
         return self._identifier

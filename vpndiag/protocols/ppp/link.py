@@ -85,6 +85,7 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
+_ACK_AGAIN = 1.5
 _AHEAD = 0xFF
 """Identifier of an IPCP request that is sent before the login is known to be over."""
 
@@ -129,6 +130,8 @@ class PppLink:
         self._assignment: Assignment | NoAddress | None = None
         self._hang_up_at: tuple[float, bytes] | None = None
         self._echo_at: float | None = None
+        self._ack_at: float | None = None
+        """When our Configure-Ack is sent again, as long as the login does not begin."""
         self._echoes: dict[int, float] = {}
         self._frames: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
@@ -177,7 +180,7 @@ class PppLink:
         """When :meth:`handle_timer` wants to be called; None: not before something comes."""
         if self._silent:
             return None
-        times = [self._lcp.get_timer(), self._echo_at]
+        times = [self._lcp.get_timer(), self._echo_at, self._ack_at]
         times += [ncp.get_timer() for ncp in self._ncps.values()]
         times += [engine.get_timer() for _, engine in self._engines()]
         if self._hang_up_at is not None:
@@ -198,6 +201,8 @@ class PppLink:
                     self._ask_ahead()
         if self._echo_at is not None and self._echo_at <= now:
             self._echo_due(now)
+        if self._ack_at is not None and self._ack_at <= now:
+            self._ack_again(now)
         if self._hang_up_at is not None and self._hang_up_at[0] <= now:
             self.terminate(now, self._hang_up_at[1])
         self._pump(now)
@@ -351,6 +356,7 @@ class PppLink:
             return
         # CHAP and EAP go both ways when both sides demand a login: Challenges and Requests (odd)
         # are for the peer, Responses for the authenticator.
+        self._ack_at = None
         engines = [pair for pair in self._engines() if pair[1].protocol == protocol]
         if not engines:
             self._reject(protocol, payload)
@@ -493,6 +499,13 @@ class PppLink:
                 self._lcp.down(0.0)
                 self._finish()
 
+    def _ack_again(self, now: float) -> None:
+        """The server does not begin with the login: our Configure-Ack may be lost, and SoftEther
+        asks for it every 3 to 9 s only. One that has it takes this for a duplicate."""
+        self._ack_at = now + _ACK_AGAIN
+        if self._lcp.opened and self._lcp.answer is not None:
+            self._send(protocols.LCP, encode_packet(self._lcp.answer))
+
     def _ask_ahead(self) -> None:
         """Ask for an address although no Success came. It may be lost: a server that has let us in
         answers this, and any other drops it silently (RFC 1661 section 3.5)."""
@@ -514,7 +527,7 @@ class PppLink:
     def _leave_network(self) -> None:
         self._ncps = {}
         self._peer_auth = self._our_auth = None
-        self._hang_up_at = self._echo_at = None
+        self._hang_up_at = self._echo_at = self._ack_at = None
         self._auth_pending.clear()
 
     def _finish(self) -> None:
@@ -559,6 +572,7 @@ class PppLink:
         config = self._config
         if isinstance(config, ClientConfig) and method is not None:
             self._peer_auth = (method, make_peer(config, method, self._random))
+            self._ack_at = now + _ACK_AGAIN if method is not AuthMethod.PAP else None
             self._auth_pending.add("peer")
         ours = find(self._lcp.our_options, lcp_options.AUTH)
         demand = lcp_options.read_auth(ours) if ours is not None else None
