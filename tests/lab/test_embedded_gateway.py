@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,36 @@ def test_the_real_client_gets_in_and_pings(
         assert peer is not None, log
         assert linux_client.ping(peer[1]), log
         linux_client.disconnect()
+
+
+def test_the_real_client_s_own_vpn_as_vpndiag_host_sees_it(
+    embedded: Embedded, linux_client: LinuxClient
+) -> None:
+    with Network(embedded.site) as network:
+        attempt = linux_client.connect(network, client(embedded), limit=40)
+        assert attempt.up, attempt.log[-6000:]
+        done = linux_client.machine.sh(
+            "ip route add 10.99.0.0/24 dev ppp0\n"
+            f"cd {ROOT} && {sys.executable} -m vpndiag host --json -",
+            check=False, timeout=60,
+        )  # fmt: skip
+        linux_client.disconnect()
+    start = done.output.index("{")
+    report: dict[str, Any] = json.JSONDecoder().raw_decode(done.output[start:])[0]
+    seen = report["observations"]
+    ppp = next(o for o in seen if o["kind"] == "host-interface" and o["name"] == "ppp0")
+    assert (ppp["type"], ppp["up"], ppp["peer"]) == ("l2tp", "yes", "10.99.0.1"), ppp
+    assert attempt.address in ppp["addresses"][0]
+    states = {o["name"]: o["state"] for o in seen if o["kind"] in ("host-module", "host-service")}
+    assert states["xl2tpd"] == states["pppd"] == states["charon"] == "running", states
+    assert states["ppp_generic"] in ("loaded", "built-in"), states
+    holders = {o["port"]: o["holders"] for o in seen if o["kind"] == "host-port"}
+    assert holders[500] == ["charon"] and holders[1701] == ["xl2tpd"], holders
+    layers = {layer["id"]: layer for layer in report["layers"]}
+    assert layers["routes"]["status"] == "passed", layers["routes"]
+    assert "10.99.0.0/24 through ppp0" in layers["routes"]["summary"]
+    # pppd was told the gateway's DNS server; nothing on this machine takes it over.
+    assert (done.code, report["verdict"]["finding"]) == (1, "dns.not-used"), report["verdict"]
 
 
 def test_the_real_client_with_a_wrong_key(embedded: Embedded, linux_client: LinuxClient) -> None:

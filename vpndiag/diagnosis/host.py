@@ -75,10 +75,10 @@ def _ruling(layer: str, own: OwnVpn) -> Ruling:
     if layer not in _CLIENT:
         return not_reached(layer, _NOT_LOOKED)
     found, said = _CLIENT[layer](own)
+    if own.vpn is not None:
+        return rule(layer, "passed", summary=said or "the connection is up")
     if any(f.severity == "error" for f in found):
         return rule(layer, "failed", *found, summary=found[0].detail.rstrip("."))
-    if own.vpn is not None:
-        return rule(layer, "passed", *found, summary=said or "the connection is up")
     if any(f.severity == "warning" for f in found):
         return rule(layer, "warning", *found, summary=found[0].detail.rstrip("."))
     reason = f"not tried; {said}" if said else _NOT_LOOKED

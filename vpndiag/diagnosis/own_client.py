@@ -1,7 +1,7 @@
 """What the system's L2TP client needs on this computer: ports, services, kernel, settings.
 
-Rungs ``path`` to ``lcp``. Each judge returns the findings and a sentence about what is in order;
-a connection that is up shows that nothing essential is missing, so most is asked only without one.
+Rungs ``path`` to ``lcp``. Each judge returns findings and a sentence about what is in order. They
+count only while no connection is up: one that is shows that nothing essential is missing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def path(own: OwnVpn) -> Judged:
             said.append(f"who holds UDP {number} cannot be told here")
             continue
         stranger = _stranger(port, _IKE.get(own.system, ()))
-        if stranger is not None and own.vpn is None:
+        if stranger is not None:
             found.append(_taken("path.port-taken", port, stranger))
         elif _open(port):
             said.append(f"UDP {number} is held by {_who(port)}")
@@ -136,7 +136,7 @@ def _windows_service(own: OwnVpn, name: str, code: str) -> Judged:
 def _ikev1(own: OwnVpn) -> list[Finding]:
     """Libreswan 5 refuses IKEv1 unless it is told otherwise; 4 does when told so."""
     pluto, policy = own.has("pluto"), own.setting("ikev1-policy")
-    if not pluto or policy is None or policy.state == "cannot-tell" or own.vpn is not None:
+    if not pluto or policy is None or policy.state == "cannot-tell":
         return []
     number = pluto[0].version.rpartition(" ")[2].partition(".")[0]
     refused = policy.value in ("drop", "reject") or (
@@ -170,7 +170,7 @@ def ipsec(own: OwnVpn) -> Judged:
         return found, said
     parts = [m for m in (own.module("xfrm_user"), own.module("esp4")) if m is not None]
     gone = [m for m in parts if m.state in GONE]
-    if gone and own.vpn is None:
+    if gone:
         named = " and ".join(m.name for m in gone)
         verb = "is" if len(gone) == 1 else "are"
         how = "switched off (blacklisted)" if gone[0].state == "blacklisted" else "not there"
@@ -210,7 +210,7 @@ _MAYBE_NAT = ("789", "809")
 
 def _nat_setting(own: OwnVpn) -> list[Finding]:
     setting = own.setting("AssumeUDPEncapsulationContextOnSendRule")
-    if setting is None or setting.state == "cannot-tell" or own.vpn is not None:
+    if setting is None or setting.state == "cannot-tell":
         return []
     if setting.value not in ("", "0"):
         return []
@@ -248,8 +248,7 @@ def l2tp(own: OwnVpn) -> Judged:
                 )
             )
         return found, ""
-    if own.vpn is None:
-        found += [*_kernel_l2tp(own), *_port_1701(own)]
+    found += [*_kernel_l2tp(own), *_port_1701(own)]
     return found, f"{', '.join(s.name for s in programs)} is installed"
 
 
@@ -325,7 +324,7 @@ def lcp(own: OwnVpn) -> Judged:
                 confidence="high",
             )
         ], ""
-    if module is not None and module.state in GONE and own.vpn is None:
+    if module is not None and module.state in GONE:
         return [
             finding(
                 "lcp.no-ppp",

@@ -13,7 +13,8 @@ IKE_DAEMONS = ("charon", "charon-systemd", "pluto")
 L2TP_DAEMONS = ("xl2tpd", "kl2tpd")
 
 _DIRECTORIES = ("/usr/lib/ipsec", "/usr/libexec/ipsec", "/usr/libexec/strongswan",
-                "/usr/lib/strongswan", "/usr/local/libexec/ipsec")  # fmt: skip
+                "/usr/lib/strongswan", "/usr/local/libexec/ipsec", "/usr/sbin", "/sbin",
+                "/usr/local/sbin", "/usr/bin")  # fmt: skip
 _PLUGINS = (
     "/usr/lib/NetworkManager/VPN/nm-l2tp-service.name",
     "/etc/NetworkManager/VPN/nm-l2tp-service.name",
@@ -62,6 +63,8 @@ def services(machine: Machine, names: set[str] | None) -> list[HostService]:
 
 
 def _installed(machine: Machine, name: str) -> str | None:
+    """Its path. This user need not be allowed to start it: pppd often is for one group only."""
+    """Its path. It need not be executable by this user: pppd often is not."""
     for directory in _DIRECTORIES:
         if machine.exists(f"{directory}/{name}"):
             return f"{directory}/{name}"

@@ -304,6 +304,19 @@ def test_connections_of_xl2tpd_are_read_without_secrets() -> None:
     assert "alice" not in str(found)
 
 
+def test_a_program_that_this_user_may_not_start_is_installed_all_the_same() -> None:
+    machine = samples.down()
+    machine.program = lambda name: None  # type: ignore[method-assign]
+    assert codes(judged(machine)) == set()
+
+
+def test_a_connection_that_is_up_shows_that_nothing_essential_is_missing() -> None:
+    bare = samples.up()
+    for path in ("/usr/lib/ipsec/charon", "/usr/sbin/xl2tpd", "/usr/sbin/pppd"):
+        del bare.files[path]
+    assert judged(bare).verdict.outcome == "healthy"
+
+
 def test_a_modem_s_ppp_interface_is_not_taken_for_the_vpn() -> None:
     line = json.dumps([samples.LINKS[0], samples.PPP])
     machine = samples.down(addresses=line, without=("/usr/sbin/xl2tpd",))
