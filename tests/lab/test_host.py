@@ -69,7 +69,7 @@ class Computer:
 
 
 @pytest.fixture
-def computer(tmp_path: Path) -> Iterator[Computer]:
+def computer(lab: None, tmp_path: Path) -> Iterator[Computer]:
     made = Computer(tmp_path)
     yield made
     made.close()

@@ -127,7 +127,29 @@ def _gateway(own: OwnVpn, vpn: HostInterface) -> list[Finding]:
                     confidence="medium" if policy else "high",
                 )
             ]  # fmt: skip
-    return []
+    return _no_way_past(own, vpn)
+
+
+def _no_way_past(own: OwnVpn, vpn: HostInterface) -> list[Finding]:
+    """The gateway's address is not told, but everything goes into the VPN and no route leads past
+    it: so the gateway is reached through it too, unless it is next door."""
+    table = own.routes
+    if own.ways("gateway") or table is None or not table.known or table.policy:
+        return []
+    past = [r for r in table.routes if r.interface != vpn.name and r.via
+            and ip_network(r.destination).prefixlen > 1]  # fmt: skip
+    if past or not _full(own, vpn):
+        return []
+    return [
+        finding(
+            "routes.gateway-in-tunnel",
+            evidence(f"all traffic goes into {vpn.name}, and no route leads past it", table),
+            detail=f"All traffic goes into the VPN ({vpn.name}), and there is no route to the VPN "
+            "server past it.",
+            severity="warning",
+            confidence="medium",
+        )
+    ]
 
 
 def _overlaps(own: OwnVpn, vpn: HostInterface | None) -> list[Finding]:

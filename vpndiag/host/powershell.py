@@ -1,6 +1,7 @@
 """One PowerShell script that asks Windows everything, and reading what it prints.
 
 One script, because starting PowerShell takes a second. Each part stands alone: what fails is null.
+It holds no double quotes, which a command line would have to escape.
 User names and secrets are not asked for: of the RasClient events only the connection's name and
 the error number (their third and fourth value), of a connection not its key.
 """
@@ -31,11 +32,12 @@ $all = [ordered]@{
   servers = @($_.ServerAddresses) } } }
  services = Part { Get-Service -Name IKEEXT, PolicyAgent, RasMan -ErrorAction SilentlyContinue |
   ForEach-Object { @{ name = $_.Name; state = [string]$_.Status; start = [string]$_.StartType } } }
- policyagent = Part { Get-ItemProperty "$services\PolicyAgent" | ForEach-Object { @{
+ policyagent = Part { Get-ItemProperty ($services + '\PolicyAgent') | ForEach-Object { @{
   AssumeUDPEncapsulationContextOnSendRule = $_.AssumeUDPEncapsulationContextOnSendRule } } }
- rasman = Part { Get-ItemProperty "$services\RasMan\Parameters" | ForEach-Object { @{
+ rasman = Part { Get-ItemProperty ($services + '\RasMan\Parameters') | ForEach-Object { @{
   ProhibitIpSec = $_.ProhibitIpSec } } }
- connections = Part { @(Get-VpnConnection) + @(Get-VpnConnection -AllUserConnection) |
+ connections = Part { @(Get-VpnConnection) +
+  @(Get-VpnConnection -AllUserConnection -ErrorAction SilentlyContinue) |
   ForEach-Object { @{ name = $_.Name; server = $_.ServerAddress; type = [string]$_.TunnelType;
   login = @($_.AuthenticationMethod | ForEach-Object { [string]$_ });
   ipsec = [string]$_.L2tpIPsecAuth; split = [bool]$_.SplitTunneling;
@@ -49,18 +51,6 @@ $all = [ordered]@{
   error = [string]$_.Properties[3].Value } } }
 }
 ConvertTo-Json -Compress -Depth 5 $all
-"""
-
-NETWORKS = r"""
-$ErrorActionPreference = 'Stop'
-function Part($code) { try { ,@(& $code) } catch { $null } }
-ConvertTo-Json -Compress -Depth 4 ([ordered]@{
- addresses = Part { Get-NetIPAddress | ForEach-Object { @{ alias = $_.InterfaceAlias;
-  address = $_.IPAddress; length = [int]$_.PrefixLength } } }
- routes = Part { Get-NetRoute | ForEach-Object { @{ destination = $_.DestinationPrefix;
-  via = $_.NextHop; alias = $_.InterfaceAlias;
-  metric = [int]$_.RouteMetric + [int]$_.InterfaceMetric } } }
-})
 """
 
 Rows = list[dict[str, Any]]
@@ -83,13 +73,23 @@ def parts(text: str) -> dict[str, Rows | None]:
     if not isinstance(document, dict):
         return {}
     found: dict[str, Rows | None] = {}
-    for name, value in document.items():
+    for name, wrapped in document.items():
+        value = _plain(wrapped)
         rows = [value] if isinstance(value, dict) else value
         if isinstance(rows, dict | list):
             found[name] = [row for row in rows if isinstance(row, dict)][:MAX_ROWS]
         else:
             found[name] = None
     return found
+
+
+def _plain(value: Any) -> Any:
+    """PowerShell 5 writes some arrays as ``{"value": [...], "Count": 2}``."""
+    if isinstance(value, dict):
+        if value.keys() == {"value", "Count"} and isinstance(value["value"], list):
+            return _plain(value["value"])
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def text(row: dict[str, Any], key: str, limit: int = 255) -> str:

@@ -117,6 +117,17 @@ def test_the_route_to_the_gateway_through_the_tunnel_is_found() -> None:
     assert result.verdict.layer == "routes"
 
 
+def test_full_tunnelling_without_any_route_past_the_vpn_is_suspicious() -> None:
+    bare = json.dumps([*samples.VPN_ROUTES[:2], *samples.ROUTES])
+    result = judged(samples.up(routes=bare))
+    assert [(f.code, f.severity) for f in result.findings] == [
+        ("routes.gateway-in-tunnel", "warning")
+    ]
+    # Other tables may hold that route.
+    other = '[{"priority":100,"src":"all","table":"51820"}]'
+    assert not judged(samples.up(routes=bare, rules=other)).findings
+
+
 def test_an_internal_network_that_goes_past_the_vpn_is_found() -> None:
     split = json.dumps([*samples.ROUTES, samples.VPN_ROUTES[1]])
     machine = samples.up(routes=split, sources={"10.99.0.53": "10.99.1.1", "": "192.168.1.7"})

@@ -227,7 +227,18 @@ def test_the_phone_book_is_read_without_secrets() -> None:
     assert "do-not-read-this" not in text and "alice" not in text
 
 
+def test_arrays_that_powershell_5_wraps_are_read_all_the_same() -> None:
+    def wrapped(value: Any) -> Any:
+        if isinstance(value, list):
+            return {"value": [wrapped(item) for item in value], "Count": len(value)}
+        return {k: wrapped(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    odd = {name: wrapped(part) for name, part in answer().items()}
+    assert seen(odd) == seen(answer())
+
+
 def test_the_script_asks_for_no_key_and_no_user() -> None:
+    assert '"' not in powershell.SCRIPT
     for word in ("L2tpPsk", "UserName", "Properties[1]", "Message", "Password"):
         assert word not in powershell.SCRIPT
 
