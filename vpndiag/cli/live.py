@@ -292,11 +292,11 @@ async def _drive(
 
 def _local_networks() -> tuple[str, ...] | None:
     """This computer's networks as ``eth0 192.168.1.0/24``; None: cannot tell here."""
-    from vpndiag.host.look import system
+    from vpndiag.host.local import system
     from vpndiag.host.machine import Machine
     from vpndiag.host.networks import local_networks
 
-    return local_networks(Machine(budget=4.0), system())
+    return local_networks(Machine(budget=4.0), system().name)
 
 
 def _cannot_send(

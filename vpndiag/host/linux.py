@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from vpndiag.host import iproute, kernel, linuxvpn, procnet, resolvers
 from vpndiag.host.facts import Interface, wanted
+from vpndiag.host.linuxnet import interfaces, routes
 from vpndiag.host.machine import Machine
 from vpndiag.observations import (
     HostConnection,
@@ -17,7 +18,6 @@ from vpndiag.observations import (
     HostUnknown,
     Observation,
     Resolver,
-    Route,
 )
 from vpndiag.observations.host import InterfaceKind
 
@@ -27,29 +27,6 @@ HOLD_PORTS = ("charon", "charon-systemd", "pluto", "xl2tpd", "kl2tpd", "racoon",
 """Programs that are known to hold these ports."""
 
 _TUNNELS = ("tun", "tap", "wg", "utun", "ipsec", "gpd", "nordlynx", "tailscale")
-
-
-def interfaces(machine: Machine) -> list[Interface] | None:
-    """None: cannot tell."""
-    printed = machine.run("ip", "-j", "addr", "show")
-    found = iproute.addresses(printed) if printed is not None else None
-    if found is not None:
-        return found
-    table = machine.read("/proc/net/route")
-    if table is None:
-        return None
-    return procnet.interfaces(table, machine.read("/proc/net/if_inet6") or "")
-
-
-def routes(machine: Machine) -> list[Route] | None:
-    """The main table; None: cannot tell."""
-    printed = machine.run("ip", "-j", "route", "show")
-    found = iproute.routes(printed) if printed is not None else None
-    if found is not None:
-        six = machine.run("ip", "-j", "-6", "route", "show")
-        return found + (iproute.routes(six or "", ipv6=True) or [])
-    table = machine.read("/proc/net/route")
-    return None if table is None else procnet.routes(table)
 
 
 def look(machine: Machine) -> list[Observation]:

@@ -8,12 +8,11 @@ the same on all of them.
 from __future__ import annotations
 
 import ipaddress
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
-from vpndiag.host import linux, macos, windows
+from vpndiag.host import linux, local, macos, windows
 from vpndiag.host.machine import Machine
 from vpndiag.observations import (
     HostConnection,
@@ -40,8 +39,8 @@ _MAX_TARGETS = 32
 
 def system() -> str:
     """A key of :data:`LOOKS`, or ``other``."""
-    known = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
-    return known.get(sys.platform, "other")
+    name = local.system().name
+    return name if name in LOOKS else "other"
 
 
 def look(scope: HostScope, machine: Machine) -> list[Observation]:

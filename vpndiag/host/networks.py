@@ -7,7 +7,6 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from vpndiag.host import linux, macos
 from vpndiag.host.facts import MAX_ROWS, Interface, wanted
 from vpndiag.host.machine import Machine
 from vpndiag.observations import Route
@@ -21,12 +20,16 @@ _WIDEST = 8
 
 def local_networks(machine: Machine, system: str) -> tuple[str, ...] | None:
     """``eth0 192.168.1.0/24`` for a connected network, ``eth0 via 192.168.1.254 10.0.0.0/8`` for
-    one behind a router; None: cannot tell here. ``system``: as in :mod:`vpndiag.host.look`."""
+    one behind a router; None: cannot tell here. ``system``: its name as in :mod:`vpndiag.host.local`."""
     links: list[Interface] | None
     routes: list[Route] | None
     if system == "Linux":
-        links, routes = linux.interfaces(machine), linux.routes(machine)
+        from vpndiag.host import linuxnet
+
+        links, routes = linuxnet.interfaces(machine), linuxnet.routes(machine, ipv6=False)
     elif system == "macOS":
+        from vpndiag.host import macos
+
         links, routes = macos.interfaces(machine), macos.routes(machine)
     elif system == "Windows":
         # A program of its own: PowerShell takes longer to start than a run may wait.
