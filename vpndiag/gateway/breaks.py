@@ -440,6 +440,7 @@ _add("address.hung-up", "the link is ended during IPCP",
      conduct={Point.IPCP_REQUEST: HangUp(b"Session limit")})  # fmt: skip
 
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
+_OWN = "it is about this system's own VPN client: vpndiag host looks for it"
 _CAPTURE = "a live run of this client cannot meet it: it shows in captures"
 _BEYOND = "inside, the embedded gateway breaks only what is listed"
 CANNOT: dict[str, str] = {
@@ -472,6 +473,18 @@ CANNOT: dict[str, str] = {
     "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
     "esp.one-way": _CAPTURE,
+    "path.port-taken": _OWN,
+    "ike.no-service": _OWN,
+    "ike.ikev1-disabled": _OWN,
+    "ipsec.no-service": _OWN,
+    "ipsec.prohibited": _OWN,
+    "ipsec.kernel-missing": _OWN,
+    "ipsec.nat-setting": _OWN,
+    "l2tp.no-program": _OWN,
+    "l2tp.kernel-missing": _OWN,
+    "l2tp.port-taken": _OWN,
+    "l2tp.other-type": _OWN,
+    "lcp.no-ppp": _OWN,
     "routes.": _BEYOND,
     "mtu.": _BEYOND,
     "dns.": _BEYOND,

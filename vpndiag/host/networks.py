@@ -20,7 +20,7 @@ _WIDEST = 8
 
 def local_networks(machine: Machine, system: str) -> tuple[str, ...] | None:
     """``eth0 192.168.1.0/24`` for a connected network, ``eth0 via 192.168.1.254 10.0.0.0/8`` for
-    one behind a router; None: cannot tell here. ``system``: its name as in :mod:`vpndiag.host.local`."""
+    one behind a router; None: cannot tell here. ``system``: ``Linux``, ``macOS`` or ``Windows``."""
     links: list[Interface] | None
     routes: list[Route] | None
     if system == "Linux":
