@@ -95,7 +95,7 @@ def report_of(
         notes=tuple(
             f"Cannot be told here: {o.what} ({o.why})."
             for o in observations
-            if isinstance(o, HostUnknown)
+            if isinstance(o, HostUnknown) and diagnosis.verdict.outcome != "healthy"
         ),
     )
 
