@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import nat
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import IkeMessage, IkeNotify
@@ -39,8 +40,8 @@ def judge(view: View) -> Ruling:
 
 def _agreed(view: View) -> Ruling:
     pair = view.ipsec_sas[-1]
-    nat = _nat(view)
-    summary = pair.transform + (f"; {nat}" if nat else "")
+    sides = nat.text(view)
+    summary = pair.transform + (f"; {sides}" if sides else "")
     findings: list[Finding] = []
     if pair.weak:
         findings.append(
@@ -70,29 +71,8 @@ def _agreed(view: View) -> Ruling:
             )
         )
     seen = [m for m in view.ike if m.step.startswith("QM")]
-    facts = {"transform": pair.transform, "nat": nat or "none"}
+    facts = {"transform": pair.transform, "nat": sides or "none"}
     return rule("ipsec", "passed", *findings, summary=summary, seen=seen, facts=facts)
-
-
-def _nat(view: View) -> str:
-    """On which side addresses are translated, from the gateway's NAT-D payloads in message 4 (its
-    view of us) and ours of it (RFC 3947 section 3.2)."""
-    local = view.local
-    for m in view.ike:
-        if m.step == "MM4" and m.direction == "in" and m.source_translated is not None:
-            client, gateway = bool(m.destination_translated), bool(m.source_translated)
-            if client and gateway:
-                text = "NAT on both sides"
-            elif client:
-                text = "NAT on the client's side"
-            elif gateway:
-                text = "NAT on the gateway's side"
-            else:
-                text = "no NAT"
-            if local is not None and local.encapsulation_forced:
-                text += ", UDP encapsulation forced"
-            return text
-    return ""
 
 
 def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:

@@ -21,6 +21,7 @@ from vpndiag.diagnosis import (
     login,
     mtu,
     name,
+    nat,
     path,
     routes,
     vantage,
@@ -81,7 +82,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         findings += ruling.findings
     findings += captured.notes(view)
     ordered = _cut(layers)
-    findings = [catalogue.complete(f) for f in _distinct(findings)]
+    findings = [nat.fitted(view, catalogue.complete(f)) for f in _distinct(findings)]
     failed = next((x for x in ordered if x.status == "failed"), None)
     if failed is not None:
         # What stands beyond the failing rung was judged on too little.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import outer_mtu, way
+from vpndiag.diagnosis import nat, outer_mtu, way
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -278,7 +278,7 @@ def _reporter(view: View, error: IcmpError) -> str:
 
 
 def _warnings(view: View) -> list[Finding]:
-    found: list[Finding] = outer_mtu.findings(view)
+    found = [*outer_mtu.findings(view), *nat.findings(view)]
     clear = [m for m in view.clear_probe if m.direction == "in" and m.message == "SCCRP"]
     if clear:
         found.append(

@@ -83,6 +83,10 @@ class IkeMessage(Observation):
     """NAT-D payloads compared with this packet's addresses: its source is not what the sender
     hashed (None: no NAT-D, or it cannot be told)."""
     destination_translated: bool | None = None
+    source_hashed: str = ""
+    """``address:port`` that the sender hashed as its own, where that is not the packet's source and
+    was found among the likely ones: in message 4 one that nobody can have (the unspecified address,
+    port 0), in message 6 the identity shown there."""
     other_source: str = ""
     """Set when the packet came from another address than the one asked."""
 

@@ -51,6 +51,8 @@ class _Sa:
     seen: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
     quick: dict[int, Direction] = field(default_factory=dict)
     """Message ID of each quick mode: who began it."""
+    own: tuple[bytes, ...] = ()
+    """The responder's NAT-D hashes over itself, where they do not fit its address."""
 
 
 class IkeObserver:
@@ -227,7 +229,10 @@ def _details(
         found["identity"] = " -> ".join(i.text for i in identities[:2])
     nat_d = [p for p in payloads if isinstance(p, NatDPayload)]
     if len(nat_d) >= 2:
-        found |= _nat(sa, message.header, nat_d, source, destination)
+        found |= _nat(sa, message.header, nat_d, source, destination, step)
+    if step == "MM6" and sa.own:
+        shown = [str(i.address) for i in identities if i.address is not None]
+        found["source_hashed"] = _hashed(sa, message.header, shown, (500, 4500, source[1]))
     return found
 
 
@@ -271,7 +276,12 @@ def _offer(sa: _Sa, offer: SaPayload, step: str) -> dict[str, object]:
 
 
 def _nat(
-    sa: _Sa, header: Header, nat_d: list[NatDPayload], source: Address, destination: Address
+    sa: _Sa,
+    header: Header,
+    nat_d: list[NatDPayload],
+    source: Address,
+    destination: Address,
+    step: str,
 ) -> dict[str, object]:
     """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
     cookies = (header.initiator_cookie, header.responder_cookie)
@@ -280,10 +290,32 @@ def _nat(
         from_hash = nat_d_hash(sa.hash, *cookies, _ip(source[0]), source[1])
     except (ProtocolError, ValueError):
         return {}
+    translated = all(p.hash != from_hash for p in nat_d[1:])
+    if step != "MM4":
+        return {
+            "destination_translated": nat_d[0].hash != to_hash,
+            "source_translated": translated,
+        }
+    sa.own = tuple(p.hash for p in nat_d[1:_MAX_LISTED]) if translated else ()
+    hashed = _hashed(sa, header, ["0.0.0.0", "::"], (0, 500, 4500, source[1]))
     return {
         "destination_translated": nat_d[0].hash != to_hash,
-        "source_translated": all(p.hash != from_hash for p in nat_d[1:]),
+        "source_translated": translated,
+        "source_hashed": hashed or _hashed(sa, header, [source[0]], (0,)),
     }
+
+
+def _hashed(sa: _Sa, header: Header, hosts: list[str], ports: tuple[int, ...]) -> str:
+    """Which of these ends the responder hashed as its own; empty: none."""
+    cookies = (header.initiator_cookie, header.responder_cookie)
+    for host in hosts:
+        for port in ports:
+            try:
+                if nat_d_hash(sa.hash, *cookies, _ip(host), port) in sa.own:
+                    return f"{host}:{port}"
+            except (ProtocolError, ValueError):
+                return ""
+    return ""
 
 
 @lru_cache(maxsize=1024)
