@@ -178,7 +178,8 @@ class Network(Owned):
 
     ``nat_client`` masquerades the clients, ``nat_gateway`` puts the gateway behind a translated
     address (``ports`` of UDP and ESP are forwarded), ``mtu`` narrows the way in both directions,
-    with ``mtu_icmp`` False no Fragmentation Needed is sent.
+    with ``mtu_icmp`` False no Fragmentation Needed is sent. The NAT forgets a mapping after
+    ``mapping`` seconds of silence.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class Network(Owned):
         mtu: int | None = None,
         mtu_icmp: bool = True,
         ports: Sequence[int] = (500, 4500, 1701),
+        mapping: int = 120,
     ) -> None:
         super().__init__()
         self.site = site
@@ -200,7 +202,7 @@ class Network(Owned):
         self._links = 0
         try:
             self.router = Namespace("net")
-            self._build(ports, mtu_icmp)
+            self._build(ports, mtu_icmp, mapping)
             self.client = self.add_client()
         except BaseException:
             self.close()
@@ -211,7 +213,7 @@ class Network(Owned):
         """The address at which clients reach the gateway."""
         return PUBLIC_ADDRESS if self.nat_gateway else GATEWAY_ADDRESS
 
-    def _build(self, ports: Sequence[int], mtu_icmp: bool) -> None:
+    def _build(self, ports: Sequence[int], mtu_icmp: bool, mapping: int) -> None:
         router = self.router
         self._uplink = f"up{router.name.split('-')[2]}"
         run(["ip", "link", "add", "gw", "address", ROUTER_MAC, "netns", router.name,
@@ -228,7 +230,8 @@ class Network(Owned):
             router.ip(f"route add {GATEWAY_ADDRESS}/32 dev gw mtu lock {self._mtu}")
         router.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0",
                     "net.ipv4.conf.all.send_redirects=0",
-                    "net.netfilter.nf_conntrack_udp_timeout=120"])  # fmt: skip
+                    f"net.netfilter.nf_conntrack_udp_timeout={mapping}",
+                    f"net.netfilter.nf_conntrack_udp_timeout_stream={mapping}"])  # fmt: skip
         wanted = ", ".join(str(port) for port in ports)
         masquerade = 'iifname "c*" oifname gw masquerade' if self.nat_client else ""
         forward = (

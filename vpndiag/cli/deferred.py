@@ -38,6 +38,10 @@ class DeferredLadder:
         """A layer is judged."""
         self._open().layer_done(layer)
 
+    def note(self, text: str) -> None:
+        """A remark."""
+        self._open().note(text)
+
     def close(self) -> None:
         """End the display; the lines stay. May be called twice."""
         self._closed = True

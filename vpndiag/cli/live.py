@@ -91,6 +91,12 @@ class Show:
             with self._guarded():
                 self._on_message(observation)
 
+    def note(self, text: str) -> None:
+        """Show a remark while something goes on."""
+        if self.failed is None:
+            with self._guarded():
+                self.ladder.note(text)
+
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """A run that cannot be shown must still say goodbye to the gateway and be reported."""
@@ -276,6 +282,7 @@ async def _drive(
         if plan.capture is not None:
             stack.callback(capture_to(plan.capture, run))
         beside = Beside(run)
+        beside.note = show.note
         asides = start_asides(plan.asides, beside)
         stack.callback(cancel, asides)
 

@@ -140,6 +140,13 @@ def run(
             "--outer-mtu", help="Measure which sizes get to the gateway, and whether fragments do."
         ),
     ] = False,
+    nat_lifetime: Annotated[
+        bool,
+        typer.Option(
+            "--nat-lifetime",
+            help="Measure afterwards how long a silent NAT mapping survives (minutes).",
+        ),
+    ] = False,
     no_outside_names: Annotated[
         bool,
         typer.Option(
@@ -191,6 +198,7 @@ def run(
         ports=tuple(port or ()),
         reference=reference,
         outer_mtu=outer_mtu,
+        nat_lifetime=nat_lifetime,
         outside_names=not no_outside_names,
         capture=capture,
         keys_out=keys_out,

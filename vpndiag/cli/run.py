@@ -54,6 +54,7 @@ class RunOptions:
     ports: tuple[str, ...] = ()
     reference: str | None = None
     outer_mtu: bool = False
+    nat_lifetime: bool = False
     outside_names: bool = True
     capture: Path | None = None
     keys_out: Path | None = None
@@ -126,6 +127,7 @@ def plan_of(given: RunOptions) -> Plan:
             MeasureSizes(requested=given.outer_mtu),
             CompareNames(resolvers=given.resolver),
             *_outside_names(given, inside),
+            *_lifetime(given),
         ),
         prefer="ipv6" if given.ipv6 else "ipv4",
         capture=given.capture,
@@ -195,6 +197,16 @@ def _with_profile(given: RunOptions) -> RunOptions:
         expected_addresses=profile.expected_addresses,
         expected_dns=profile.expected_dns,
     )
+
+
+def _lifetime(given: RunOptions) -> tuple[Aside, ...]:
+    if not given.nat_lifetime:
+        return ()
+    if given.plain_l2tp:
+        raise UsageError("--nat-lifetime is about UDP 4500, which --plain-l2tp does not use")
+    from vpndiag.probes.way.keeping import MeasureLifetime
+
+    return (MeasureLifetime(),)
 
 
 def _outside_names(given: RunOptions, inside: InsidePlan) -> tuple[Aside, ...]:

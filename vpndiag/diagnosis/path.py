@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import nat, outer_mtu, way
+from vpndiag.diagnosis import lifetime, nat, outer_mtu, way
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -166,7 +166,7 @@ def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bo
             return _silent(view, (500,), found, extra, "500 silent, 4500 answers", seen)
     ports = [str(p) for p, ok in ((500, ok500), (4500, ok4500)) if ok]
     summary = f"{' and '.join(ports)} answer{'s' if len(ports) == 1 else ''}" if ports else "open"
-    facts = outer_mtu.facts(view)
+    facts = outer_mtu.facts(view) | lifetime.facts(view)
     return rule("path", "passed", *extra, summary=summary, seen=seen, facts=facts)
 
 
@@ -278,7 +278,7 @@ def _reporter(view: View, error: IcmpError) -> str:
 
 
 def _warnings(view: View) -> list[Finding]:
-    found = [*outer_mtu.findings(view), *nat.findings(view)]
+    found = [*outer_mtu.findings(view), *nat.findings(view), *lifetime.findings(view)]
     clear = [m for m in view.clear_probe if m.direction == "in" and m.message == "SCCRP"]
     if clear:
         found.append(

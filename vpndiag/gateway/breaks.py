@@ -453,6 +453,7 @@ CANNOT: dict[str, str] = {
     "path.esp-blocked": "it needs plain ESP, and the embedded gateway speaks UDP only",
     "path.fragments-lost": "it needs a path that fragments large packets",
     "path.gateway-behind-nat": "it needs a router in front of the gateway",
+    "path.nat-short-lived": "it needs a NAT on the way",
     "path.fragments-dropped": "it needs a path that drops fragments",
     "path.small-mtu": "it needs a path that carries only small packets",
     "ike.held-off": "the embedded gateway does not count half-open IKE SAs",

@@ -48,7 +48,7 @@ from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameA
 from vpndiag.observations.other import OtherTraffic
 from vpndiag.observations.ppp import PppMessage, ServerProof
 from vpndiag.observations.session import Ended, Scope
-from vpndiag.observations.way import ControlCheck, Hop, OuterMtu, PathTrace
+from vpndiag.observations.way import ControlCheck, Hop, NatLifetime, OuterMtu, PathTrace
 
 ALL = (
     CertificateSeen,
@@ -84,6 +84,7 @@ ALL = (
     LocalEnd,
     LocalRoutes,
     NameAnswer,
+    NatLifetime,
     OtherTraffic,
     OuterMtu,
     PathTrace,
@@ -133,6 +134,7 @@ __all__ = [
     "LocalEnd",
     "LocalRoutes",
     "NameAnswer",
+    "NatLifetime",
     "Observation",
     "OtherTraffic",
     "OuterMtu",

@@ -95,3 +95,24 @@ class OuterMtu(Observation):
     """This computer's own interface takes no larger ones."""
     tries: int = 0
     """How often one packet was sent, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatLifetime(Observation):
+    """How long a silent mapping of UDP 4500 survives, by what the gateway sends when an answer is
+    missing: on a line that is kept alive, and on a silent one. Times in seconds."""
+
+    kind: Literal["nat-lifetime"] = "nat-lifetime"
+    outcome: Literal["measured", "unanswered", "no-session", "unfinished"]
+    """``unanswered``: the gateway sends nothing by itself; ``no-session``: no IKE SA, or no second
+    one beside it, for which a key or certificate is needed."""
+    survived: float = 0.0
+    """The longest silence after which a packet of the gateway arrived."""
+    gone: float = 0.0
+    """The silence after which none arrived any more, though the gateway did send; 0: none."""
+    missed: int = 0
+    """Packets in a row that only the line kept alive heard."""
+    heard: int = 0
+    """Packets that the silent line heard."""
+    gateway_waits: float = 0.0
+    """The longest silence of the gateway: a longer lifetime cannot be told."""

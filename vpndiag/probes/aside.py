@@ -30,6 +30,8 @@ class Beside:
         self.clock = clock
         self._run = run
         self._changed = asyncio.Event()
+        self.note: Callable[[str], None] = lambda text: None
+        """Tell the user something while it goes on."""
 
     # --- how the run goes ---------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from vpndiag.observations import (
     IkeMessage,
     L2tpMessage,
     NameAnswer,
+    NatLifetime,
     Observation,
     OuterMtu,
     PathTrace,
@@ -77,6 +78,9 @@ def _what(seen: Observation) -> str:
                 f"sizes to UDP {seen.port}: {seen.outcome}, up to {seen.largest} of {seen.tried} "
                 f"bytes answered, fragments {seen.fragments}"
             )
+        case NatLifetime():
+            gone = f", gone after {seen.gone:.0f} s" if seen.gone else ""
+            return f"NAT mapping: {seen.outcome}, survives {seen.survived:.0f} s{gone}"
         case ControlCheck():
             port = f" {seen.port}" if seen.port else ""
             return f"{seen.role} {seen.target}: {seen.what}{port} {seen.outcome}"

@@ -47,6 +47,7 @@ from vpndiag.observations import (
     LocalEnd,
     LocalRoutes,
     NameAnswer,
+    NatLifetime,
     OtherTraffic,
     OuterMtu,
     PathTrace,
@@ -101,6 +102,7 @@ AnyObservation = Annotated[
     | LocalEnd
     | LocalRoutes
     | NameAnswer
+    | NatLifetime
     | OtherTraffic
     | OuterMtu
     | PathTrace
