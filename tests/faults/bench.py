@@ -235,7 +235,10 @@ class Bench(Owned):
             (moment["at"], lambda action=moment["do"]: self.act(action, network))
             for moment in row.moments
         ]
-        return vpndiag(network.client, words, env=env, privileged=row.privileged, moments=moments)
+        return vpndiag(
+            network.client, words, env=env, privileged=row.privileged, moments=moments,
+            timeout=row.limit,
+        )  # fmt: skip
 
     def _score(self, done: Outcome) -> None:
         row, live = done.row, done.live

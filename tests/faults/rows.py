@@ -16,6 +16,7 @@ A row is a table named after the fault:
     moments   things done half-way: ``at`` a message's name, ``do`` an action of run.py
     options   options of ``vpndiag run``;  client: psk, user, password, l2tp_secret, certificate
     before    actions done before the run
+    limit     seconds that the run may take (90)
 
     at_client, at_gateway, at_middle   what ``analyze`` must say of a capture made there, with keys,
               where that is not what the live run says
@@ -73,6 +74,8 @@ class Row:
     privileged: bool = False
     fast: bool = False
     """In the part that CI runs."""
+    limit: int = 90
+    """Seconds that the run may take."""
     reference: bool = True
     """Whether the real Linux client can be given the same fault."""
     at_client: Expected = ()
