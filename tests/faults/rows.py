@@ -90,7 +90,7 @@ class Row:
     @property
     def layer(self) -> str:
         """Where the fault is: the layer of the code, or "healthy"."""
-        return self.finding[0].partition(".")[0]
+        return _layer(self.finding[0])
 
     def expected(self, place: str, keys: bool) -> Expected:
         """What must be said of the capture made at "client", "gateway" or "middle"."""
@@ -155,6 +155,12 @@ def _listed(key: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def _layer(code: str) -> str:
+    """Of a finding; what ends a session that was up belongs to the address that it had."""
+    layer = code.partition(".")[0]
+    return "address" if layer == "session" else layer
+
+
 def judge(expected: Expected, outcome: str, layer: str | None, finding: str | None) -> str:
     """How a verdict compares with what is expected.
 
@@ -174,6 +180,6 @@ def judge(expected: Expected, outcome: str, layer: str | None, finding: str | No
     if outcome == "healthy":
         return "FALSE HEALTHY"
     if outcome == "failed":
-        layers = {one.partition(".")[0] for one in expected if "." in one}
+        layers = {_layer(one) for one in expected if "." in one}
         return "wrong" if layer in layers else "WRONG LAYER"
     return "inconclusive"

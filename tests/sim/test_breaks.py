@@ -19,7 +19,7 @@ def problem(name: str, result: Result, *, loses_packets: bool = False) -> str:
     """What is wrong with the verdict on a break; empty when it is right."""
     wanted, verdict = BREAKS[name], result.diagnosis.verdict
     if wanted.outcome == "failed":
-        layer = wanted.code.partition(".")[0]
+        layer = catalogue.entry(wanted.code).layer
         if (verdict.outcome, verdict.layer, verdict.finding) != ("failed", layer, wanted.code):
             return f"{verdict.outcome}: {verdict.finding} ({verdict.layer})"
         return ""
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["name.not-found", "path.no-route", "ike.expired-at-once", "session.hung-up"],
+    ["name.not-found", "path.no-route", "ike.expired-at-once", "esp.one-way"],
 )
 def test_what_no_gateway_can_provoke_is_said_in_one_line(name: str) -> None:
     with pytest.raises(CannotProvoke) as caught:

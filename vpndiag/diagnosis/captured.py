@@ -15,6 +15,8 @@ LOGIN_PACKETS = 24
 """More ESP packets one way than tunnel, link and login need (8 for L2TP and its acknowledgements,
 4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
 LONGER_LIFE = 60.0
+SILENT = 4.0
+"""Seconds for which the client sends ESP packets and nothing comes back."""
 SMALL = 300
 """Bytes of the largest ESP packet when there is nothing but L2TP and PPP negotiation: repeated, it
 makes many packets, but no large ones."""
@@ -169,6 +171,15 @@ def _hidden(view: View) -> Ruling | None:
         return None
     start = min(f.t for f in (*out, *back))
     last = max(f.last_t for f in (*out, *back))
+    unanswered = max(f.last_t for f in out) - max(f.last_t for f in back)
+    if unanswered >= SILENT and last - start <= LONGER_LIFE:
+        return rule(
+            "l2tp",
+            "inconclusive",
+            summary=f"the client's last ESP packets, for {unanswered:.0f} s, are not answered: "
+            "the gateway may have fallen silent; keys would tell more",
+            seen=[*out, *back],
+        )
     most = max(_count(out), _count(back))
     farewell = _farewell(view, last)
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS

@@ -24,6 +24,7 @@ from vpndiag.diagnosis import (
     nat,
     path,
     routes,
+    session_end,
     vantage,
 )
 from vpndiag.diagnosis.ruling import Ruling, not_reached
@@ -67,7 +68,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     for layer_id, judge in RULES.items():
         if layer_id in layers and layers[layer_id].status in _OVER:
             continue
-        ruling = captured.judge(layer_id, view) or judge(view)
+        ruling = captured.judge(layer_id, view) or _ended(layer_id, view) or judge(view)
         if layer_id == "auth" and ruling.layer.status == "not_reached":
             ruling = vantage.client_gone(view) or ruling
         if layer_id == "esp" and ruling.layer.status == "not_reached":
@@ -95,6 +96,13 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         ]
     findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
     return Diagnosis(verdict, tuple(ordered), tuple(findings))
+
+
+def _ended(layer_id: str, view: View) -> Ruling | None:
+    """A session that was up and is not any more."""
+    if layer_id == "path":
+        return session_end.gone(view)
+    return session_end.hung_up(view) if layer_id == "address" else None
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:

@@ -72,16 +72,16 @@ def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     for m in view.all:
         if m.t < since or m.t >= until:
             continue
-        if (
-            isinstance(m, PppMessage)
-            and m.direction == "in"
-            and m.protocol == "LCP"
-            and m.code == "Terminate-Request"
-        ):
-            return m
-        if isinstance(m, L2tpMessage) and m.direction == "in" and m.message in ("CDN", "StopCCN"):
+        if isinstance(m, PppMessage | L2tpMessage) and is_farewell(m):
             return m
     return None
+
+
+def is_farewell(m: PppMessage | L2tpMessage) -> bool:
+    """The gateway ends the link, the call or the tunnel."""
+    if isinstance(m, L2tpMessage):
+        return m.direction == "in" and m.message in ("CDN", "StopCCN")
+    return m.direction == "in" and m.protocol == "LCP" and m.code == "Terminate-Request"
 
 
 def how(m: PppMessage | L2tpMessage) -> str:

@@ -439,6 +439,15 @@ _add("address.no-dns", "no DNS server is given", outcome="healthy", config={"dns
 _add("address.hung-up", "the link is ended during IPCP",
      conduct={Point.IPCP_REQUEST: HangUp(b"Session limit")})  # fmt: skip
 
+
+# --- the session, once it is up -------------------------------------------------------------------
+
+_add("session.hung-up", "the link is ended as soon as data flows", leave="lcp")
+_add("session.hung-up:cdn", "the call is closed as soon as data flows", leave="cdn")
+_add("session.hung-up:stopccn", "the tunnel is closed as soon as data flows", leave="stopccn")
+_add("session.hung-up:delete", "the SAs are deleted as soon as data flows", leave="delete")
+_add("path.dpd-timeout", "the gateway falls silent as soon as data flows", leave="silence")
+
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
 _OWN = "it is about this system's own VPN client: vpndiag host looks for it"
 _CAPTURE = "a live run of this client cannot meet it: it shows in captures"
@@ -466,7 +475,6 @@ CANNOT: dict[str, str] = {
     "login.client-silent": _CAPTURE,
     "l2tp.peer-gone": _CAPTURE,
     "lcp.peer-gone": _CAPTURE,
-    "path.dpd-timeout": _CAPTURE,
     "path.nat-rebound": _CAPTURE,
     "path.reconnect-loop": _CAPTURE,
     "path.two-clients-one-nat": _CAPTURE,
@@ -491,7 +499,6 @@ CANNOT: dict[str, str] = {
     "mtu.": _BEYOND,
     "dns.": _BEYOND,
     "app.": _BEYOND,
-    "session.": _CAPTURE,
 }
 """Codes, or their beginnings, and why no break brings them about."""
 

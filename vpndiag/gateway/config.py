@@ -82,7 +82,8 @@ class Faults:
     IKE: ``main_mode`` is what becomes of message 1; ``notify`` the notification of ``"notify"``.
     ``after_mm5``: an error to answer message 5 with, or ``"delete"``; ``false_proof``: our HASH_R
     is wrong. ``hang_up``: when the IKE SA (``phase-1``), the call (``call``) or the login
-    (``login``) is ended without a word of explanation.
+    (``login``) is ended without a word of explanation. ``leave``: how the gateway ends a session
+    that is up, after a few packets of the client's data.
 
     ESP: ``truncate_sha2`` cuts HMAC-SHA2-256 to 96 bits; ``corrupt_esp`` spoils the check value;
     ``repeat_esp`` sends every packet so many times.
@@ -114,6 +115,7 @@ class Faults:
     after_mm5: NotifyType | Literal["delete"] | None = None
     false_proof: bool = False
     hang_up: Literal["", "phase-1", "call", "login"] = ""
+    leave: Literal["", "lcp", "cdn", "stopccn", "delete", "silence"] = ""
 
     truncate_sha2: bool = False
     corrupt_esp: bool = False

@@ -149,6 +149,10 @@ class Gateway:
         for association in self._associations.values():
             if spi in association.pairs:
                 association.receive_esp(packet, source, now)
+                if self._site.leaving:
+                    self._site.leaving = False
+                    association.ike.delete(now)
+                    association.pump(now)
                 self._tidy(now)
                 return
 

@@ -42,6 +42,9 @@ from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.link import PppLink
 
 CDN_CARRIER_LOST, CDN_ADMINISTRATIVE, CDN_NO_FACILITIES = 1, 3, 4
+STOPCCN_SHUTDOWN = 6
+_LEAVE_AFTER = 3
+"""Packets of a client's data, before a gateway that is to leave does so."""
 NO_ADDRESS = b"No free IP address in the pool"
 PPP_TIMERS = Timers(
     control=ControlTimers(restart=0.8, max_configure=25, max_terminate=3, max_rounds=80),
@@ -130,6 +133,9 @@ class Link:
         self.no_address = False
         self._extra: list[bytes] = []
         self._frames_taken = 0
+        self._packets_taken = 0
+        self.leaves = False
+        """The whole tunnel is to be ended."""
         if site.faults.wire not in ("terminate", "loopback"):
             self.ppp.start(now)
 
@@ -158,6 +164,8 @@ class Link:
         """What is to be sent, and what happened on the way."""
         while (event := self.ppp.next_event()) is not None:
             match event:
+                case ppp_events.IpPacket(version=4) if self._leaves():
+                    self._leave(now)
                 case ppp_events.IpPacket(version=4):
                     for packet in self._site.inside.answer(event.data, self.policy.address):
                         self.send_ip(packet)
@@ -170,6 +178,24 @@ class Link:
         if self._site.faults.wire == "nak-for-ever":
             frames = [nak for frame in frames for nak in _always_nak(frame)]
         return frames
+
+    def _leaves(self) -> bool:
+        self._packets_taken += 1
+        return bool(self._site.faults.leave) and self._packets_taken >= _LEAVE_AFTER
+
+    def _leave(self, now: float) -> None:
+        """End a session that is up (``Faults.leave``)."""
+        match self._site.faults.leave:
+            case "lcp":
+                self.ppp.terminate(now)
+            case "cdn":
+                self.finished = True
+            case "stopccn":
+                self.leaves = True
+            case "delete":
+                self._site.leaving = True
+            case "silence":
+                self._site.deaf = True
 
     def send_ip(self, packet: bytes) -> None:
         with contextlib.suppress(LocalProtocolError):  # IPCP is not up
@@ -251,6 +277,8 @@ class Lns:
                         self.tunnel.send_ppp(session_id, frame, now)
                     except LocalProtocolError:
                         break
+                if link.leaves:
+                    self.tunnel.close(now, STOPCCN_SHUTDOWN)
                 if link.finished:
                     busy = True
                     self._hang_up(session_id, link, now)

@@ -56,6 +56,8 @@ class Site:
         self.out: list[Outgoing] = []
         self.deaf = False
         """UDP 4500 is dead from now on (``Faults.deaf_after``)."""
+        self.leaving = False
+        """The IKE SAs are to be deleted (``Faults.leave``)."""
 
     def local(self, port: int) -> Address:
         return self.config.address, self.config.ports.get(port, port)

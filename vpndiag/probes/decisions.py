@@ -42,6 +42,10 @@ to 96 bits as well."""
 MPPE_WAIT = 1.2
 """After IPCP is up: a gateway that demands MPPE may still hang up."""
 
+GONE_AFTER = 5.5
+GONE_AFTER_LOSSY = 14.0
+"""Seconds without anything from a gateway that does not even acknowledge HELLO."""
+
 _DPD = bytes.fromhex("afcad71368a1f1c96b8696fc7757")
 
 
@@ -141,7 +145,13 @@ class Decisions:
         elif self._up_at is not None:
             # Not before our last acknowledgement has left: it is part of what was seen.
             hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT
-            if all_sent and self.through.done and not hang_up_due:
+            tunnel = self.stack.l2tp if self.stack is not None else None
+            unheard = tunnel.unheard(now) if tunnel is not None else 0.0
+            if unheard >= (GONE_AFTER_LOSSY if self.patience.lossy else GONE_AFTER):
+                self._end("stopped")
+            elif self._stop_at is not None:
+                return  # it hangs up, or is gone
+            elif all_sent and self.through.done and not hang_up_due and not unheard:
                 self._end("done")
         elif not self._options.plain_l2tp:
             self._decide_ike(now)

@@ -50,6 +50,8 @@ _REPEAT_QM3 = 0.5
 _FAREWELL_SECONDS = 0.4
 """How long a farewell waits for its answers before IKE says goodbye over it."""
 L2TP_RETRANSMIT = RetransmitConfig(first=0.6, cap=0.8, tries=16)
+HELLO_AFTER = 2.0
+"""Seconds of silence in a session that is up, before the gateway is asked whether it is there."""
 
 
 def ppp_timers(lossy: bool) -> Timers:
@@ -434,6 +436,8 @@ class Stack:
                 case ppp_events.IpcpUp():
                     if self.stage is Stage.PPP:
                         self.stage = Stage.UP
+                    if self.l2tp is not None:
+                        self.l2tp.watch(HELLO_AFTER)
                 case ppp_events.AuthResult():
                     if event.server_proof is not None:
                         self._recorder.add(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.l2tp import auth, events, handshake, hidden, results
@@ -126,6 +127,17 @@ class L2tpTunnel:
             self.state = TunnelState.CLOSED
         elif self.state not in _OVER:
             self._stop(ResultCode(result, error, message))
+
+    def watch(self, interval: float) -> None:
+        """Send HELLO after ``interval`` seconds of silence from now on."""
+        self.config = replace(self.config, hello_interval=interval)
+
+    def unheard(self, now: float) -> float:
+        """Seconds since anything came, as long as a control message of ours, such as HELLO, waits
+        for its acknowledgement; 0: none does, or the tunnel is not up."""
+        if self.state is not TunnelState.ESTABLISHED or self._channel.idle:
+            return 0.0
+        return now - self._heard
 
     def next_event(self) -> Event | None:
         return self._events.popleft() if self._events else None

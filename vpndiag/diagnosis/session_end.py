@@ -1,0 +1,98 @@
+"""A session that was up, with an address, and that the gateway then ended or forgot.
+
+A live run sees it while it asks its questions inside; a capture, when the session was short. What
+ends after hours is no failure to connect, and is not judged here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
+
+SHORT_LIFE = 20.0
+"""Seconds that a session in a capture may last at most to be judged here."""
+SILENT = 4.0
+"""Seconds of nothing at all from the gateway, while it is asked."""
+
+
+def hung_up(view: View) -> Ruling | None:
+    """Layer ``address``: the gateway's own farewell after IPCP was open."""
+    up = ppp.opened(view, "IPCP")
+    if up is None or view.running:
+        return None
+    end = _farewell(view, up)
+    if end is None or (not view.live and end.t - up > SHORT_LIFE):
+        return None
+    if isinstance(end, IkeMessage):
+        what = f"Delete of {', '.join(end.deletes)}"
+    else:
+        what = ppp.how(end)
+    seconds = end.t - up
+    found = finding(
+        "session.hung-up",
+        evidence(f"the gateway ends the session {seconds:.1f} s after the address was assigned: "
+                 f"{what}", end),
+        detail=f"The connection was up for {seconds:.1f} s, and then the gateway ended it: {what}.",
+        confidence="certain",
+    )  # fmt: skip
+    return rule("address", "failed", replace(found, layer="address"), summary=what, seen=[end])
+
+
+def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | None:
+    """The gateway's first, unless it answers ours."""
+    since = [m for m in view.all if m.t >= up]
+    for m in sorted(since, key=lambda m: (m.t, m.frames)):
+        if _ours(m):
+            return None
+        if isinstance(m, IkeMessage):
+            if m.direction == "in" and m.deletes and m.protection == "decrypted":
+                return m
+        elif isinstance(m, PppMessage | L2tpMessage) and ppp.is_farewell(m):
+            return m
+    return None
+
+
+def _ours(m: Observation) -> bool:
+    """A farewell of the client."""
+    if isinstance(m, PppMessage):
+        return m.direction == "out" and m.protocol == "LCP" and m.code == "Terminate-Request"
+    if isinstance(m, L2tpMessage):
+        return m.direction == "out" and m.message in ("CDN", "StopCCN")
+    return isinstance(m, IkeMessage) and m.direction == "out" and bool(m.deletes)
+
+
+def gone(view: View) -> Ruling | None:
+    """Layer ``path``: after the address was assigned, nothing at all came from the gateway any
+    more, though it was asked (the questions inside, and HELLO, which RFC 2661 section 5.5 has
+    acknowledged by everyone)."""
+    up = ppp.opened(view, "IPCP")
+    if up is None or view.running or view.interrupted or ppp.hang_up(view, up) is not None:
+        return None
+    heard = [m.t for m in view.ike if m.direction == "in"]
+    heard += [m.t for m in view.l2tp if m.direction == "in"]
+    heard += [m.t for m in view.ppp if m.direction == "in"]
+    last_in = max([up, *heard, *(f.last_t for f in view.esp if f.direction == "in")])
+    if view.live:
+        until = view.end
+        asked = view.ended is not None and view.ended.why == "stopped"
+    else:
+        goodbyes = [m.t for m in view.all if m.t >= up and _ours(m)]
+        until = min(goodbyes, default=-1.0)
+        asked = until - up <= SHORT_LIFE
+    sent = [f for f in view.esp if f.direction == "out" and f.last_t > last_in]
+    if not asked or until - last_in < SILENT or not (sent or view.plain):
+        return None
+    found = finding(
+        "path.dpd-timeout",
+        evidence(f"the last packet from the gateway came {last_in - up:.1f} s after the address "
+                 "was assigned", *[o for o in view.all if o.t == last_in][:1]),
+        evidence(f"for {until - last_in:.0f} s the client goes on asking", *sent),
+        detail="The session was up, and then the gateway answered nothing any more.",
+    )  # fmt: skip
+    own = not_reached("path", "").layer
+    return rule("path", "failed", found, summary=f"nothing from the gateway after {last_in:.0f} s",
+                seen=sent, own=own)  # fmt: skip
