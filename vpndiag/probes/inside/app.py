@@ -109,7 +109,7 @@ class AppCheck(Check):
         self._now = now
         if tcp.established and self._asked is None and not tcp.end:
             self._asked = now
-            self._exchange = exchange_for(self.app)
+            self._exchange = exchange_for(self.app, self.link.random)
             if self._exchange is None:
                 self._conclude("connected")
                 return

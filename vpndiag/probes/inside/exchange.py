@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Literal, Protocol
 
+RandomBytes = Callable[[int], bytes]
 State = Literal["more", "answered", "unexpected"]
 
 NAMES = {"http": 80, "https": 443, "smb": 445, "rdp": 3389}
@@ -97,21 +99,34 @@ class Http(_Simple):
 
 
 class Smb(_Simple):
-    """SMB2 NEGOTIATE for dialects 2.0.2 to 3.0.2."""
+    """SMB2 NEGOTIATE (MS-SMB2 2.2.3) for dialects 2.0.2 to 3.1.1. The last one needs negotiate
+    contexts (2.2.3.1), without which a server that knows nothing older refuses."""
 
-    DIALECTS = (0x0202, 0x0210, 0x0300, 0x0302)
+    DIALECTS = (0x0202, 0x0210, 0x0300, 0x0302, 0x0311)
+    _HEADER, _BODY = 64, 36
 
-    def __init__(self) -> None:
-        header = (
-            b"\xfeSMB" + (64).to_bytes(2, "little") + bytes(58)
-        )  # structure size, then everything of a first message is zero
+    def __init__(self, random: RandomBytes) -> None:
+        # structure size; everything else of a first message is zero
+        header = b"\xfeSMB" + _le(self._HEADER) + bytes(58)
+        dialects = b"".join(map(_le, self.DIALECTS))
+        size = self._HEADER + self._BODY + len(dialects)
+        padding = bytes(-size % 8)
+        preauth = _le(1) + _le(32) + _le(1) + random(32)  # SHA-512 and a salt
+        ciphers = _le(4) + b"".join(map(_le, (2, 1, 4, 3)))  # AES-GCM and CCM, 128 and 256
+        contexts = [self._context(1, preauth), self._context(2, ciphers)]
         body = (
-            (36).to_bytes(2, "little") + len(self.DIALECTS).to_bytes(2, "little")
-            + b"\x01\0" + bytes(2) + bytes(4) + bytes(16) + bytes(8)
-            + b"".join(d.to_bytes(2, "little") for d in self.DIALECTS)
+            _le(self._BODY) + _le(len(self.DIALECTS))
+            + _le(1) + bytes(2)  # signing enabled
+            + bytes(4) + random(16)  # client GUID
+            + (size + len(padding)).to_bytes(4, "little") + _le(len(contexts)) + bytes(2)
         )  # fmt: skip
-        message = header + body
+        message = header + body + dialects + padding + contexts[0]
+        message += bytes(-len(message) % 8) + contexts[1]
         super().__init__(len(message).to_bytes(4, "big") + message)
+
+    @staticmethod
+    def _context(kind: int, data: bytes) -> bytes:
+        return _le(kind) + _le(len(data)) + bytes(4) + data
 
     def feed(self, answer: bytes) -> State:
         if len(answer) < 8:
@@ -120,14 +135,35 @@ class Smb(_Simple):
             return "unexpected"
         if len(answer) < 4 + int.from_bytes(answer[1:4], "big"):
             return "more"
-        if answer[4:5] == b"\xfe" and len(answer) >= 4 + 64 + 6:
-            dialect = int.from_bytes(answer[4 + 64 + 4 : 4 + 64 + 6], "little")
-            self.detail = f"SMB dialect {dialect >> 8}.{dialect >> 4 & 15}.{dialect & 15}"
+        if answer[4:5] == b"\xfe" and len(answer) >= 4 + self._HEADER + 6:
+            self.detail = self._told(answer[4:])
         return "answered"
+
+    def _told(self, message: bytes) -> str:
+        """The answer in words (2.2.4, 2.2.1.2)."""
+        status = int.from_bytes(message[8:12], "little")
+        if status:
+            known = {0xC00000BB: " (not supported)", 0xC000000D: " (invalid parameter)"}
+            return f"SMB status 0x{status:08x}{known.get(status, '')}"
+        body = message[self._HEADER :]
+        dialect = int.from_bytes(body[4:6], "little")
+        signed = ", signing required" if body[2] & 2 else ""
+        return f"SMB dialect {dialect >> 8}.{dialect >> 4 & 15}.{dialect & 15}{signed}"
+
+
+_RDP_PROTOCOLS = {0: "RDP security", 1: "TLS", 2: "CredSSP", 4: "RDSTLS", 8: "CredSSP (early)"}
+_RDP_FAILURES = {
+    1: "TLS required",
+    2: "TLS not allowed",
+    3: "no TLS certificate",
+    4: "inconsistent flags",
+    5: "CredSSP required",
+    6: "TLS with a client certificate required",
+}
 
 
 class Rdp(_Simple):
-    """X.224 Connection Request that offers TLS and CredSSP."""
+    """X.224 Connection Request that offers TLS and CredSSP (MS-RDPBCGR 2.2.1.1)."""
 
     def __init__(self) -> None:
         super().__init__(bytes.fromhex("030000130ee000000000000100080003000000"))
@@ -141,11 +177,13 @@ class Rdp(_Simple):
             return "unexpected"
         if len(answer) < int.from_bytes(answer[2:4], "big"):
             return "more"
-        if len(answer) >= 19 and answer[11] == 2:
-            chosen = int.from_bytes(answer[15:19], "little")
-            self.detail = {0: "RDP security", 1: "TLS", 2: "CredSSP", 8: "RDSTLS"}.get(
-                chosen, f"protocol {chosen}"
-            )
+        self.detail = "RDP security"  # the old one, if there is no negotiation response
+        if len(answer) >= 19:
+            number = int.from_bytes(answer[15:19], "little")
+            if answer[11] == 2:
+                self.detail = _RDP_PROTOCOLS.get(number, f"protocol {number}")
+            elif answer[11] == 3:
+                self.detail = f"refused: {_RDP_FAILURES.get(number, f'code {number}')}"
         return "answered"
 
 
@@ -158,6 +196,7 @@ class Tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         # Old servers are to be seen as well; nothing secret is sent.
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         with contextlib.suppress(ssl.SSLError, ValueError):
             context.set_ciphers("ALL:@SECLEVEL=0")
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -186,14 +225,14 @@ class Tls:
             return "more"
         except ssl.SSLError as error:
             # An alert is an answer: data crossed. Only its text is told.
-            self.detail = f"TLS: {error.reason or 'failed'}".replace("_", " ").lower()
+            self.detail = f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}"
             return "answered" if answer[0] == 0x15 else "unexpected"
         self.detail = self._tls.version() or "TLS"
         self.certificate = self._tls.getpeercert(True)
         return "answered"
 
 
-def exchange_for(app: App) -> Exchange | None:
+def exchange_for(app: App, random: RandomBytes) -> Exchange | None:
     """None: nothing is asked beyond the connection."""
     match app.protocol:
         case "http":
@@ -201,7 +240,7 @@ def exchange_for(app: App) -> Exchange | None:
         case "https":
             return Tls(app.host)
         case "smb":
-            return Smb()
+            return Smb(random)
         case "rdp":
             return Rdp()
     return None
@@ -248,6 +287,11 @@ def _covers(name: str, host: str) -> bool:
     if name.startswith("*."):
         return host.partition(".")[2] == name[2:]
     return name == host
+
+
+def _le(number: int) -> bytes:
+    """Two bytes, the lower first."""
+    return number.to_bytes(2, "little")
 
 
 def _is_address(host: str) -> bool:
