@@ -91,7 +91,7 @@ class AppCheck(Check):
         if self.done or self._progress is None:
             return
         if now >= self._progress + self._patience:
-            self._conclude("stalled")
+            self._conclude("reset" if self._tcp.doubtful_reset else "stalled")
 
     def finish(self, now: float) -> None:
         self._now = now

@@ -29,6 +29,7 @@ HEADERS = 40
 CONNECT_WAITS = (0.5, 0.7, 1.0, 1.2)
 DATA_WAITS = (0.5, 0.7, 1.0, 1.2)
 WINDOW = 65535
+SMALL_MTU = 576
 MAX_ANSWER = 1 << 18
 """Bytes of an answer that are kept."""
 _MODULUS = 1 << 32
@@ -122,8 +123,14 @@ class TcpClient:
         self._sequence = int.from_bytes(link.random(4), "big")
         """Next byte to be acknowledged."""
         self._pending = bytearray()
+        self._flight = 0
+        """How many of the pending bytes have been sent."""
         self._peer = 0
         """Next byte expected."""
+        self._window = 0
+        """What the peer says that it takes."""
+        self.doubtful_reset = False
+        """A reset came that is in the window but not the next thing due (RFC 5961 section 3.2)."""
         self._early: dict[int, bytes] = {}
         self._tries = Tries(link.waits(*CONNECT_WAITS))
         self._began = 0.0
@@ -144,7 +151,19 @@ class TcpClient:
             self._tries = Tries(self.link.waits(*DATA_WAITS))
             self._send_pending(now)
         else:
-            self._send_data(len(self._pending) - len(data))
+            self._send_data(self._flight)
+
+    def _send_data(self, start: int) -> None:
+        """What the peer's window allows of the pending bytes from ``start`` on; a single byte, to
+        be told when it opens, if that is nothing (RFC 9293 section 3.8.6.1)."""
+        most = max(min(self.mss or 536, self.link.mru_out - HEADERS), 64)
+        until = min(len(self._pending), self._window)
+        if not self._window and not start:
+            until = 1
+        self._flight = max(start, until)
+        for at in range(start, until, most):
+            chunk = bytes(self._pending[at : min(at + most, until)])
+            self._segment(ACK | PSH, self._sequence + at, chunk)
 
     @property
     def acknowledged(self) -> bool:
@@ -201,12 +220,6 @@ class TcpClient:
         self._send_data(0)
         self._tries.asked(now)
 
-    def _send_data(self, start: int) -> None:
-        most = max(min(self.mss or 536, self.link.mru_out - HEADERS), 64)
-        for at in range(start, len(self._pending), most):
-            chunk = bytes(self._pending[at : at + most])
-            self._segment(ACK | PSH, self._sequence + at, chunk)
-
     def fault(self, fault: IcmpFault, now: float) -> None:
         """An ICMP error; before the connection stands it ends it, a little later."""
         if (
@@ -219,10 +232,12 @@ class TcpClient:
         self.what, self.reporter = fault.what, str(fault.reporter)
         if not self.established and fault.what != "fragmentation-needed":
             self.end = "unreachable"
-        elif fault.mtu is not None and fault.mtu > HEADERS + 64:
-            self.mss = min(self.mss or 1460, fault.mtu - HEADERS)
-            if self._pending:
-                self._send_data(0)
+        elif fault.what == "fragmentation-needed":
+            mtu = fault.mtu or SMALL_MTU  # routers from before RFC 1191 do not tell
+            if mtu > HEADERS + 64 and mtu - HEADERS < (self.mss or 1460):
+                self.mss = mtu - HEADERS
+                if self._pending:
+                    self._send_data(0)
 
     def receive(self, packet: IpPacket, now: float) -> None:
         """A packet; ignored unless it is a segment of this connection with a right checksum."""
@@ -232,44 +247,62 @@ class TcpClient:
         if s is None or (s.source_port, s.destination_port) != (self.port, self.own_port):
             return
         if not self.established:
-            self._answer_to_syn(s.flags, s.sequence, s.ack, s.options, now)
+            self._answer_to_syn(s, now)
         else:
-            self._established(s.flags, s.sequence, s.ack, s.data, now)
+            self._established(s, now)
 
-    def _answer_to_syn(
-        self, flags: int, sequence: int, ack: int, options: bytes, now: float
-    ) -> None:
-        if not flags & ACK or ack != (self._sequence + 1) % _MODULUS:
+    def _answer_to_syn(self, s: Segment, now: float) -> None:
+        if not s.flags & ACK or s.ack != (self._sequence + 1) % _MODULUS:
             return
-        if flags & RST:
+        if s.flags & RST:
             self.end = "refused"
-        elif flags & SYN:
+        elif s.flags & SYN:
             self.established = True
             self.connect_seconds = now - self._began
             self._sequence = (self._sequence + 1) % _MODULUS
-            self._peer = (sequence + 1) % _MODULUS
-            self.mss = _mss(options)
+            self._peer = (s.sequence + 1) % _MODULUS
+            self.mss = _mss(s.options)
+            self._window = s.window
             self._segment(ACK, self._sequence)
 
-    def _established(self, flags: int, sequence: int, ack: int, data: bytes, now: float) -> None:
-        if flags & RST:
-            if 0 <= _ahead(sequence, self._peer) < WINDOW:
-                self.end = "reset"
+    def _established(self, s: Segment, now: float) -> None:
+        if s.flags & RST:
+            self._reset(s)
             return
-        if flags & SYN:  # our ACK was lost
+        if s.flags & SYN:  # our ACK was lost, or somebody guesses (RFC 5961 section 4.2)
             self._segment(ACK, self._sequence)
             return
-        if flags & ACK:
-            done = _ahead(ack, self._sequence)
-            if 0 < done <= len(self._pending):
-                del self._pending[:done]
-                self._sequence = (self._sequence + done) % _MODULUS
-                self._tries = Tries(self.link.waits(*DATA_WAITS))
-                if self._pending:
-                    self._tries.asked(now)
-        if data or flags & FIN:
-            self._take(sequence, data, bool(flags & FIN))
+        if s.flags & ACK:
+            self._acknowledge(s, now)
+        if s.data or s.flags & FIN:
+            self._take(s.sequence, s.data, bool(s.flags & FIN))
             self._segment(ACK, self._sequence)
+
+    def _reset(self, s: Segment) -> None:
+        """Only the very next sequence number is believed. For another one in the window the peer is
+        asked; a true one answers with the right number (RFC 5961 section 3.2)."""
+        ahead = _ahead(s.sequence, self._peer)
+        if ahead == 0:
+            self.end = "reset"
+        elif 0 < ahead < WINDOW:
+            self.doubtful_reset = True
+            self._segment(ACK, self._sequence)
+
+    def _acknowledge(self, s: Segment, now: float) -> None:
+        done = _ahead(s.ack, self._sequence)
+        if not 0 <= done <= len(self._pending):
+            return
+        if not self._window and s.window:
+            self._flight = 0  # what was sent into a closed window was dropped
+        self._window = s.window
+        if done:
+            del self._pending[:done]
+            self._flight = max(0, self._flight - done)
+            self._sequence = (self._sequence + done) % _MODULUS
+            self._tries = Tries(self.link.waits(*DATA_WAITS))
+            self._tries.asked(now)
+        if self._window and self._flight < len(self._pending):
+            self._send_data(self._flight)
 
     def _take(self, sequence: int, data: bytes, fin: bool) -> None:
         ahead = _ahead(sequence, self._peer)
@@ -278,18 +311,22 @@ class TcpClient:
             if ahead < WINDOW and len(self._early) < 64:
                 self._early[sequence] = data  # a FIN on it is repeated by the peer
             return
-        fresh = data[-ahead:] if ahead else data
-        if ahead and -ahead > len(data):
-            return
-        self._keep(fresh)
-        while (more := self._early.pop(self._peer, None)) is not None:
-            self._keep(more)
-        if not self._early:
-            self.gap = False
-        if fin and not self.peer_closed and _ahead((sequence + len(data)) % _MODULUS,
-                                                   self._peer) == 0:  # fmt: skip
+        self._keep(data[-ahead:] if ahead else data)
+        self._take_early()
+        self.gap = bool(self._early)
+        end = (sequence + len(data)) % _MODULUS
+        if fin and not self.peer_closed and end == self._peer:
             self.peer_closed = True
             self._peer = (self._peer + 1) % _MODULUS
+
+    def _take_early(self) -> None:
+        """What came out of order and is due now; it may have been cut otherwise when it was sent
+        again."""
+        for sequence in sorted(self._early, key=lambda n: _ahead(n, self._peer)):
+            ahead = _ahead(sequence, self._peer)
+            if ahead > 0:
+                return
+            self._keep(self._early.pop(sequence)[-ahead if ahead else 0 :])
 
     def _keep(self, data: bytes) -> None:
         self._peer = (self._peer + len(data)) % _MODULUS
