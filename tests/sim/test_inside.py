@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from tests.sim.network import Network, Result, Simulation, client_options, rough, simulate
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
-from vpndiag.observations import InsideScope
+from vpndiag.gateway.inside import Inside
+from vpndiag.observations import InsidePing, InsideScope
 from vpndiag.probes.inside import InsidePlan, parse_app
 
 
@@ -77,7 +79,28 @@ def test_a_healthy_network_is_called_healthy_whatever_is_lost(seed: int) -> None
 def test_the_questions_inside_cost_no_round_trips_one_after_the_other() -> None:
     result = simulate()
     start = next(o for o in result.observations if isinstance(o, InsideScope)).t
-    assert result.seconds - start < 0.45, "three paced pings, and all else beside them"
+    assert result.seconds - start < 0.1, "three pings in a row, and all else beside them"
+
+
+def test_pings_before_the_link_is_ready_are_no_losses() -> None:
+    """As on Linux gateways: what comes in the first 300 ms after IPCP is dropped."""
+    simulation = Simulation([client_options()], GatewayConfig(), Network())
+    answer = Inside.answer
+    first: list[float] = []
+
+    def late(self: Inside, packet: bytes, client: IPv4Address | None) -> list[bytes]:
+        first.append(simulation.now)
+        return answer(self, packet, client) if simulation.now >= first[0] + 0.3 else []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Inside, "answer", late)
+        result = simulation.run()[0]
+    assert result.outcome == "healthy" and "routes.peer-silent" not in result.codes
+    pings = [o for o in result.observations if isinstance(o, InsidePing)]
+    assert {(p.received, p.sent - p.lost_first) for p in pings} == {(3, 3)}
+    assert {p.lost_first for p in pings} == {4}
+    routes = next(x for x in result.diagnosis.layers if x.id == "routes")
+    assert " lost" not in routes.summary
 
 
 @pytest.mark.parametrize(

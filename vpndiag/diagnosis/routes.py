@@ -43,7 +43,8 @@ def _summary(pings: list[InsidePing]) -> str:
         name = {"peer": "gateway", "dns": "DNS server", "host": "host"}[p.role]
         if p.alive:
             fastest = inside.milliseconds(min(p.round_trips))
-            lost = f", {p.sent - p.received} of {p.sent} lost" if p.received < p.sent else ""
+            sent = p.sent - p.lost_first
+            lost = f", {sent - p.received} of {sent} lost" if p.received < sent else ""
             parts.append(f"{name} {p.target} {fastest}{lost}")
         else:
             parts.append(f"{name} {p.target} does not answer pings")
@@ -56,8 +57,10 @@ def _facts(view: View, pings: list[InsidePing]) -> dict[str, str]:
         if p.alive:
             spread = max(p.round_trips) - min(p.round_trips)
             facts[f"ping {p.target}"] = (
-                f"{p.received}/{p.sent}, {inside.milliseconds(sum(p.round_trips) / p.received)}, "
+                f"{p.received}/{p.sent - p.lost_first}, "
+                f"{inside.milliseconds(sum(p.round_trips) / p.received)}, "
                 f"jitter {inside.milliseconds(spread)}"
+                + (f"; the first {p.lost_first} lost" if p.lost_first else "")
             )
         else:
             error = f", {p.error} from {p.reporter}" if p.error else ""

@@ -56,6 +56,8 @@ class InsidePing(Observation):
     target: str
     sent: int
     received: int
+    lost_first: int = 0
+    """Requests before the first that was answered: the link may just have come up."""
     round_trips: tuple[float, ...] = ()
     """Seconds."""
     error: str = ""

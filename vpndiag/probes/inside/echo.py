@@ -1,4 +1,9 @@
-"""Pings inside: a few echo requests to one target, paced, with round trips and losses."""
+"""Pings inside: a few echo requests to one target, with round trips and losses.
+
+The first three follow each other closely, so that a healthy run takes no longer than its round
+trips. What is sent before the other end is ready is lost on some gateways (pppd tells the kernel of
+its new link a moment late), so requests before the first one that is answered are counted apart.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,13 @@ from vpndiag.probes.inside.ip import (
     parse_echo_reply,
 )
 
+GAP = 0.01
 PACE = 0.2
+"""Seconds between the first requests, and between those to a target that does not answer."""
 COUNT = 3
 """Echo requests to a target that answers."""
-MOST = 6
-MOST_LOSSY = 18
+MOST = 9
+MOST_LOSSY = 21
 """Requests to one that does not, and to one on a path that loses packets."""
 LINGER = 0.5
 """Seconds to wait for the last answers, and to believe in silence."""
@@ -58,6 +65,16 @@ class Pings(Check):
         """The longest so far."""
         return max(self.round_trips, default=None)
 
+    @property
+    def lost_first(self) -> int:
+        """Requests before the first that was answered; 0 as long as none was."""
+        return min(self._answered, default=1) - 1
+
+    @property
+    def lossy(self) -> bool:
+        """Requests were lost that came later."""
+        return len(self._answered) < len(self._sent) - self.lost_first
+
     def start(self, now: float) -> None:
         self._ask(now)
 
@@ -66,10 +83,15 @@ class Pings(Check):
         self._sent[sequence] = now
         echo = build_echo(self._id, sequence, _DATA)
         self.send(build_ip(self.link.address, self.target, ICMP, echo, identification=sequence))
-        self._next = now + (PACE if self._more() else LINGER)
+        self._next = now + self._pause()
+
+    def _pause(self) -> float:
+        if not self._more():
+            return LINGER
+        return GAP if self._answered or len(self._sent) < COUNT else PACE
 
     def _more(self) -> bool:
-        if len(self._sent) < COUNT:
+        if len(self._sent) < self.lost_first + COUNT:
             return True
         most = MOST_LOSSY if self.link.lossy else MOST
         return not self._answered and not self._error[0] and len(self._sent) < most
@@ -84,7 +106,9 @@ class Pings(Check):
             return
         self._answered.add(reply[1])
         self.round_trips.append(now - self._sent[reply[1]])
-        if len(self._answered) == len(self._sent) and not self._more():
+        if self._more():
+            self._next = min(self._next or now, now + GAP)
+        elif not self.lossy:
             self._conclude(now, True)
 
     def fault(self, fault: IcmpFault, now: float) -> None:
@@ -116,6 +140,7 @@ class Pings(Check):
                 target=str(self.target),
                 sent=len(self._sent),
                 received=len(self._answered),
+                lost_first=self.lost_first,
                 round_trips=tuple(round(r, 6) for r in self.round_trips),
                 error=self._error[0],
                 reporter=self._error[1],

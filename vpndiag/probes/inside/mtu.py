@@ -210,7 +210,7 @@ class MtuProbe(Check):
 
     @property
     def _lossy(self) -> bool:
-        return self.link.lossy or len(self.pings.round_trips) < self.pings.sent
+        return self.link.lossy or self.pings.lossy
 
     def _ask_direction(self, now: float) -> None:
         """Once more the full size: loss by chance is no black hole. And a large datagram to a

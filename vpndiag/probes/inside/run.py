@@ -30,7 +30,7 @@ MAX_HOSTS = 16
 MAX_APPS = 16
 MTU_HOSTS = 2
 MAX_TRACES = 6
-TRACE_AFTER = 3
+TRACE_AFTER = 6
 """Echo requests without an answer, before the way to that target is traced."""
 HARMLESS = (".", "NS")
 """What a DNS server is asked when no name is known."""
