@@ -13,11 +13,14 @@ The same faults, made in the lab (`tests/faults`), met by vpndiag and by a real 
 strongSwan, xl2tpd and pppd with the timers that they come with, in a machine of its own. Measured,
 not chosen; made by
 
-    python -m tests.faults run --reference --json results.json --rows ...
-    python -m tests.faults score results.json --times docs/time-to-verdict.md
+    python -m tests.faults run --reference --no-captures --json reference.json --rows ...
+    python -m tests.faults score reference.json pass.json --times docs/time-to-verdict.md
 
-"Still trying" means that the client had not given up when its time was over. What it says is the
-last line of the program that failed, which is all that a person gets to see.
+where `pass.json` (optional) holds the results of a later pass of vpndiag alone. Times are of one
+run each, vpndiag's from its start to its exit: on a busy machine its seconds of computing grow, and
+the timers of the other client do not. "Still trying" means that the client had not given up when
+its time was over. What it says is the last line of the program that failed that says more than
+goodbye, which is what a person gets to see.
 
 | fault | gateway | vpndiag | it says | Linux client | failed at | it says |
 |---|---|--:|---|--:|---|---|

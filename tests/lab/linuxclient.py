@@ -181,7 +181,7 @@ begun=$(now); rc=0
 if [ {ipsec} = 1 ]; then
   export STRONGSWAN_CONF=/run/lab/strongswan.conf
   timeout {limit} swanctl --initiate --child lab >/run/log/initiate.log 2>&1; rc=$?
-  tail -3 /run/log/initiate.log
+  tail -6 /run/log/initiate.log
 fi
 echo "VD-ipsec=$rc"; echo "VD-ipsec_seconds=$(($(now) - begun))"
 [ $rc = 124 ] && echo VD-timeout=1
@@ -274,9 +274,17 @@ secrets {{
     return files
 
 
+_CHATTER = ("sent ", "rcvd ", "using channel", "Using interface", "Connect:", "Overriding ",
+            "Script ", "Plugin ", "RADIUS plugin")  # fmt: skip
+"""What pppd writes when nothing is wrong."""
+_GOODBYE = ("Connection terminated.", "Modem hangup", "Exit.")
+"""How it ends whatever the reason, which stands above if it is known."""
+_PACKETS = ("VD-", "[NET]", "[ENC]")
+
+
 def _last_words(stage: Stage, output: str, log: str) -> str:
     if stage in ("ike", "ipsec"):
-        lines = [line for line in output.splitlines() if line and not line.startswith("VD-")]
+        lines = [line for line in output.splitlines() if line and not line.startswith(_PACKETS)]
         if lines:
             return lines[-1]
     name = {
@@ -289,5 +297,8 @@ def _last_words(stage: Stage, output: str, log: str) -> str:
     found = re.search(rf"^==> /run/log/{name} <==\n(.*?)(?=^==> |\Z)", log, re.M | re.S)
     words = [line for line in (found[1] if found else "").splitlines() if line.strip()]
     if stage == "ppp":  # the protocol's trace is not what people read
-        words = [line for line in words if not line.startswith(("sent ", "rcvd "))] or words
+        words = [line for line in words if not line.startswith(_CHATTER)]
+        if not words:
+            return _last_words("l2tp", output, log)
+        words = [line for line in words if line not in _GOODBYE] or words
     return words[-1] if words else ""
