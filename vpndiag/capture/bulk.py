@@ -205,17 +205,19 @@ class BulkCounter:
                 if stretch.flow is flow:
                     self._count(stretch, done)
 
-    def _open(self, key: bytes, places: Sequence[int], *columns: array[int]) -> bool:
+    def _open(
+        self, key: bytes, places: Sequence[int], lengths: array[int], sequences: array[int]
+    ) -> bool:
         """Count the packets of a key here; False: they must go the slow way. The first packet of a
         flow not met before does so, and makes the flow known (:meth:`learn`)."""
         flow = self._flows.get(key)
         if flow is not None:
-            self._stretches.append(_Stretch(flow, places, *columns))
+            self._stretches.append(_Stretch(flow, places, lengths, sequences))
             return True
         ports = key[-4:-2], key[-2:]
         if len(places) < _FEW or (self.layout.udp and (_NATT not in ports or key[:4] == bytes(4))):
             return False
-        self._new[key] = stretch = _Stretch(None, places, *columns, done=1)
+        self._new[key] = stretch = _Stretch(None, places, lengths, sequences, 1)
         self._stretches.append(stretch)
         self._heads[places[0]] = key
         return True

@@ -17,7 +17,8 @@ SET_BACK = 60_000_000_000
 
 
 class _Timed(Protocol):
-    time_ns: int
+    @property
+    def time_ns(self) -> int: ...
 
 
 _T = TypeVar("_T", bound=_Timed)

@@ -126,7 +126,7 @@ def _in_use(layer: str, view: View) -> Ruling | None:
         return None
     seen: list[Observation] = list(view.data or view.ppp[:1])
     if view.carried is not None and _later(view, view.carried):
-        return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)  # type: ignore[arg-type]
+        return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(view):
         return not_reached(layer, "before the capture began")
     return None

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow, IkeMessage, IpsecSa, Observation
+from vpndiag.observations import EspFlow, IkeMessage, Observation
 from vpndiag.report.model import Finding
 
 GONE = 20.0
@@ -124,8 +124,8 @@ def _selectors(view: View) -> Ruling | None:
     """The SA is for another port than L2TP's."""
     if view.ppp or any(f.packets for f in view.esp if f.direction == "out"):
         return _other_port(view)
-    agreed = [o for o in (*view.ipsec_sas, *view.ike)
-              if isinstance(o, IpsecSa) or (o.step == "QM3" and o.direction == "out")]  # fmt: skip
+    agreed: list[Observation] = [*view.ipsec_sas]
+    agreed += [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
     naked = [m for m in view.clear_probe
              if m.direction == "out" and m.message == "SCCRQ" and agreed and m.t > agreed[0].t
              and not (m.client_port and m.client_port != 1701)]  # fmt: skip

@@ -383,6 +383,12 @@ class View:
             and (not codes or m.code in codes)
         ]
 
+    @cached_property
+    def unrecorded(self) -> list[Observation]:
+        """Messages of the client that answer something which a capture lacks: its silences prove
+        nothing then."""
+        return [] if self.live else unrecorded.answers(self.all)
+
     def unanswered(self, tries: Sequence[Observation]) -> Unanswered | None:
         """``tries`` as one unanswered question, or None when there are none."""
         if not tries:

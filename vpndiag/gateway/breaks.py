@@ -449,7 +449,7 @@ _add("session.hung-up:delete", "the SAs are deleted as soon as data flows", leav
 _add("path.dpd-timeout", "the gateway falls silent as soon as data flows", leave="silence")
 
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
-_OWN = "it is about this system's own VPN client: vpndiag host looks for it"
+_SYSTEM = "it is about this system's own VPN client: vpndiag host looks for it"
 _CAPTURE = "a live run of this client cannot meet it: it shows in captures"
 _BEYOND = "inside, the embedded gateway breaks only what is listed"
 CANNOT: dict[str, str] = {
@@ -483,18 +483,18 @@ CANNOT: dict[str, str] = {
     "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
     "esp.one-way": _CAPTURE,
-    "path.port-taken": _OWN,
-    "ike.no-service": _OWN,
-    "ike.ikev1-disabled": _OWN,
-    "ipsec.no-service": _OWN,
-    "ipsec.prohibited": _OWN,
-    "ipsec.kernel-missing": _OWN,
-    "ipsec.nat-setting": _OWN,
-    "l2tp.no-program": _OWN,
-    "l2tp.kernel-missing": _OWN,
-    "l2tp.port-taken": _OWN,
-    "l2tp.other-type": _OWN,
-    "lcp.no-ppp": _OWN,
+    "path.port-taken": _SYSTEM,
+    "ike.no-service": _SYSTEM,
+    "ike.ikev1-disabled": _SYSTEM,
+    "ipsec.no-service": _SYSTEM,
+    "ipsec.prohibited": _SYSTEM,
+    "ipsec.kernel-missing": _SYSTEM,
+    "ipsec.nat-setting": _SYSTEM,
+    "l2tp.no-program": _SYSTEM,
+    "l2tp.kernel-missing": _SYSTEM,
+    "l2tp.port-taken": _SYSTEM,
+    "l2tp.other-type": _SYSTEM,
+    "lcp.no-ppp": _SYSTEM,
     "routes.": _BEYOND,
     "mtu.": _BEYOND,
     "dns.": _BEYOND,

@@ -313,8 +313,8 @@ class Decisions:
     @property
     def _has_esp(self) -> bool:
         """An ESP SA of ours is still there."""
-        ike = self.stack.ike if self.stack is not None else None
-        return ike is not None and bool(ike.engine.children)
+        ikes = self.stack.ikes if self.stack is not None else None
+        return ikes is not None and bool(ikes.children)
 
     def _notified(self, event: ike_events.NotifyReceived, now: float) -> None:
         note = event.notification

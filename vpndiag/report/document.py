@@ -219,13 +219,13 @@ _FIRST = ("schema_version", "tool", "run_id", "command", "target", "started_at",
 
 def to_dict(report: Report) -> dict[str, Any]:
     """The document as plain dictionaries and lists, in the order in which it is written."""
-    raw = _plain(report)
+    raw: dict[str, Any] = _plain(report)
     return {name: raw.pop(name) for name in _FIRST} | raw
 
 
 def _plain(value: Any) -> Any:
     """Like :func:`dataclasses.asdict`, which copies every text as well."""
-    kind = type(value)
+    kind: type = type(value)
     if kind in (str, int, float, bool, NoneType):
         return value
     if kind in (tuple, list):

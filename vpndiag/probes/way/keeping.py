@@ -107,7 +107,8 @@ class _Arm:
             dialled=o.gateway,
         )
         # A recorder of its own: the run's has ended, and these are not its messages.
-        self._pump = IkePump(IkeInitiator(config, os.urandom), o, Recorder())
+        self._engine = IkeInitiator(config, os.urandom)
+        self._pump = IkePump(self._engine, o, Recorder())
         self.listening = False
 
     @classmethod
@@ -121,7 +122,7 @@ class _Arm:
     async def up(self) -> bool:
         """Go as far as message 2 of quick mode; False: the gateway does not."""
         loop = asyncio.get_running_loop()
-        engine, end = self._pump.engine, loop.time() + SET_UP
+        engine, end = self._engine, loop.time() + SET_UP
         engine.start(loop.time())
         while (now := loop.time()) < end:
             self._pump.handle_timer(now)
