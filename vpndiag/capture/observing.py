@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Literal
 
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
@@ -68,7 +69,7 @@ class Observer:
         found: list[Observation] = []
         for s in attempt.ike:
             found += self._ike(attempt, s)
-        found.sort(key=lambda o: o.t)
+        found.sort(key=attrgetter("t"))
         found += self._l2tp(attempt, attempt.clear, "clear")
         found += self._l2tp(attempt, attempt.inside, "esp")
         found += self._ppp(attempt)
@@ -80,7 +81,7 @@ class Observer:
         found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
         found += self._data(attempt)
         found += self._names(attempt)
-        found.sort(key=lambda o: o.t)
+        found.sort(key=attrgetter("t"))
         if len(found) > MAX_OBSERVATIONS:
             del found[MAX_OBSERVATIONS - 1 : -1]
         _judge_dates(found, self._start)
@@ -175,7 +176,7 @@ class Observer:
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         for m in messages:
             seen = observer.observe(
-                m.data + bytes(m.missing),
+                m.data + bytes(m.missing) if m.missing else m.data,
                 t=self.t(m.time_ns),
                 direction="out" if _by_client(attempt, m, messages[0], outward) else "in",
                 inside=inside,

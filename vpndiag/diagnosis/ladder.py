@@ -115,13 +115,13 @@ def _distinct(findings: list[Finding]) -> list[Finding]:
 def _cut(layers: dict[str, Layer]) -> list[Layer]:
     """In ladder order, with everything beyond the first failed rung marked as not reached."""
     ordered: list[Layer] = []
-    stopped = ""
+    stopped, failed = "", False
     for layer_id in LADDER:
         layer = layers.get(layer_id) or not_reached(layer_id, _NOT_BUILT).layer
-        failed = any(x.status == "failed" for x in ordered)
         if stopped and not (layer_id in RULES and _stands(layer, failed)):
             layer = not_reached(layer_id, stopped).layer
         ordered.append(layer)
+        failed = failed or layer.status == "failed"
         if layer.status == "failed" and not stopped:
             stopped = f"{LAYER_TITLES[layer_id]} failed"
         elif layer.status == "inconclusive" and not stopped:

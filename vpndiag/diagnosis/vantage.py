@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
 from vpndiag.diagnosis.view import View
@@ -42,7 +43,7 @@ def as_the_client_saw(
     """
     if any(isinstance(o, Scope) for o in observations):
         return list(observations), []
-    ordered = sorted(observations, key=lambda o: o.t)
+    ordered = sorted(observations, key=attrgetter("t"))
     lost: set[int] = set()
     cookies: dict[str, list[IkeMessage]] = {}
     for o in ordered:

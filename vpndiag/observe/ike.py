@@ -202,6 +202,8 @@ def _details(
             IkeNotify(type=n, name=f"IKEv2 notify {n}") for n in message.v2_notify_types[:8]
         )
         return found
+    if not payloads:
+        return found
     sas = [p for p in payloads if isinstance(p, SaPayload)]
     if sas:
         found |= _offer(sa, sas[0], step)

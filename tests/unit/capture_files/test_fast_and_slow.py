@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vpndiag.capture import columns
+from vpndiag.capture import columns, flows
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
@@ -238,3 +238,25 @@ def test_a_frame_of_impossible_length_within_a_window(monkeypatch: pytest.Monkey
     for size in sizes:
         out.append(struct.pack("<IIII", 1, 0, size, size) + packet.ljust(size, b"\0"))
     compare(monkeypatch, b"".join(out), True, "too long")
+
+
+def test_many_short_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a flow's packets may come within one window, and more flows than are kept; IKE
+    without a marker on port 4500 looks like one more flow."""
+    rng = random.Random(3)
+    ike = bytes(range(1, 9)) + bytes(8) + b"\x00\x10\x05\x01" + bytes(4) + struct.pack("!I", 92)
+    frames = []
+    for flow in range(120):
+        body = struct.pack("!I", flow << 8 | 1)
+        frames += [
+            (flow + rng.random() * 20, body + struct.pack("!I", n) + bytes(40))
+            for n in range(rng.choice((1, 3, 5, 12)))
+        ]
+    frames += [(rng.random() * 120, ike.ljust(92, b"\0")) for _ in range(8)]
+    packets = [
+        udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, body, n)
+        for n, (_, body) in enumerate(sorted(frames))
+    ]
+    compare(monkeypatch, as_pcap(rng, packets, 101), True, "many flows")
+    monkeypatch.setattr(flows, "MAX_FLOWS", 50)
+    compare(monkeypatch, as_pcap(rng, packets, 101), True, "too many flows")

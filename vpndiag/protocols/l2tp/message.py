@@ -6,6 +6,7 @@ A datagram is a :class:`ControlMessage`, a :class:`DataMessage`, or, when its ve
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
@@ -15,6 +16,7 @@ from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.protocols.wire import Reader, u16
 
 _T, _L, _S, _O, _P, _VERSION = 0x8000, 0x4000, 0x0800, 0x0200, 0x0100, 0x000F
+_SHORT, _CONTROL = struct.Struct("!HH").unpack_from, struct.Struct("!HHHHH").unpack_from
 _VERSIONS = {1: "L2F", 3: "L2TPv3"}
 
 
@@ -114,6 +116,9 @@ def decode(datagram: bytes) -> Message:
     :raises DecodeError: shorter than its header or length field, a control message without length
         or sequence numbers, or malformed AVPs.
     """
+    usual = _usual(datagram)
+    if usual is not None:
+        return usual
     reader = Reader(datagram)
     flags = reader.u16("L2TP flags")
     version = flags & _VERSION
@@ -155,6 +160,21 @@ def decode(datagram: bytes) -> Message:
         priority=bool(flags & _P),
         trailing=trailing,
     )
+
+
+def _usual(datagram: bytes) -> Message | None:
+    """The two forms that nearly all messages have, a field less at a time to read; None: another
+    form, or a wrong length."""
+    size = len(datagram)
+    if datagram[:2] == b"\x00\x02" and size >= 6:
+        tunnel_id, session_id = _SHORT(datagram, 2)
+        return DataMessage(tunnel_id, session_id, datagram[6:], has_length=False)
+    if datagram[:2] == b"\xc8\x02" and size >= 12:
+        length, tunnel_id, session_id, ns, nr = _CONTROL(datagram, 2)
+        if length == size:
+            avps = decode_avps(Reader(datagram[12:], 12)) if size > 12 else ()
+            return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
+    return None
 
 
 def encode_control(message: ControlMessage) -> bytes:
