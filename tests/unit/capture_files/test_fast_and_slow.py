@@ -38,7 +38,8 @@ def outcome(data: bytes, fast: bool, clock: bool = True) -> object:
     names = [name for name in EspFlow.__slots__ if name not in hidden]
     flows = [[getattr(flow, name) for name in names] for flow in scan.flows]
     last = scan.last_ns if clock else None
-    return kept, flows, scan.tallies, scan.frames, scan.notes, scan.first_ns, last
+    dropped = scan.flows.dropped
+    return kept, flows, dropped, scan.tallies, scan.frames, scan.notes, scan.first_ns, last
 
 
 def traffic(rng: random.Random, link: str, count: int) -> list[bytes]:
