@@ -251,6 +251,10 @@ class Bench(Owned):
         expected = {"healthy": 0, "failed": 1}.get(live.outcome, 3)
         if live.code != expected:
             done.notes.append(f"exit {live.code} with a verdict of {live.outcome}")
+        headline = str(live.report["verdict"]["headline"])
+        if not headline.startswith(row.says):
+            done.notes.append(f"it says: {headline}")
+            done.score = "wrong" if done.score == "right" else done.score
         if missing := set(row.warns) - set(live.codes):
             done.notes.append(f"missing: {', '.join(sorted(missing))}")
         if row.cause and done.score == "right" and live.outcome == "failed":

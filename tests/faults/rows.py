@@ -8,6 +8,7 @@ A row is a table named after the fault:
               row's ``why`` says what cannot be told apart
     warns     codes of warnings that must be there as well
     cause     words that one of the finding's ranked causes must hold
+    says      how the headline of the live run must begin
     why       why it cannot be told better
 
     gateway   changes to tests.lab.config.GatewayConfig; ``certificate`` is made by pki.py
@@ -62,6 +63,7 @@ class Row:
     on: Expected = GATEWAYS
     warns: Expected = ()
     cause: str = ""
+    says: str = ""
     why: str = ""
     gateway: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ say.  Rules act before connection tracking, so they see fragments as fragments.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -37,6 +38,8 @@ ROUTER_ADDRESS = "10.91.2.1"
 # one network after another takes the same address: nobody's ARP cache must remember the last one
 ROUTER_MAC = "02:00:00:00:02:01"
 PUBLIC_ADDRESS = "10.91.3.1"  # of the gateway when it is behind a NAT
+HOPS = ("192.168.7.1", "100.64.0.1", "203.0.113.1", "198.51.100.1")
+"""Routers on a long way, as the client meets them; with less than three the first of them."""
 Direction = Literal["to-gateway", "to-client", "both"]
 
 
@@ -179,7 +182,8 @@ class Network(Owned):
     ``nat_client`` masquerades the clients, ``nat_gateway`` puts the gateway behind a translated
     address (``ports`` of UDP and ESP are forwarded), ``mtu`` narrows the way in both directions,
     with ``mtu_icmp`` False no Fragmentation Needed is sent. The NAT forgets a mapping after
-    ``mapping`` seconds of silence.
+    ``mapping`` seconds of silence. ``hops`` (at most 3): so many routers before this one, at
+    :data:`HOPS`.
     """
 
     def __init__(
@@ -192,6 +196,7 @@ class Network(Owned):
         mtu_icmp: bool = True,
         ports: Sequence[int] = (500, 4500, 1701),
         mapping: int = 120,
+        hops: int = 0,
     ) -> None:
         super().__init__()
         self.site = site
@@ -200,10 +205,11 @@ class Network(Owned):
         self._resolvers: list[Resolver] = []
         self._mtu = mtu
         self._links = 0
+        self.hops: list[Namespace] = []
         try:
             self.router = Namespace("net")
             self._build(ports, mtu_icmp, mapping)
-            self.client = self.add_client()
+            self.client = self._far_client(hops) if hops else self.add_client()
         except BaseException:
             self.close()
             raise
@@ -275,6 +281,29 @@ class Network(Owned):
         _plain_packets(client, "eth0")
         return client
 
+    def _far_client(self, hops: int) -> Namespace:
+        """A client behind a chain of routers."""
+        client = Namespace("client1")
+        self.clients.append(client)
+        self.hops = [Namespace(f"hop{n}") for n in range(1, hops + 1)]
+        chain = [client, *self.hops, self.router]
+        for n, (lower, upper) in enumerate(itertools.pairwise(chain)):
+            near, far = HOPS[n][:-1] + "2", HOPS[n]
+            up, down = ("up0", "dn0") if n else ("eth0", "dn0")
+            down = "c1" if upper is self.router else down
+            run(["ip", "link", "add", up, "netns", lower.name, "type", "veth", "peer", "name",
+                 down, "netns", upper.name])  # fmt: skip
+            lower.ip(f"addr add {near}/24 dev {up}", f"link set {up} up",
+                     f"route add default via {far}")  # fmt: skip
+            upper.ip(f"addr add {far}/24 dev {down}", f"link set {down} up")
+            if n:
+                upper.ip(f"route add {HOPS[0][:-1]}0/24 via {near}")
+            _plain_packets(lower, up)
+            _plain_packets(upper, down)
+        for hop in self.hops:
+            hop.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"])
+        return client
+
     def join(self, site: Site) -> str:
         """Connect a site with a machine as a client; returns the first three octets of its network.
 
@@ -313,16 +342,21 @@ class Network(Owned):
         share: float | None = None,
         match: str = "",
         reject: str | None = None,
+        hop: int = 0,
     ) -> list[Rule]:
         """Drop packets.
 
         ``port``: the gateway's UDP port.  ``protocol``: "udp", "esp", "icmp"...  Sizes are of the
         whole IP packet in octets.  ``fragments``: only fragments, first and later ones.  ``share``:
         per cent of the packets that match, at random.  ``match``: more nftables words.  ``reject``:
-        answer with this ICMP code instead, "port-unreachable" or "admin-prohibited".
+        answer with this ICMP code instead, "port-unreachable" or "admin-prohibited".  ``hop``: that
+        router of a long way does so when it forwards (it has said "time exceeded" before).
         """
         rules = []
-        for way, side in (("to-gateway", 'iifname "c*"'), ("to-client", "iifname gw")):
+        sides = (("to-gateway", 'iifname "c*"'), ("to-client", "iifname gw"))
+        if hop:
+            sides = (("to-gateway", "iifname dn0"), ("to-client", "iifname up0"))
+        for way, side in sides:
             if direction not in (way, "both"):
                 continue
             words = [side]
@@ -342,8 +376,20 @@ class Network(Owned):
                 words.append(f"numgen random mod 1000 < {round(share * 10)}")
             words.append("counter")
             words.append(f"reject with icmp type {reject}" if reject else "drop")
-            rules.append(self.rule(" ".join(words)))
+            if hop:
+                self._at_hop(hop, " ".join(words))
+            else:
+                rules.append(self.rule(" ".join(words)))
         return rules
+
+    def _at_hop(self, hop: int, text: str) -> None:
+        table = f"""table ip vd {{
+            chain faults {{ type filter hook forward priority 0
+                {text}
+            }}
+        }}
+"""
+        self.hops[hop - 1].run(["nft", "-f", "-"], stdin=table)
 
     def reject(
         self,
@@ -403,8 +449,8 @@ class Network(Owned):
     def _close(self) -> None:
         for resolver in self._resolvers:
             resolver.close()
-        for client in self.clients:
-            client.close()
+        for namespace in (*self.clients, *self.hops):
+            namespace.close()
         if hasattr(self, "router"):
             self.router.close()
         if hasattr(self, "_uplink"):
