@@ -45,15 +45,19 @@ class Explore:
         tasks = [asyncio.ensure_future(_trace(beside, found))]
         for check in self._controls(beside):
             tasks.append(asyncio.ensure_future(_keep(check, found)))
+        failed: list[BaseException] = []
         try:
             await _until_over(beside, tasks)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            failed += [r for r in results if isinstance(r, Exception)]
             silent = {_PORTS[port] for port in _silent(beside)}
             for seen in found if silent else ():
                 beside.add(seen)
+        for error in failed:
+            raise error  # the report says that something could not be asked
 
     def _controls(self, beside: Beside) -> list[Coroutine[None, None, ControlCheck | None]]:
         from vpndiag.probes.name import addresses_to_try
