@@ -13,19 +13,18 @@ The same faults, made in the lab (`tests/faults`), met by vpndiag and by a real 
 strongSwan, xl2tpd and pppd with the timers that they come with, in a machine of its own. Measured,
 not chosen; made by
 
-    python -m tests.faults run --reference --no-captures --json reference.json --rows ...
-    python -m tests.faults score reference.json pass.json --times docs/time-to-verdict.md
+    python -m tests.faults run --reference --no-captures --json tests/faults/reference.json --rows ...
+    python -m tests.faults score tests/faults/reference.json pass.json --times docs/time-to-verdict.md
 
 where `pass.json` (optional) holds the results of a later pass of vpndiag alone. Times are of one
 run each, vpndiag's from its start to its exit: on a busy machine its seconds of computing grow, and
 the timers of the other client do not. "Still trying" means that the client had not given up when
-its time was over. What it says is the last line of the program that failed that says more than
-goodbye, which is what a person gets to see.
+its time was over. What it says is the last line that the program that failed has for a person.
 
-| fault | gateway | vpndiag | it says | Linux client | failed at | it says |
+| fault | gateway | vpndiag | it says | Linux client | fails at | it says |
 |---|---|--:|---|--:|---|---|
 """
-_STAGES = {"ike": "IKE", "ipsec": "IPsec SA", "l2tp": "L2TP", "ppp": "PPP", "up": "nothing"}
+_STAGES = {"ike": "IKE", "ipsec": "IPsec SA", "l2tp": "L2TP", "ppp": "PPP", "up": "connects"}
 
 
 def times_document(records: Iterable[Record]) -> str:
@@ -40,7 +39,11 @@ def times_document(records: Iterable[Record]) -> str:
             if r.real.gave_up
             else f"still trying at {r.real.seconds:.0f} s"
         )
-        words = r.real.said.replace("|", "\\|").replace("`", "'")[:120].strip()
+        words = (
+            ""
+            if r.real.stage == "up"
+            else r.real.said.replace("|", "\\|").replace("`", "'")[:120].strip()
+        )
         lines.append(
             f"| {r.what} (`{r.row}`) | {r.gateway} | {r.seconds:.1f} s | {r.said} | {took} | "
             f"{_STAGES[r.real.stage]} | {f'`{words}`' if words else 'nothing'} |"

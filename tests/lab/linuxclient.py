@@ -275,11 +275,12 @@ secrets {{
 
 
 _CHATTER = ("sent ", "rcvd ", "using channel", "Using interface", "Connect:", "Overriding ",
-            "Script ", "Plugin ", "RADIUS plugin")  # fmt: skip
+            "Script ", "Plugin ", "RADIUS plugin", "PPPoL2TP options",
+            "Terminating on signal")  # fmt: skip
 """What pppd writes when nothing is wrong."""
 _GOODBYE = ("Connection terminated.", "Modem hangup", "Exit.")
 """How it ends whatever the reason, which stands above if it is known."""
-_PACKETS = ("VD-", "[NET]", "[ENC]")
+_PACKETS = ("VD-", "[NET]", "[ENC]", "[IKE] sending DELETE")
 
 
 def _last_words(stage: Stage, output: str, log: str) -> str:

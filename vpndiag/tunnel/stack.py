@@ -60,6 +60,7 @@ def ppp_timers(lossy: bool) -> Timers:
     return Timers(
         control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=80),
         auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
+        ack_again=1.2,
     )
 
 
@@ -372,8 +373,9 @@ class Stack:
                     continue
                 case l2tp_events.SecretMismatch():
                     wrong = True
-                case l2tp_events.MessageSent() if event.retransmission and not self.esp.came:
-                    if self.ikes is not None:
+                case l2tp_events.MessageSent() if event.retransmission:
+                    # SoftEther takes packets on an SA whose QM3 was lost, and ends all after 5 s.
+                    if self.ikes is not None and (self.lossy or not self.esp.came):
                         self.ikes.current.engine.repeat_connection()
             self.events.append(event)
         return wrong

@@ -6,14 +6,14 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.unit.ppp.ppp_bench import pair, server_policy
+from tests.unit.ppp.ppp_bench import ALICE, ALL_METHODS, pair, server_policy
 from vpndiag.protocols.ppp import ipcp_options, protocols
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.auth_server import StaySilent
-from vpndiag.protocols.ppp.config import Assignment, ServerConfig
+from vpndiag.protocols.ppp.config import Assignment, ClientConfig, ServerConfig, Timers
 from vpndiag.protocols.ppp.control import ControlProtocol, ControlTimers
 from vpndiag.protocols.ppp.events import AuthResult, PacketSent, Phase, TimedOut
-from vpndiag.protocols.ppp.frame import decode_frame
+from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.negotiation import IpcpServerPolicy
 from vpndiag.protocols.ppp.packet import Code, Configure
 
@@ -80,7 +80,8 @@ def test_a_login_that_is_not_answered_at_all_stays_unanswered() -> None:
 def test_a_configure_ack_is_sent_again_while_the_login_does_not_begin() -> None:
     """SoftEther repeats a Configure-Request every 3 to 9 s only; at 40% loss each way that is too
     seldom. This server asks once."""
-    bench = pair(server=ServerConfig(server_policy(), auth=(AuthMethod.CHAP_MD5,)))
+    patient = ClientConfig(ALICE, auth=ALL_METHODS, timers=Timers(ack_again=1.2))
+    bench = pair(patient, ServerConfig(server_policy(), auth=(AuthMethod.CHAP_MD5,)))
     server, client = bench.links["server"], bench.links["client"]
     hear, lost, asked = server.receive, [0], [0]
 
@@ -105,3 +106,28 @@ def test_a_configure_ack_is_sent_again_while_the_login_does_not_begin() -> None:
     bench.run(20.0)
     assert lost[0] == 2
     assert client.is_open()
+
+
+def test_an_ipcp_ack_is_sent_again_while_nothing_comes_through_the_link() -> None:
+    """The server is not open before it has our Ack, and drops IP packets until then."""
+    patient = ClientConfig(ALICE, auth=ALL_METHODS, timers=Timers(ack_again=1.2))
+    bench = pair(patient, ServerConfig(server_policy(), auth=(AuthMethod.CHAP_MD5,)))
+    server, client = bench.links["server"], bench.links["client"]
+    hear, acks = server.receive, [0]
+
+    def unlucky(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        ack = decoded.protocol == protocols.IPCP and decoded.payload[:1] == b"\x02"
+        acks[0] += ack
+        if not ack or acks[0] > 1:
+            hear(frame, now)
+
+    server.receive = unlucky  # type: ignore[method-assign]
+    bench.run(2.0)
+    assert client.is_open() and server.is_open()
+    bench.run(60.0)
+    assert acks[0] <= 14, "the two that answer, twelve more, and not for ever"
+    client.receive(encode_frame(protocols.IP, b"\x45" + bytes(19)), bench.now)
+    count = acks[0]
+    bench.run(90.0)
+    assert acks[0] == count

@@ -20,6 +20,9 @@ class Timers:
 
     control: ControlTimers = field(default_factory=ControlTimers)
     auth: AuthTimers = field(default_factory=AuthTimers)
+    ack_again: float | None = None
+    """Seconds after which a client sends its Configure-Ack again when the server does not go on;
+    None: never."""
     echo_interval: float | None = None
     echo_failures: int = 4
     retry_grace: float = 5.0

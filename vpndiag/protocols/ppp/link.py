@@ -85,7 +85,7 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
-_ACK_AGAIN = 1.5
+_MOST_ACKS = 12
 _AHEAD = 0xFF
 """Identifier of an IPCP request that is sent before the login is known to be over."""
 
@@ -131,7 +131,8 @@ class PppLink:
         self._hang_up_at: tuple[float, bytes] | None = None
         self._echo_at: float | None = None
         self._ack_at: float | None = None
-        """When our Configure-Ack is sent again, as long as the login does not begin."""
+        """When our Configure-Ack is sent again, as long as the peer does not go on."""
+        self._acks_left = 0
         self._echoes: dict[int, float] = {}
         self._frames: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
@@ -259,6 +260,7 @@ class PppLink:
     def _receive_ip(self, protocol: int, payload: bytes, now: float) -> None:
         version: Literal[4, 6] = 4 if protocol == protocols.IP else 6
         if self.is_open(version):
+            self._ack_at = None
             self._events.append(IpPacket(version, payload))
         elif version == 6 and self.phase is Phase.NETWORK and protocols.IPV6CP not in self._ncps:
             self._reject(protocol, payload)
@@ -499,12 +501,19 @@ class PppLink:
                 self._lcp.down(0.0)
                 self._finish()
 
+    def _watch_ack(self, now: float, left: int) -> None:
+        wait = self._timers.ack_again
+        self._acks_left = left
+        self._ack_at = now + wait if wait is not None and left > 0 else None
+
     def _ack_again(self, now: float) -> None:
-        """The server does not begin with the login: our Configure-Ack may be lost, and SoftEther
-        asks for it every 3 to 9 s only. One that has it takes this for a duplicate."""
-        self._ack_at = now + _ACK_AGAIN
-        if self._lcp.opened and self._lcp.answer is not None:
-            self._send(protocols.LCP, encode_packet(self._lcp.answer))
+        """The server does not begin with the login, or nothing comes through the open link: our
+        Configure-Ack may be lost. SoftEther and pppd ask for it every 3 to 9 s only; one that has
+        it takes this for a duplicate."""
+        control = self._ncps.get(protocols.IPCP) if self.phase is Phase.NETWORK else self._lcp
+        self._watch_ack(now, self._acks_left - 1)
+        if control is not None and control.opened and control.answer is not None:
+            self._send(control.protocol, encode_packet(control.answer))
 
     def _ask_ahead(self) -> None:
         """Ask for an address although no Success came. It may be lost: a server that has let us in
@@ -572,7 +581,8 @@ class PppLink:
         config = self._config
         if isinstance(config, ClientConfig) and method is not None:
             self._peer_auth = (method, make_peer(config, method, self._random))
-            self._ack_at = now + _ACK_AGAIN if method is not AuthMethod.PAP else None
+            if method is not AuthMethod.PAP:
+                self._watch_ack(now, _MOST_ACKS)
             self._auth_pending.add("peer")
         ours = find(self._lcp.our_options, lcp_options.AUTH)
         demand = lcp_options.read_auth(ours) if ours is not None else None
@@ -679,6 +689,8 @@ class PppLink:
         if isinstance(result, AddressRefused):
             self.terminate(now, b"No IP address was assigned")
             return
+        if self.role == "client":
+            self._watch_ack(now, _MOST_ACKS)
         self._reached(Point.IPCP_UP, now)
 
     # Odds and ends
