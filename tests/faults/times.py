@@ -13,8 +13,9 @@ The same faults, made in the lab (`tests/faults`), met by vpndiag and by a real 
 strongSwan, xl2tpd and pppd with the timers that they come with, in a machine of its own. Measured,
 not chosen; made by
 
-    python -m tests.faults run --reference --no-captures --json tests/faults/reference.json --rows ...
-    python -m tests.faults score tests/faults/reference.json pass.json --times docs/time-to-verdict.md
+    known=tests/faults/reference.json
+    python -m tests.faults run --reference --no-captures --json $known --rows ...
+    python -m tests.faults score $known pass.json --times docs/time-to-verdict.md
 
 where `pass.json` (optional) holds the results of a later pass of vpndiag alone. Times are of one
 run each, vpndiag's from its start to its exit: on a busy machine its seconds of computing grow, and
