@@ -13,9 +13,11 @@ from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
+from vpndiag.capture.order import in_time_order
 from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import Attempt, sessions
+from vpndiag.capture.trust import Trust
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.protocols.esp.transport import guess_null
 
@@ -58,6 +60,7 @@ def read(
     paths: Sequence[str | Path],
     keys: Keys | None = None,
     progress: FileProgress | None = None,
+    trust: Trust | None = None,
 ) -> Analysis:
     """Read all files as one capture, in the order of their first packets.
 
@@ -70,10 +73,11 @@ def read(
         for index, path in enumerate(ordered):
             files.append(_read_file(path, index, collector, keys, progress))
         material = collector.material
+        in_time_order(material)
         translated = join_translated(material)
         join_strangers(material)
         attempts = tuple(sessions(material))
-    observer = Observer(material, keys)
+    observer = Observer(material, keys, trust)
     return Analysis(
         tuple(files),
         material,

@@ -18,6 +18,7 @@ from vpndiag.capture.sessions import SECOND, Attempt
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
 from vpndiag.capture.traces import traces
+from vpndiag.capture.trust import Trust
 from vpndiag.observations import (
     CertificateSeen,
     DataFlow,
@@ -56,10 +57,13 @@ _AGGRESSIVE = b"\x04"
 class Observer:
     """Observes attempts of one capture; times are seconds since its first packet."""
 
-    def __init__(self, material: Material, keys: Keys | None = None) -> None:
+    def __init__(
+        self, material: Material, keys: Keys | None = None, trust: Trust | None = None
+    ) -> None:
         self._material = material
         self._start = material.first_ns or 0
         self._keys = keys or Keys()
+        self._trust = trust
 
     def t(self, time_ns: int) -> float:
         return max(0, time_ns - self._start) / SECOND
@@ -164,6 +168,9 @@ class Observer:
         bodies = [p.body for p in payloads if p.payload_type == PayloadType.CERT]
         for body in bodies[:1]:
             found = _certificate(seen, body[1:] if body[:1] == b"\x04" else b"")
+            if found is not None and self._trust is not None and found.direction == "in":
+                moment = self._start / SECOND + found.t
+                found = replace(found, problem=self._trust.problem(bodies, moment))
             if found is not None:
                 yield found
 
@@ -439,6 +446,9 @@ def _judge_dates(found: list[Observation], start_ns: int) -> None:
         if not isinstance(o, CertificateSeen) or o.direction != "in":
             continue
         if any(isinstance(m, IkeMessage) and m.step.startswith("QM") for m in found[index:]):
+            found[index] = replace(o, problem="")
+            continue
+        if o.problem:
             continue
         moment = _iso(start_ns / SECOND + o.t)
         if o.not_after and moment and o.not_after < moment:

@@ -12,6 +12,7 @@ from vpndiag import __version__
 from vpndiag.capture.analyze import Analysis, FileProgress, read
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.trust import Trust
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged, choose, nothing, with_notes
 from vpndiag.report.document import Report, Session, Tool
@@ -26,12 +27,13 @@ def analyze(
     paths: Sequence[str | Path],
     keys: Keys | None = None,
     progress: FileProgress | None = None,
+    trust: Trust | None = None,
 ) -> Report:
     """Judge capture files as one capture.
 
     :raises CaptureError: a file that cannot be read as a capture.
     """
-    return report_of(read(paths, keys, progress))
+    return report_of(read(paths, keys, progress, trust))
 
 
 def report_of(found: Analysis) -> Report:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vpndiag.capture.analyze import FileProgress
     from vpndiag.capture.keys import Keys
+    from vpndiag.capture.trust import Trust
     from vpndiag.report.document import Report
     from vpndiag.report.model import Finding
 
@@ -38,6 +39,17 @@ def analyze(
             "or the output of 'ip xfrm state'."
         ),
     ] = None,
+    ca: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Authorities that the client trusts (PEM or DER), to judge the gateway's "
+            "certificate; needs --keys."
+        ),
+    ] = None,
+    cert_name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="With --ca: the name that the client connects to."),
+    ] = None,
     frames: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -58,10 +70,17 @@ def analyze(
 ) -> None:
     """Name the failing layer in captures of others, with the frames that prove it."""
     output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
-    raise typer.Exit(carry_out(captures, keys, frames, output))
+    raise typer.Exit(carry_out(captures, output, keys, frames, ca, cert_name))
 
 
-def carry_out(captures: list[Path], keys: Path | None, frames: str | None, output: Output) -> int:
+def carry_out(
+    captures: list[Path],
+    output: Output,
+    keys: Path | None = None,
+    frames: str | None = None,
+    ca: Path | None = None,
+    cert_name: str | None = None,
+) -> int:
     """The command without Typer; the exit code.
 
     :raises UsageError: a file that cannot be read or written.
@@ -70,14 +89,14 @@ def carry_out(captures: list[Path], keys: Path | None, frames: str | None, outpu
     from vpndiag.cli.analysis import report_of
 
     check_writable(output.json, None)
-    given = _keys(keys)
+    given, trust = _keys(keys), _trust(ca, cert_name)
     if frames is not None and any(not _on_disk(c) for c in captures):
         raise UsageError("--frames needs the capture as a file: it is read twice")
     from vpndiag.capture.analyze import read
 
     try:
         with _Progress(captures, output.quiet) as progress:
-            found = read(captures, given, progress.tell)
+            found = read(captures, given, progress.tell, trust)
     except CaptureError as error:
         raise UsageError(str(error)) from None
     report = report_of(found)
@@ -105,6 +124,19 @@ def _keys(place: Path | None) -> Keys | None:
         return read_keys(place)
     except KeyFileError as error:
         raise UsageError(f"--keys {error}") from None
+
+
+def _trust(ca: Path | None, name: str | None) -> Trust | None:
+    if ca is None:
+        if name is not None:
+            raise UsageError("--cert-name is judged with the authorities of --ca: give both")
+        return None
+    from vpndiag.capture.trust import TrustError, read_trust
+
+    try:
+        return read_trust(ca, name)
+    except TrustError as error:
+        raise UsageError(f"--ca {error}") from None
 
 
 class _Progress:

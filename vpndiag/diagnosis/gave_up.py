@@ -40,7 +40,11 @@ def _after_message_6(view: View) -> Ruling | None:
     if any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages):
         return None
     said = _left(sa.messages, last[0])
-    if said is None or any(m.direction == "in" and m.step == "INFO" for m in sa.messages):
+    # A gateway that answers the farewell with one of its own (Libreswan) has refused nothing.
+    left = next((m.t for m in sa.messages if m.t >= last[0].t and m.direction == "out"), view.end)
+    if said is None or any(
+        m.direction == "in" and m.step == "INFO" and m.t < left for m in sa.messages
+    ):
         return None
     certificate = any(c.direction == "in" for c in view.certificates) or bool(
         sa.chosen and set(sa.chosen.auth_methods) & _CERTIFICATE_METHODS

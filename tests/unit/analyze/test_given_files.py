@@ -19,6 +19,7 @@ from vpndiag.capture.write import CaptureWriter
 from vpndiag.cli.analysis import analyze
 from vpndiag.cli.analyze import carry_out
 from vpndiag.cli.exits import UsageError
+from vpndiag.cli.output import Output
 
 OWN = Path(__file__).parents[3] / "captures"
 FAILED = OWN / "wrong-psk-strongswan.pcapng"
@@ -28,7 +29,7 @@ EMPTY = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
 
 def refused(*captures: Path, frames: str | None = None) -> str:
     with pytest.raises(UsageError) as caught:
-        carry_out(list(captures), frames=frames, quiet=True)
+        carry_out(list(captures), Output(quiet=True), frames=frames)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -36,7 +37,7 @@ def refused(*captures: Path, frames: str | None = None) -> str:
 
 def test_verdicts_have_their_exit_codes(tmp_path: Path) -> None:
     (tmp_path / "none.pcap").write_bytes(EMPTY)
-    found = [carry_out([p], quiet=True) for p in (HEALTHY, FAILED, tmp_path / "none.pcap")]
+    found = [carry_out([p], Output(quiet=True)) for p in (HEALTHY, FAILED, tmp_path / "none.pcap")]
     assert found == [0, 1, 3]
 
 
@@ -49,7 +50,7 @@ def test_a_huge_snap_length_and_an_impossible_record(tmp_path: Path) -> None:
     head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0xFFFFFFFF, 1)
     record = struct.pack("<IIII", 1, 1, 0x7FFFFFFF, 0x7FFFFFFF) + bytes(60)
     (tmp_path / "huge.pcap").write_bytes(head + record)
-    assert carry_out([tmp_path / "huge.pcap"], quiet=True) == 3
+    assert carry_out([tmp_path / "huge.pcap"], Output(quiet=True)) == 3
 
 
 def test_what_is_no_capture(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ class _Stdin:
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", _Stdin(FAILED.read_bytes()))
-    assert carry_out([Path("-")], quiet=True) == 1
+    assert carry_out([Path("-")], Output(quiet=True)) == 1
 
 
 def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +101,7 @@ def test_a_named_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(FAILED.read_bytes()), daemon=True)
     writer.start()
-    assert carry_out([pipe], quiet=True) == 1
+    assert carry_out([pipe], Output(quiet=True)) == 1
     writer.join(10)
     assert "alone" in refused(pipe, HEALTHY)
 

@@ -9,12 +9,12 @@ import pytest
 from tests.sim.network import VERIFY_TIME, client_options, rough
 from tests.unit.analyze.own_captures import keys_of, recorded
 from vpndiag.capture.keys import read_keys, write_keys
+from vpndiag.capture.trust import Trust, TrustError, read_trust
 from vpndiag.cli.analysis import analyze
 from vpndiag.gateway import GatewayConfig
-from vpndiag.gateway.breaks import BREAKS
+from vpndiag.gateway.breaks import BREAKS, _certificates
 
 NOT_IN_A_CAPTURE = {
-    "auth.certificate-name": "the name that the client expects is not in the packets",
     "auth.certificate-bad-signature": "without SKEYID the signature cannot be checked",
 }
 """The finding is then another one of the same layer."""
@@ -25,11 +25,19 @@ def run(name: str, place: Path, seed: int = 0, bad: bool = False):  # type: igno
     return recorded(place, options, config, rough(0.2) if bad else None, seed)
 
 
+def trust_of(name: str) -> Trust | None:
+    """Whom the client trusts and what name it expects, as --ca and --cert-name tell."""
+    _, options = BREAKS[name].apply(GatewayConfig(), client_options(), VERIFY_TIME)
+    if not options.trust_anchors:
+        return None
+    return Trust(options.trust_anchors, options.gateway_name)
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_break_has_the_same_finding_in_its_capture(name: str, tmp_path: Path) -> None:
     place = tmp_path / "run.pcapng"
     live, keys = run(name, place)
-    report = analyze([place], keys or None)
+    report = analyze([place], keys or None, trust=trust_of(name))
     mine, its = live.diagnosis.verdict, report.verdict
     if mine.finding in ("path.port-unreachable", "path.prohibited"):
         assert its.layer == "path" and its.outcome != "healthy", "ICMP is not in a socket's capture"
@@ -39,6 +47,22 @@ def test_a_break_has_the_same_finding_in_its_capture(name: str, tmp_path: Path) 
     if BREAKS[name].code not in NOT_IN_A_CAPTURE:
         assert its.finding == mine.finding
     assert len(report.sessions) == 1, "probes beside the run are no attempts of their own"
+
+
+def test_a_wrong_name_is_only_told_of_a_client_that_left(tmp_path: Path) -> None:
+    config, options = _certificates(GatewayConfig(), client_options(), VERIFY_TIME)
+    live, keys = recorded(tmp_path / "run.pcapng", options, config)
+    other = Trust(options.trust_anchors, "another.example.com")
+    report = analyze([tmp_path / "run.pcapng"], keys, trust=other)
+    assert live.outcome == report.verdict.outcome == "healthy"
+
+
+def test_a_file_of_authorities_that_is_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    for path in (tmp_path / "ca.pem", tmp_path / "missing.pem", tmp_path):
+        with pytest.raises(TrustError) as caught:
+            read_trust(path)
+        assert "\n" not in str(caught.value)
 
 
 HIDDEN_FINE = {"failed", "inconclusive", "healthy"}
