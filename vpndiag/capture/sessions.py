@@ -162,6 +162,8 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
         sketches = [s for s in sketches if not s.notice]
     else:
         notices = []
+    neighbours = _of_neighbours(sketches, flows)
+    flows = [f for f in flows if f not in neighbours]
     lanes = _lanes(sketches, flows)
     found: list[Attempt] = []
     left = list(flows)
@@ -174,6 +176,8 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
         left = [f for f in left if id(f) not in taken]
     if left:
         found.append(_flows_only(left))
+    if neighbours:
+        found.append(_flows_only(neighbours, lane=len(lanes)))
     for notice in notices:
         home = _at([a for a in found if a.ike], notice.first_ns)
         if home is not None:
@@ -195,14 +199,31 @@ def _adopt(found: list[Attempt]) -> list[Attempt]:
     return [a for a in found if a is not orphan]
 
 
-def _flows_only(flows: list[FlowTrack]) -> Attempt:
+def _of_neighbours(sketches: list[Sketch], flows: list[FlowTrack]) -> list[FlowTrack]:
+    """ESP in UDP that was going on already when the first IKE SA here was begun, from another port
+    than that one's: of another client behind the same address. A NAT keeps one port for all that a
+    client sends to UDP 4500 (RFC 3948 section 2.2)."""
+    begun = [s for s in sketches if s.opening]
+    if not begun or not any(m.marker for s in sketches for m in s.track.messages):
+        return []
+    start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in s.ends}
+    known = {f.spi for f in flows if f.src in ends or f.dst in ends}
+    return [
+        f
+        for f in flows
+        if f.udp and f.first_ns < start and f.spi not in known
+        and f.src not in ends and f.dst not in ends
+    ]  # fmt: skip
+
+
+def _flows_only(flows: list[FlowTrack], lane: int = 0) -> Attempt:
     """ESP whose IKE the capture does not show. The client is the side with an odd port, else the
     one that is seen to send first."""
     first = min(flows, key=lambda f: f.first_ns)
     client, gateway = first.src, first.dst
     if first.udp and first.src[1] in _SERVER_PORTS and first.dst[1] not in _SERVER_PORTS:
         client, gateway = gateway, client
-    return Attempt(client[0], gateway[0], begun=False, flows=flows)
+    return Attempt(client[0], gateway[0], lane, begun=False, flows=flows)
 
 
 def _component_of(sketches: list[Sketch]) -> list[list[Sketch]]:

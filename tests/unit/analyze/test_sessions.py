@@ -193,6 +193,21 @@ def test_two_clients_behind_one_nat_are_told_apart(tmp_path: Path) -> None:
     assert "path.two-clients-one-nat" in set(codes(found))
 
 
+def test_a_client_whose_neighbour_behind_the_nat_was_connected_before(tmp_path: Path) -> None:
+    """Seen at the gateway: ESP to another port is the neighbour's."""
+    one = Peer(ports=(61000, 61001), seed=1)
+    one.spis, one.sequence = (b"\1\2\3\4", b"\5\6\7\x08"), 500
+    one.esp(60)
+    two = Peer(ports=(62000, 62001), seed=2, at=10.0)
+    two.main_mode()
+    for _ in range(5):
+        two.ike(True, 8, 32, 1, 7, bytes(range(160)), True, wait=2.0)
+    found = report(tmp_path, one, two)
+    assert found.verdict.finding == "ipsec.unanswered"
+    assert "path.two-clients-one-nat" in {f.code for f in found.findings}
+    assert sorted(s.verdict.outcome for s in found.sessions) == ["failed", "healthy"]
+
+
 def test_two_clients_of_different_addresses(tmp_path: Path) -> None:
     one, two = Peer(), Peer(client=OTHER, seed=2, at=1.0)
     one.session()
