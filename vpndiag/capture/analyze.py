@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpndiag.capture.collect import Collector, Material
-from vpndiag.capture.errors import CaptureError, Note
+from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
@@ -89,7 +89,20 @@ def read(
 
 
 def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> CaptureFile:
-    return open_capture(path, progress=progress)
+    """The capture; one of a format that only Wireshark reads through tshark, if that is installed
+    and the file can be read twice."""
+    try:
+        return open_capture(path, progress=progress)
+    except ForeignFormat:
+        from vpndiag.capture.wireshark import open_converted, tshark
+
+        if tshark() is None or not path.is_file():
+            raise
+        try:
+            return open_converted(path, progress=progress)
+        except CaptureError:
+            pass  # tshark does not know it either: what was said first is clearer
+        raise
 
 
 def _same_file(path: Path) -> object:

@@ -28,6 +28,10 @@ class CaptureError(Exception):
         return "".join(c if c.isprintable() else "�" for c in text)
 
 
+class ForeignFormat(CaptureError):
+    """A file of another format, which Wireshark may be able to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Truncated:
     """The file ends inside a record: ``frame`` is the last whole one, ``byte`` where the cut record

@@ -9,7 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from vpndiag.capture.errors import CaptureError, Malformed, Note, Truncated, Unsupported
+from vpndiag.capture.errors import (
+    CaptureError,
+    ForeignFormat,
+    Malformed,
+    Note,
+    Truncated,
+    Unsupported,
+)
 from vpndiag.capture.frame import Frame, Interface
 from vpndiag.capture.pcap import PcapReader, is_pcap
 from vpndiag.capture.pcapng import PcapngReader, is_pcapng
@@ -104,8 +111,10 @@ class CaptureFile:
             )
         for magic, name in _FOREIGN:
             if head.startswith(magic):
-                return CaptureError(
-                    f"{name}, not pcap or pcapng", where, "convert it: editcap -F pcapng IN OUT"
+                return ForeignFormat(
+                    f"{name}, not pcap or pcapng",
+                    where,
+                    "install tshark, or convert it: editcap -F pcapng IN OUT",
                 )
         text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
         what = "a text file, not a capture" if text else "not a pcap or pcapng capture"
@@ -114,7 +123,7 @@ class CaptureFile:
             if text
             else "if Wireshark opens it, save it as pcapng there"
         )
-        return CaptureError(what, where, advice)
+        return (CaptureError if text else ForeignFormat)(what, where, advice)
 
     @property
     def format(self) -> str:

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -126,3 +127,16 @@ def test_frames_are_dissected_with_the_keys(tmp_path: Path) -> None:
     frame = next(o.frames[0] for o in report.sessions[0].observations if o.kind == "ppp-message")
     assert "Layer 2 Tunneling Protocol" in dissect(tmp_path / "own.pcapng", [frame], keys)
     assert "Layer 2 Tunneling Protocol" not in dissect(tmp_path / "own.pcapng", [frame], Keys())
+
+
+@pytest.mark.skipif(not shutil.which("editcap"), reason="editcap is not installed")
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_a_format_that_only_wireshark_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snoop = tmp_path / "vpn.snoop"
+    ethernet = OWN / "wrong-psk-softether.pcapng"
+    subprocess.run(["editcap", "-F", "snoop", str(ethernet), str(snoop)], check=True)
+    assert analyze([snoop]).verdict.finding == analyze([ethernet]).verdict.finding
+    monkeypatch.setattr("vpndiag.capture.wireshark.tshark", lambda: None)
+    assert "tshark" in refused(snoop)
