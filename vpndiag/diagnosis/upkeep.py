@@ -124,7 +124,7 @@ def _selectors(view: View) -> Ruling | None:
     """The SA is for another port than L2TP's."""
     if view.ppp or any(f.packets for f in view.esp if f.direction == "out"):
         return _other_port(view)
-    agreed: list[Observation] = [*view.ipsec_sas]
+    agreed: list[Observation] = list(view.ipsec_sas)
     agreed += [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
     naked = [m for m in view.clear_probe
              if m.direction == "out" and m.message == "SCCRQ" and agreed and m.t > agreed[0].t
