@@ -52,13 +52,11 @@ def judge(layer: str, view: View) -> Ruling | None:
     gone = keepalive.judge(layer, view)
     if gone is not None:
         return gone
-    if layer in ("lcp", "login", "address"):
-        found = _in_use(layer, view)
-        if found is not None:
-            return found
     found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
     if found is not None:
         return found
+    if layer in ("lcp", "login", "address"):
+        return _in_use(layer, view)
     if layer == "l2tp":
         return _hidden(view)
     if layer == "mtu":
@@ -121,15 +119,15 @@ def _in_use(layer: str, view: View) -> Ruling | None:
         return None
     usual = judges[layer](view)
     if usual.layer.status in ("passed", "warning") or usual.layer.id != layer:
-        return None
+        return usual
     if any(f.code not in _OPEN_ENDED for f in usual.findings if f.severity == "error"):
-        return None
+        return usual
     seen: list[Observation] = list(view.data or view.ppp[:1])
     if view.carried is not None and _later(view, view.carried):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(view):
         return not_reached(layer, "before the capture began")
-    return None
+    return usual
 
 
 def _later(view: View, carried: float) -> bool:
