@@ -68,7 +68,7 @@ def once(data: bytes, keys: Keys | None, place: Path) -> str:
     :raises AssertionError: it took too long.
     """
     place.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()  # of this process: how busy the machine is does not count
     try:
         report = analyze([place], keys)
         outcome = report.verdict.outcome
@@ -76,7 +76,7 @@ def once(data: bytes, keys: Keys | None, place: Path) -> str:
     except CaptureError as error:
         assert "\n" not in str(error)
         outcome = "error"
-    seconds = time.monotonic() - began
+    seconds = time.process_time() - began
     assert seconds < SECONDS, f"took {seconds:.1f} s"
     return outcome
 
