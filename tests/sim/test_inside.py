@@ -8,10 +8,11 @@ from ipaddress import IPv4Address
 import pytest
 
 from tests.sim.network import Network, Result, Simulation, client_options, rough, simulate
+from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
 from vpndiag.gateway.inside import Inside
-from vpndiag.observations import InsidePing, InsideScope
+from vpndiag.observations import InsideApp, InsidePing, InsideScope
 from vpndiag.probes.inside import InsidePlan, parse_app
 
 
@@ -143,6 +144,20 @@ def test_without_dns_the_rung_is_not_reached_with_its_reason() -> None:
     layer = next(x for x in result.diagnosis.layers if x.id == "dns")
     assert (layer.status, layer.reason) == ("not_reached", "no DNS server was assigned")
     assert result.outcome == "healthy"
+
+
+def test_expected_servers_that_are_not_pushed_at_all_are_told() -> None:
+    result = simulate(config=GatewayConfig(dns=()), inside=plan(expected_dns=("10.1.0.53",)))
+    assert "dns.unexpected-servers" in result.codes
+
+
+def test_what_was_asked_for_and_not_tested_to_the_end_is_not_healthy() -> None:
+    """The run itself ended before the application was: nothing is known of it."""
+    app = ("http://10.99.0.80",)
+    result = simulate(inside=plan(apps=app))
+    seen = [o for o in result.observations if not isinstance(o, InsideApp)]
+    verdict = diagnose(seen).verdict
+    assert (verdict.outcome, verdict.layer) == ("inconclusive", "app")
 
 
 def test_the_arithmetic_of_the_encapsulation_is_that_of_the_packets() -> None:

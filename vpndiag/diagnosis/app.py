@@ -32,8 +32,8 @@ def judge(view: View) -> Ruling:
         return not_reached("app", "no application was named (--app)")
     apps = view.of(InsideApp)
     known = [a for a in apps if a.outcome != "interrupted"]
-    if not known:
-        return not_reached("app", "interrupted" if view.interrupted else "not tested to the end")
+    if not known and view.interrupted:
+        return not_reached("app", "interrupted")
     findings = [f for a in known for f in _judge(a, _traces(view, a))]
     findings.sort(key=lambda f: f.severity != "error")
     facts = {a.app: _fact(a) for a in apps}

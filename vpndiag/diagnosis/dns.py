@@ -20,8 +20,11 @@ def judge(view: View) -> Ruling:
     if view.running:
         return not_reached("dns", "being tested")
     if not scope.dns:
-        return not_reached("dns", "no DNS server was assigned")
+        return _no_server(scope)
     asked = view.of(InsideName)
+    if not asked and _wanted(scope) and not view.interrupted:
+        return rule("dns", "inconclusive", seen=[scope],
+                    summary="no question was waited for to the end")  # fmt: skip
     if not asked:
         return not_reached("dns", "interrupted" if view.interrupted else "no answer was awaited")
     by_server = {s: [n for n in asked if n.server == s] for s in scope.dns}
@@ -42,6 +45,39 @@ def judge(view: View) -> Ruling:
     summary = findings[0].detail.rstrip(".") if findings else _summary(asked)
     facts = {s: _server_fact(names) for s, names in by_server.items()}
     return rule("dns", status, *findings, summary=summary, seen=[scope, *asked], facts=facts)  # type: ignore[arg-type]
+
+
+def _wanted(scope: InsideScope) -> list[str]:
+    """Names that were to be found inside; those of applications are told by them."""
+    hosts = [h for h in scope.internal_hosts if not _is_address(h)]
+    domain = [scope.internal_domain] if scope.internal_domain else []
+    return [*scope.internal_names, *hosts, *domain]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_server(scope: InsideScope) -> Ruling:
+    findings = _unexpected(scope)
+    wanted = _wanted(scope)
+    if wanted:
+        findings.insert(0, finding(
+            "dns.no-server",
+            evidence(f"IPCP assigned no DNS server; {', '.join(wanted[:4])} cannot be asked for",
+                     scope),
+            detail=f"The gateway gives no DNS server, so that {wanted[0]} cannot be found.",
+            confidence="certain",
+        ))  # fmt: skip
+    if not findings:
+        return not_reached("dns", "no DNS server was assigned")
+    summary = findings[0].detail.rstrip(".")
+    status = "failed" if wanted else "passed"
+    return rule("dns", status, *findings, summary=summary, seen=[scope])  # type: ignore[arg-type]
 
 
 def _summary(asked: list[InsideName]) -> str:
@@ -201,10 +237,10 @@ def _unexpected(scope: InsideScope) -> list[Finding]:
     return [
         finding(
             "dns.unexpected-servers",
-            evidence(f"pushed: {', '.join(scope.dns)}; expected: {', '.join(scope.expected_dns)}",
-                     scope),
+            evidence(f"pushed: {', '.join(scope.dns) or 'none'}; "
+                     f"expected: {', '.join(scope.expected_dns)}", scope),
             detail=f"The gateway pushes the DNS servers {', '.join(scope.dns)}, not those of the "
-            "profile.",
+            "profile." if scope.dns else "The gateway pushes none of the profile's DNS servers.",
             severity="warning",
             confidence="certain",
         )

@@ -28,7 +28,7 @@ def hung_up(view: View) -> Ruling | None:
     if end is None or (not view.live and end.t - up > SHORT_LIFE):
         return None
     if isinstance(end, IkeMessage):
-        what = f"Delete of {', '.join(end.deletes)}"
+        what = f"Delete of {', '.join(_deletes(end, view))}"
     else:
         what = ppp.how(end)
     seconds = end.t - up
@@ -49,11 +49,20 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
         if _ours(m):
             return None
         if isinstance(m, IkeMessage):
-            if m.direction == "in" and m.deletes and m.protection == "decrypted":
+            if m.direction == "in" and m.protection == "decrypted" and _deletes(m, view):
                 return m
         elif isinstance(m, PppMessage | L2tpMessage) and ppp.is_farewell(m):
             return m
     return None
+
+
+def _deletes(m: IkeMessage, view: View) -> list[str]:
+    """The SAs of this session that ``m`` deletes; not one that was never used, or replaced."""
+    spis = [spi for pair in view.ipsec_sas[-1:] for spi in (pair.spi_in, pair.spi_out)]
+    return [
+        d for d in m.deletes
+        if d == "ISAKMP" or (d.startswith("ESP") and (not spis or any(s in d for s in spis)))
+    ]  # fmt: skip
 
 
 def _ours(m: Observation) -> bool:

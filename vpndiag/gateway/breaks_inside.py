@@ -49,6 +49,7 @@ INSIDE_BREAKS: dict[str, InsideBreak] = {
                     faults={"inside_mtu": 1300}),
         InsideBreak("dns.silent", "the DNS server does not answer",
                     faults={"inside_dns": "silent"}),
+        InsideBreak("dns.no-server", "no DNS server is assigned", config={"dns": ()}, ask=_NAME),
         InsideBreak("dns.unreachable", "no DNS service runs where it is announced",
                     faults={"inside_dns": "unreachable"}),
         InsideBreak("dns.refused", "the DNS server refuses every question",

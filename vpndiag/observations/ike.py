@@ -77,7 +77,7 @@ class IkeMessage(Observation):
     """The implementation that the vendor IDs point to, if any."""
     notifies: tuple[IkeNotify, ...] = ()
     deletes: tuple[str, ...] = ()
-    """``ISAKMP`` or ``ESP 0x01234567`` for each SA deleted."""
+    """``ISAKMP`` (the SA of this message), ``another IKE SA 0x...`` or ``ESP 0x01234567``, each."""
     identity: str = ""
     source_translated: bool | None = None
     """NAT-D payloads compared with this packet's addresses: its source is not what the sender

@@ -225,7 +225,7 @@ def _details(
         )
     deletes = [p for p in payloads if isinstance(p, DeletePayload)][:8]
     if deletes:
-        found["deletes"] = tuple(_deleted(d) for d in deletes)
+        found["deletes"] = tuple(_deleted(d, message.header) for d in deletes)
     identities = [p for p in payloads if isinstance(p, IdPayload)]
     if identities:
         found["identity"] = " -> ".join(i.text for i in identities[:2])
@@ -238,8 +238,12 @@ def _details(
     return found
 
 
-def _deleted(delete: DeletePayload) -> str:
+def _deleted(delete: DeletePayload, header: Header) -> str:
     if delete.protocol == ProtocolId.ISAKMP:
+        own = header.initiator_cookie + header.responder_cookie
+        if delete.spis and own not in delete.spis:
+            # As SoftEther does when a half-open SA of the same client expires.
+            return f"another IKE SA 0x{delete.spis[0].hex()}"
         return "ISAKMP"
     spis = ", ".join("0x" + spi.hex() for spi in delete.spis[:4])
     return f"{name_of(ProtocolId, delete.protocol)} {spis}"
