@@ -247,8 +247,15 @@ def test_the_answer_to_dhcpinform_tells_routes_and_domain() -> None:
         datagram = build_udp(PEER, ADDRESS, (67, 68), bytes(head) + options)
         return [build_ip(PEER, ADDRESS, UDP, datagram)]
 
-    (found,) = Bench(answer=answer).run().of(InsideDhcp)
+    done = Bench(answer=answer).run()
+    (found,) = done.of(InsideDhcp)
     assert found.domain == "corp.example"
+    asked = {(n.name, n.rrtype): (n.outcome, n.wanted) for n in done.of(InsideName)}
+    assert asked["corp.example", "SOA"] == ("answered", True), "no name was given: the domain's"
+    controllers = asked["_ldap._tcp.dc._msdcs.corp.example", "SRV"]
+    assert controllers == ("nxdomain", False), "which is no fault of a domain without them"
+    named = Bench(answer=answer, plan=plan(internal_names=("dc.corp.example",))).run()
+    assert "SOA" not in {n.rrtype for n in named.of(InsideName)}
     assert found.routes == ("10.20.0.0/24 via 10.99.0.1", "10.21.0.0/24 via 10.99.0.1")
 
 

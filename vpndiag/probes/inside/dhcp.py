@@ -6,6 +6,7 @@ get the domain. Most gateways do not answer, so nobody waits for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 
 from vpndiag.observations.inside import InsideDhcp
@@ -23,10 +24,12 @@ _MAX_ROUTES = 64
 
 
 class DhcpInform(Check):
-    """Emits :class:`InsideDhcp` if there is an answer, and nothing otherwise."""
+    """Emits :class:`InsideDhcp` if there is an answer, and nothing otherwise. ``then`` is called
+    with it, before the next packets leave."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, then: Callable[[InsideDhcp, float], None] | None = None) -> None:
         super().__init__(link)
+        self._then = then
         self._xid = link.random(4)
         self._tries = Tries(link.waits(*WAITS))
 
@@ -54,7 +57,10 @@ class DhcpInform(Check):
         if options.get(53) != b"\x05":
             return
         self.done = True
-        self.link.emit(_observation(self.link.t(now), str(packet.source), options))
+        told = _observation(self.link.t(now), str(packet.source), options)
+        self.link.emit(told)
+        if self._then is not None:
+            self._then(told, now)
 
     def get_timer(self) -> float | None:
         return None if self.done else self._tries.due

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from vpndiag.observations.inside import InsideName, InsideScope
+from vpndiag.observations.inside import InsideDhcp, InsideName, InsideScope
 from vpndiag.probes.inside.app import AppCheck
 from vpndiag.probes.inside.check import Check, Link
 from vpndiag.probes.inside.dhcp import BROADCAST, DhcpInform
@@ -94,7 +94,7 @@ class Inside:
                 check.resolved(address, now)
             else:
                 self._waiting.setdefault(app.host, []).append(check)
-        self._add(DhcpInform(link), now)
+        self._add(DhcpInform(link, self._pushed), now)
         for name in list(self._waiting):
             self._ask_address(name, servers, now)
         self._update(now)
@@ -137,6 +137,16 @@ class Inside:
         for server in servers:
             for name, kind in questions or [HARMLESS]:
                 self._add(Question(self.link, server, name, kind, wanted=wanted), now)
+
+    def _pushed(self, found: InsideDhcp, now: float) -> None:
+        """The gateway names its domain: if nobody gave a name to ask for, its servers are asked for
+        that. Not every domain has controllers, so that answer is for information."""
+        if not found.domain or self.plan.internal_domain or self.plan.internal_names:
+            return
+        for server in self.link.dns[:MAX_SERVERS]:
+            for name, kind in ((found.domain, "SOA"), (DOMAIN_CONTROLLERS + found.domain, "SRV")):
+                question = Question(self.link, server, name, kind, wanted=kind == "SOA")
+                self._add(question, now)
 
     def _ask_address(self, name: str, servers: Sequence[IPv4Address], now: float) -> None:
         """Ask all servers; the first answer is taken."""
