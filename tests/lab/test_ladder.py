@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 from tests.faults import pki
-from tests.faults.live import ROOT, Result, run
+from tests.faults.live import ROOT, Result, analyze, run
 from tests.lab.config import GatewayConfig
 from tests.lab.gateways import GATEWAYS, Gateway
 from tests.lab.linuxgw import LinuxGateway
@@ -150,6 +150,24 @@ def test_interrupted(gateway: Gateway, moment: str, schema: dict[str, object]) -
 def remaining(gateway: LinuxGateway) -> str:
     """ESP SAs and pppd processes that the gateway still has."""
     return gateway.machine.sh("ip xfrm state | grep ^src; pidof pppd; true").output.strip()
+
+
+def test_keys_are_renewed_while_connected(
+    gateway_by_name: GatewayByName, schema: dict[str, object], tmp_path: Path
+) -> None:
+    """Both kinds, beside each other, without a packet lost; nothing is left of any of them."""
+    gateway = gateway_by_name("strongswan")
+    capture, keys = tmp_path / "run.pcapng", tmp_path / "keys"
+    result = healthy(gateway, "--soak", "5s", "--capture", str(capture), "--keys-out", str(keys))
+    jsonschema.validate(result.report, schema)
+    told = [o for o in result.report["observations"] if o["kind"] == "rekey"]
+    assert [(o["what"], o["outcome"]) for o in told] == [("ipsec", "renewed"), ("ike", "renewed")]
+    assert max(o["stall"] for o in told) < 1.0, told
+    assert len((keys / "ikev1_decryption_table").read_text().split()) == 2
+    again = analyze(capture, "--keys", keys)
+    assert (again.outcome, again.codes) == ("healthy", []), again.text
+    assert isinstance(gateway, LinuxGateway)
+    assert remaining(gateway) == "", told
 
 
 @pytest.mark.parametrize("name", LINUX)

@@ -18,6 +18,7 @@ from vpndiag.gateway import Gateway, GatewayConfig
 from vpndiag.observations import Observation
 from vpndiag.probes.inside import InsidePlan
 from vpndiag.probes.run import HARMLESS, LadderRun
+from vpndiag.probes.soak import SoakPlan
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.report.model import Diagnosis
 from vpndiag.tunnel.options import Flow, TunnelOptions
@@ -140,6 +141,7 @@ class Simulation:
         network: Network,
         seed: int = 0,
         inside: InsidePlan = HARMLESS,
+        soak: SoakPlan | None = None,
     ) -> None:
         self.now = 1000.0
         self.packets = 0
@@ -150,7 +152,7 @@ class Simulation:
         address = BEHIND_NAT if network.gateway_nat else GATEWAY
         self.gateway = Gateway(replace(config, address=address), Draw("gateway"))
         self.runs = [
-            LadderRun(options, Draw(f"client {n}"), inside=inside, start=self.now)
+            LadderRun(options, Draw(f"client {n}"), inside=inside, soak=soak, start=self.now)
             for n, options in enumerate(clients)
         ]
         self.ended: list[float | None] = [None] * len(self.runs)
@@ -327,11 +329,14 @@ def simulate(
     network: Network | None = None,
     seed: int = 0,
     inside: InsidePlan = HARMLESS,
+    soak: SoakPlan | None = None,
+    limit: float = 180.0,
 ) -> Result:
     """One client's run to its end."""
     network = network or Network()
     options = options or client_options(nat=network.client_nat)
-    return Simulation([options], config or GatewayConfig(), network, seed, inside).run()[0]
+    simulation = Simulation([options], config or GatewayConfig(), network, seed, inside, soak)
+    return simulation.run(limit)[0]
 
 
 _PAIRS: dict[tuple[int, bytes], KeyPair] = {}

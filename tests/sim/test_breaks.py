@@ -8,11 +8,13 @@ from tests.sim.network import VERIFY_TIME, Network, Result, client_options, roug
 from vpndiag import catalogue
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks import BREAKS, CannotProvoke, find_break
+from vpndiag.probes.soak import SoakPlan
 
 
 def broken(name: str, network: Network | None = None, seed: int = 0) -> Result:
     config, options = BREAKS[name].apply(GatewayConfig(), client_options(), VERIFY_TIME)
-    return simulate(options, config, network, seed)
+    soak = SoakPlan(BREAKS[name].soak) if BREAKS[name].soak else None
+    return simulate(options, config, network, seed, soak=soak)
 
 
 def problem(name: str, result: Result, *, loses_packets: bool = False) -> str:
@@ -43,6 +45,8 @@ def test_a_break_gives_its_finding(name: str) -> None:
 def test_and_the_same_with_a_third_of_all_packets_lost(name: str, seed: int) -> None:
     if name == "path.lossy":
         pytest.skip("loses packets by itself")
+    if name == "session.hung-up:delete-later":
+        pytest.skip("a Delete is sent once: when it is lost the gateway has vanished")
     assert problem(name, broken(name, rough(), seed), loses_packets=True) == ""
 
 
@@ -72,7 +76,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["name.not-found", "path.no-route", "ike.expired-at-once", "esp.one-way"],
+    ["name.not-found", "path.no-route", "ike.expired-at-once"],
 )
 def test_what_no_gateway_can_provoke_is_said_in_one_line(name: str) -> None:
     with pytest.raises(CannotProvoke) as caught:

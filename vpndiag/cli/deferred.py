@@ -42,6 +42,10 @@ class DeferredLadder:
         """A remark."""
         self._open().note(text)
 
+    def progress(self, text: str) -> None:
+        """The connection is kept for a while."""
+        self._open().progress(text)
+
     def close(self) -> None:
         """End the display; the lines stay. May be called twice."""
         self._closed = True

@@ -17,6 +17,7 @@ from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.server import GatewayServer
 from vpndiag.probes.inside import InsidePlan, parse_app
+from vpndiag.probes.soak import SoakPlan
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, TunnelOptions
 
 USER, PASSWORD = "alice", "wonderland"
@@ -59,6 +60,12 @@ def _inside(break_: str | None) -> InsidePlan | None:
     )
 
 
+def _soak(break_: str | None) -> SoakPlan | None:
+    """How long the client must stay for the break to show."""
+    seconds = BREAKS[break_].soak if break_ in BREAKS else 0.0
+    return SoakPlan(seconds) if seconds else None
+
+
 def demo(break_: str | None, output: Output, capture: str | None, keys: str | None) -> int:
     """Carry out the command; the exit code."""
     from pathlib import Path
@@ -77,6 +84,7 @@ def demo(break_: str | None, output: Output, capture: str | None, keys: str | No
         target="the embedded gateway",
         tunnel=options,
         inside=_inside(break_),
+        soak=_soak(break_),
         address=HOST,
         beside=beside,
         capture=Path(capture) if capture else None,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vpndiag.probes.aside import Aside
     from vpndiag.probes.inside.plan import InsidePlan
     from vpndiag.probes.run import LadderRun
+    from vpndiag.probes.soak import Progress, SoakPlan
     from vpndiag.render.ladder import LiveLadder
 
 
@@ -54,6 +55,8 @@ class Plan:
     """What kept us from showing the run while it went on."""
     inside: InsidePlan | None = None
     """What to test through the tunnel besides what is harmless; local networks are filled in."""
+    soak: SoakPlan | None = None
+    """How long to stay connected then."""
     beside: Callable[[TunnelOptions], AbstractAsyncContextManager[TunnelOptions]] | None = None
     """Something that must stand while the run goes on (the demo's gateway)."""
     asides: tuple[Aside, ...] = ()
@@ -110,6 +113,17 @@ class Show:
         if self.failed is None:
             with self._guarded():
                 self._follow(observations, final=final)
+
+    def soaking(self, progress: Progress | None) -> None:
+        """The tunnel stays up for a while: how it goes, about once a second."""
+        now = time.monotonic()
+        if progress is None or self.failed is not None or now < self._next:
+            return
+        self._next = now + 0.5
+        with self._guarded():
+            from vpndiag.cli.progress import line_of
+
+            self.ladder.progress(line_of(progress))
 
     def _follow(self, observations: Sequence[Observation], *, final: bool) -> None:
         now = time.monotonic()
@@ -275,7 +289,7 @@ async def _drive(
     inside = replace(
         plan.inside or HARMLESS, local_networks=await asyncio.to_thread(_local_networks)
     )
-    run = LadderRun(tunnel, random_bytes, names=names, inside=inside, start=start)
+    run = LadderRun(tunnel, random_bytes, names=names, inside=inside, soak=plan.soak, start=start)
     run.recorder.on_observation = show.message
     with contextlib.ExitStack() as stack:
         stack.callback(sockets.close)
@@ -287,7 +301,10 @@ async def _drive(
         stack.callback(cancel, asides)
 
         def changed() -> None:
-            show.follow(run.recorder.observations())
+            if run.soaking is None or not run.soaking.begun:
+                show.follow(run.recorder.observations())
+            else:
+                show.soaking(run.soaking.progress(time.monotonic()))
             beside.changed()
 
         await drive(run, sockets, on_change=changed, interrupted=interrupted)

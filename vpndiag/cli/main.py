@@ -153,6 +153,13 @@ def run(
             "--no-outside-names", help="Do not ask the resolvers outside for names of inside."
         ),
     ] = False,
+    soak: Annotated[
+        MaybeText,
+        typer.Option(
+            metavar="TIME",
+            help="Then stay connected for 90s, 10m or 1h: quality inside, keys renewed once each.",
+        ),
+    ] = None,
     capture: Annotated[
         MaybePath,
         typer.Option(
@@ -200,6 +207,7 @@ def run(
         outer_mtu=outer_mtu,
         nat_lifetime=nat_lifetime,
         outside_names=not no_outside_names,
+        soak=soak,
         capture=capture,
         keys_out=keys_out,
     )

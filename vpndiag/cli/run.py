@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vpndiag.cli.live import Plan
     from vpndiag.probes.aside import Aside
     from vpndiag.probes.inside.plan import InsidePlan
+    from vpndiag.probes.soak import SoakPlan
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class RunOptions:
     outer_mtu: bool = False
     nat_lifetime: bool = False
     outside_names: bool = True
+    soak: str | None = None
     capture: Path | None = None
     keys_out: Path | None = None
 
@@ -78,7 +80,7 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.tunnel.options import TunnelOptions
 
     given = _with_profile(given)
-    inside = _inside(given)
+    inside, soak = _inside(given), _soak(given)
     host = given.host.strip()
     if not host:
         raise UsageError("HOST is empty: give a name, an address or a profile")
@@ -118,6 +120,7 @@ def plan_of(given: RunOptions) -> Plan:
         tunnel=tunnel,
         resolvers=given.resolver,
         inside=inside,
+        soak=soak,
         asides=(
             Explore(
                 reference=given.reference,
@@ -140,6 +143,7 @@ def plan_of(given: RunOptions) -> Plan:
             "ike": Shown(given.ike) if given.ike else None,
             "esp": Shown(given.esp) if given.esp else None,
             "plain_l2tp": given.plain_l2tp,
+            "soak": Shown(given.soak) if given.soak else None,
             "psk": psk,
             "password": password,
         },
@@ -217,6 +221,19 @@ def _outside_names(given: RunOptions, inside: InsidePlan) -> tuple[Aside, ...]:
     if not names or not given.outside_names:
         return ()
     return (OutsideNames(names=names, resolvers=given.resolver),)
+
+
+def _soak(given: RunOptions) -> SoakPlan | None:
+    from vpndiag.probes.soak import SoakPlan, parse_duration
+
+    if given.soak is None:
+        return None
+    if given.user is None:
+        raise UsageError("--soak needs the tunnel: give --user as well")
+    try:
+        return SoakPlan(parse_duration(given.soak))
+    except ValueError as error:
+        raise UsageError(f"--soak {error}") from error
 
 
 def _inside(given: RunOptions) -> InsidePlan:

@@ -33,7 +33,7 @@ _OPEN_ENDED = {
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling where a capture needs another one; None: as in a live run."""
     if view.live:
-        return None
+        return upkeep.judge(layer, view)
     if view.only_ikev2:
         found = ikev2.judge(layer, view)
         if found is not None:

@@ -105,8 +105,8 @@ def _taken_after_refusal(
 ) -> tuple[IkeMessage, tuple[IkeMessage, IkeNotify], IkeMessage] | None:
     """The client's first quick mode and its refusal, when a later one was accepted."""
     modes = _quick_modes(view)
-    if not modes:
-        return None
+    if not modes or any(a.step == "QM2" for a in modes[0][1]):
+        return None  # what is refused later is a renewal, or about something else
     refusal = _refusal(modes[0][1])
     if refusal is None:
         return None

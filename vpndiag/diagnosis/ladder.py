@@ -159,6 +159,14 @@ def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdic
             layer=unknown.id,
             confidence="low",
         )
+    if view.soak is not None and view.ended is not None and view.ended.why == "stopped":
+        return Verdict(
+            outcome="inconclusive",
+            headline=f"The VPN came up and was lost after {view.soak.seconds:.0f} s; why cannot be "
+            "told.",
+            layer="path",
+            confidence="low",
+        )
     reached = [x for x in layers if x.status in ("passed", "warning")]
     if not reached:
         if view.other:
@@ -179,6 +187,17 @@ def _works(reached: list[Layer]) -> str:
     return f"The VPN works: an address was assigned; inside, all is well with {_and(names)}."
 
 
+def _stayed(view: View) -> str:
+    """What is to be added after a time of staying connected."""
+    soak = view.soak
+    if soak is None:
+        return ""
+    minutes = f"{soak.seconds / 60:.0f} min" if soak.seconds >= 120 else f"{soak.seconds:.0f} s"
+    renewed = {r.what for r in view.rekeys if r.outcome == "renewed"}
+    keys = {0: "", 1: "; its keys were renewed once", 2: "; its keys were renewed, both kinds"}
+    return f" It stayed up for {minutes}{keys[len(renewed)]}."
+
+
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -194,7 +213,8 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
                 confidence="low",
             )
         if last.id in _INSIDE or view.ended is None:
-            return Verdict("healthy", _works(reached), confidence="certain")
+            stayed = _stayed(view)
+            return Verdict("healthy", _works(reached) + stayed, confidence="certain")
         if not view.scope.user or not view.scope.credentials:
             what = "What can be told from outside works" if not view.scope.credentials else (
                 "Everything up to the login works")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import lifetime, nat, outer_mtu, way
+from vpndiag.diagnosis import lifetime, nat, outer_mtu, upkeep, way
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -312,6 +312,8 @@ def _warnings(view: View) -> list[Finding]:
                 confidence="medium",
             )
         )
+    elif not view.running and (lost := upkeep.lossy(view)) is not None:
+        found.append(lost)
     return found
 
 

@@ -46,7 +46,7 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
     """The gateway's first, unless it answers ours."""
     since = [m for m in view.all if m.t >= up]
     for m in sorted(since, key=lambda m: (m.t, m.frames)):
-        if _ours(m):
+        if _ours(m, view):
             return None
         if isinstance(m, IkeMessage):
             if m.direction == "in" and m.protection == "decrypted" and _deletes(m, view):
@@ -59,19 +59,22 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
 def _deletes(m: IkeMessage, view: View) -> list[str]:
     """The SAs of this session that ``m`` deletes; not one that was never used, or replaced."""
     spis = [spi for pair in view.ipsec_sas[-1:] for spi in (pair.spi_in, pair.spi_out)]
+    newest = [sa.initiator_cookie for sa in view.established[-1:]]
+    ike = not newest or m.initiator_cookie in newest
     return [
         d for d in m.deletes
-        if d == "ISAKMP" or (d.startswith("ESP") and (not spis or any(s in d for s in spis)))
+        if (ike and d.startswith("ISAKMP"))
+        or (d.startswith("ESP") and (not spis or any(s in d for s in spis)))
     ]  # fmt: skip
 
 
-def _ours(m: Observation) -> bool:
+def _ours(m: Observation, view: View) -> bool:
     """A farewell of the client."""
     if isinstance(m, PppMessage):
         return m.direction == "out" and m.protocol == "LCP" and m.code == "Terminate-Request"
     if isinstance(m, L2tpMessage):
         return m.direction == "out" and m.message in ("CDN", "StopCCN")
-    return isinstance(m, IkeMessage) and m.direction == "out" and bool(m.deletes)
+    return isinstance(m, IkeMessage) and m.direction == "out" and bool(_deletes(m, view))
 
 
 def gone(view: View) -> Ruling | None:
@@ -89,7 +92,7 @@ def gone(view: View) -> Ruling | None:
         until = view.end
         asked = view.ended is not None and view.ended.why == "stopped"
     else:
-        goodbyes = [m.t for m in view.all if m.t >= up and _ours(m)]
+        goodbyes = [m.t for m in view.all if m.t >= up and _ours(m, view)]
         until = min(goodbyes, default=-1.0)
         asked = until - up <= SHORT_LIFE
     sent = [f for f in view.esp if f.direction == "out" and f.last_t > last_in]

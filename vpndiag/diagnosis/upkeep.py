@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from vpndiag.diagnosis import ipsec
+from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text, renewals
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage, Observation
@@ -14,16 +16,19 @@ GONE = 20.0
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
+_QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
+LOSS = 0.03
+"""Share of packets from which on loss is told."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
     """A failure of a session that was up, or of its large IKE messages; None: there is none."""
-    if view.live:
+    if view.live and (view.soak is None or view.running):
         return None
     if layer == "path":
-        return _fragments(view) or _gateway_gone(view)
+        return (None if view.live else _fragments(view)) or _gateway_gone(view)
     if layer == "ipsec":
-        return _selectors(view) or _renewal_failed(view)
+        return (None if view.live else _selectors(view)) or _renewal_failed(view)
     if layer == "esp":
         return _one_way(view)
     return None
@@ -32,8 +37,9 @@ def judge(layer: str, view: View) -> Ruling | None:
 def notes(view: View) -> list[Finding]:
     """What is worth telling of a session and is no failure of it."""
     if view.live:
-        return []
-    found = [_nat_rebound(view), _slow_renewal(view), _old_fragments(view)]
+        found = [_slow_renewal(view)] if view.soak is not None else []
+    else:
+        found = [_nat_rebound(view), _slow_renewal(view), _old_fragments(view)]
     return [f for f in found if f is not None]
 
 
@@ -71,9 +77,19 @@ def _old_fragments(view: View) -> Finding | None:
 
 
 def _last(view: View, direction: str) -> float:
-    times_ = [m.t for m in view.ike if m.direction == direction]
-    times_ += [f.last_t for f in view.esp if f.direction == direction]
+    """When something last came this way, before the other side said goodbye."""
+    farewells = [m.t for m in view.ike if m.direction != direction and _says_goodbye(m)]
+    until = max(farewells, default=float("inf"))
+    times_ = [m.t for m in view.ike if m.direction == direction and m.t <= until]
+    for f in view.esp:
+        if f.direction == direction:
+            quiet = f.last_t > until and f.silence_from + f.longest_silence >= until
+            times_.append(f.silence_from if quiet else f.last_t)
     return max(times_, default=-1.0)
+
+
+def _says_goodbye(m: IkeMessage) -> bool:
+    return any("ISAKMP" in d for d in m.deletes)
 
 
 def _gateway_gone(view: View) -> Ruling | None:
@@ -84,14 +100,14 @@ def _gateway_gone(view: View) -> Ruling | None:
     for silent, asking, who, other in (("in", "out", "gateway", "client"),
                                        ("out", "in", "client", "gateway")):  # fmt: skip
         last = _last(view, silent)
-        asked = [
-            m
-            for m in view.ike
-            if m.direction == asking and m.t > last
-            and m.step in ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
-        ]  # fmt: skip
-        deletes = [m for m in asked if m.deletes]
-        if last < 0 or len(asked) < 3 or deletes or asked[-1].t - last < GONE:
+        asked: list[IkeMessage] = []
+        for m in view.ike:
+            if m.direction == asking and m.t > last and m.step in _QUESTIONS:
+                if _says_goodbye(m):
+                    break
+                if not m.deletes:
+                    asked.append(m)
+        if last < 0 or len(asked) < 3 or asked[-1].t - last < GONE:
             continue
         return rule(
             "path",
@@ -166,71 +182,117 @@ def _other_port(view: View) -> Ruling | None:
     )
 
 
-def _renewals(view: View) -> list[tuple[str, list[IkeMessage], float | None]]:
-    """Later negotiations in a session that was up: code, the first message with its repeats, and
-    when it was answered."""
-    up = min((f.t for f in view.esp if f.direction == "in"), default=None)
-    if up is None:
-        return []
-    found: list[tuple[str, list[IkeMessage], float | None]] = []
-    seen: set[tuple[str, int]] = set()
-    for m in view.ike:
-        step = m.step
-        if m.t < up or step not in ("MM1", "QM1"):
-            continue
-        key = (m.initiator_cookie, m.message_id)
-        if key in seen:
-            continue
-        seen.add(key)
-        same = [x for x in view.ike if (x.initiator_cookie, x.message_id) == key and x.step == step]
-        answers = [
-            x.t
-            for x in view.ike
-            if x.initiator_cookie == m.initiator_cookie
-            and x.message_id == m.message_id
-            and x.direction != m.direction
-            and x.t >= m.t
-        ]
-        code = "ike.rekey-stall" if step == "MM1" else "ipsec.rekey-stall"
-        found.append((code, same, min(answers, default=None)))
-    return found
-
-
 def _renewal_failed(view: View) -> Ruling | None:
-    """A new SA was asked for again and again, and ESP of the gateway stopped."""
-    last_in = max((f.last_t for f in view.esp if f.direction == "in"), default=None)
-    for code, tries, answered in _renewals(view):
-        if answered is not None or len(tries) < 2 or last_in is None:
+    """A new SA was refused, or asked for again and again, and none was made later."""
+    found = renewals(view)
+    for r in found:
+        if r.done is not None or any(x.done and x.first.t > r.first.t for x in found
+                                     if x.layer == r.layer):  # fmt: skip
             continue
-        over = view.end - tries[0].t
-        if over < 2 * STALL or last_in > tries[0].t + 2 * STALL:
+        what = "phase 1" if r.layer == "ike" else "quick mode"
+        seen = [r.first, r.tries[-1], *r.refusal]
+        if r.refusal:
+            said, known = refusal_text(r.refusal[0])
+            ruling = finding(
+                f"{r.layer}.rekey-refused",
+                evidence(f"a new {what} is asked for", r.first),
+                evidence(f"the gateway answers {said}", *r.refusal[:1]),
+                detail=f"The session was up; the gateway refused to renew its keys ({what}).",
+                confidence="high" if known else "medium",
+            )
+            summary = "renewal refused"
+        elif _given_up(view, r):
+            ruling = _unanswered(view, r, what)
+            summary = "renewal unanswered"
+        else:
             continue
-        what = "phase 1" if code.startswith("ike") else "quick mode"
-        found = finding(
-            code,
-            evidence(f"a new {what} asked for {times(len(tries))} in {over:.0f} s, no answer",
-                     tries[0], tries[-1]),
-            evidence(f"no ESP from the gateway after {last_in:.1f} s"),
-            detail=f"The session was up; renewing its keys ({what}) was never answered.",
-        )  # fmt: skip
-        own = rule("ipsec", "inconclusive", summary="renewal unanswered").layer
-        layer = code.partition(".")[0]
-        return rule(layer, "failed", found, summary="renewal unanswered", seen=tries, own=own)
+        own = ipsec.judge(view).layer
+        return rule(r.layer, "failed", ruling, summary=summary, seen=seen, own=own)
     return None
 
 
-def _slow_renewal(view: View) -> Finding | None:
-    slow = [(c, t, a) for c, t, a in _renewals(view) if a is not None and a - t[0].t >= STALL]
-    if not slow:
-        return None
-    code, tries, answered = max(slow, key=lambda r: (r[2] or 0.0) - r[1][0].t)
-    seconds = (answered or 0.0) - tries[0].t
+def _given_up(view: View, r: Renewal) -> bool:
+    """Asked often enough, or long enough while the gateway's ESP stopped as well."""
+    asked = r.tries[-1].t - r.first.t
+    if r.first.direction == "out" and len(r.tries) >= 5 and asked >= STALL:
+        return True
+    last_in = max((f.last_t for f in view.esp if f.direction == "in"), default=None)
+    return (
+        len(r.tries) >= 2
+        and last_in is not None
+        and view.end - r.first.t >= 2 * STALL
+        and last_in <= r.first.t + 2 * STALL
+    )
+
+
+def _unanswered(view: View, r: Renewal, what: str) -> Finding:
+    over = view.end - r.first.t
+    last_in = max((f.last_t for f in view.esp if f.direction == "in"), default=0.0)
+    stopped = last_in <= r.first.t + 2 * STALL and over > 3 * STALL
+    goes_on = "no ESP from the gateway after" if stopped else "ESP from the gateway goes on until"
     return finding(
-        code,
-        evidence(f"asked for {times(len(tries))}, answered after {seconds:.1f} s", *tries[:4]),
-        detail=f"Renewing the keys took {seconds:.1f} s.",
+        f"{r.layer}.rekey-stall",
+        evidence(f"a new {what} asked for {times(len(r.tries))} in {over:.0f} s, no answer",
+                 r.first, r.tries[-1]),
+        evidence(f"{goes_on} {last_in:.1f} s"),
+        detail=f"The session was up; renewing its keys ({what}) was never answered.",
+    )  # fmt: skip
+
+
+def _slow_renewal(view: View) -> Finding | None:
+    """The answer came late, or packets inside were held up."""
+    slow = [r for r in renewals(view) if r.done is not None and r.done - r.first.t >= STALL]
+    if slow:
+        r = max(slow, key=lambda r: (r.done or 0.0) - r.first.t)
+        seconds = (r.done or 0.0) - r.first.t
+        return finding(
+            f"{r.layer}.rekey-stall",
+            evidence(f"asked for {times(len(r.tries))}, answered after {seconds:.1f} s",
+                     *r.tries[:4]),
+            detail=f"Renewing the keys took {seconds:.1f} s.",
+            severity="warning",
+            confidence="high",
+        )  # fmt: skip
+    held = held_up(view)
+    if held is None or (view.soak is not None and view.soak.silent_for):
+        return None
+    layer, r_first, seconds = held
+    return finding(
+        f"{layer}.rekey-stall",
+        evidence(f"nothing came back for {seconds:.1f} s when the keys were renewed", r_first),
+        detail=f"Traffic stalled for {seconds:.1f} s when the keys were renewed.",
         severity="warning",
         confidence="high",
+    )
+
+
+def lossy(view: View) -> Finding | None:
+    """Packets of a session that was up were lost: by its echo requests, or by gaps in ESP's
+    numbers (of one way, which is all that one end can see)."""
+    soak = view.soak
+    if soak is not None:
+        # What is silent at the end is another matter.
+        if soak.silent_for or soak.sent < 20 or soak.lost < 3 or soak.loss < LOSS:
+            return None
+        return finding(
+            "path.lossy",
+            evidence(f"{soak.lost} of {soak.sent} echo requests through the tunnel were not "
+                     "answered", soak),
+            detail=f"{soak.loss:.0%} of the packets through the tunnel are lost.",
+            severity="warning",
+        )  # fmt: skip
+    flows = [f for f in view.esp if f.missing]
+    missing = sum(f.missing for f in flows)
+    total = sum(f.packets + f.missing for f in flows)
+    # More missing than there are: numbers that jump, or a capture of a part.
+    if missing < 5 or total < 100 or not LOSS <= missing / total <= 0.5:
+        return None
+    return finding(
+        "path.lossy",
+        evidence(f"{missing} of {total} ESP packets are missing", *flows),
+        detail=f"{100 * missing / total:.0f}% of the encrypted packets are missing.",
+        severity="warning",
+        confidence="medium",
     )
 
 

@@ -34,9 +34,11 @@ from vpndiag.observations import (
     OtherTraffic,
     PathTrace,
     PppMessage,
+    Rekey,
     Scope,
     SendError,
     ServerProof,
+    Soak,
 )
 
 _T = TypeVar("_T", bound=Observation)
@@ -269,6 +271,16 @@ class View:
             return False
         tunnel = any(p.mode == "tunnel" for p in self.ipsec_sas)
         return sa.aggressive or tunnel or any(m.step == "CONFIG" for m in sa.messages)
+
+    @cached_property
+    def soak(self) -> Soak | None:
+        """The session was kept and measured."""
+        found = self.of(Soak)
+        return found[-1] if found else None
+
+    @cached_property
+    def rekeys(self) -> list[Rekey]:
+        return self.of(Rekey)
 
     @cached_property
     def proofs(self) -> list[ServerProof]:

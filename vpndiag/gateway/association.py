@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vpndiag.gateway.config import IKE_PORT, L2TP_PORT, NATT_PORT, GatewayConfig
+from vpndiag.gateway.path import message_name
 from vpndiag.gateway.site import Address, Site
+from vpndiag.gateway.upkeep import Upkeep
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.esp import transport
 from vpndiag.protocols.esp.pairs import EspPairs
@@ -29,10 +31,15 @@ _UDP = 17
 class Association:
     """Lives as long as the IKE SA or an ESP SA pair of it."""
 
-    def __init__(self, site: Site, remote: Address, deliver: Deliver, now: float) -> None:
+    def __init__(
+        self, site: Site, remote: Address, deliver: Deliver, now: float, *, refused: bool = False
+    ) -> None:
         self._site = site
         self._deliver = deliver
-        self.ike = IkeResponder(responder_config(site), site.random)
+        config = responder_config(site)
+        if refused:
+            config = replace(config, transforms=())
+        self.ike = IkeResponder(config, site.random)
         self.began = now
         self.heard = now
         self.remote = remote
@@ -41,6 +48,7 @@ class Association:
         """Where ESP in UDP goes to: the source of the newest packet that verified, since a NAT may
         change the mapping at any time (RFC 3947 section 5.2.2)."""
         self.pairs = EspPairs()
+        self._upkeep = Upkeep(site, self.ike, self.pairs)
         self.established = False
         self.initial_contact = False
         """Set when the client said that it knows of no other SA; the owner takes it back."""
@@ -56,6 +64,11 @@ class Association:
     def receive_ike(self, message: bytes, natt: bool, remote: Address, now: float) -> None:
         """A message without marker."""
         port = NATT_PORT if natt else IKE_PORT
+        deaf = self._site.faults.renewal == "ipsec-ignored" and bool(self.ike.children)
+        known = self.ike.has_quick_mode(int.from_bytes(message[20:24], "big"))
+        if deaf and not known and message_name(message) == "QM1":
+            self._upkeep.expire(now)
+            return
         self.remote = remote
         self.ike.receive_datagram(message, natt, self._site.local(port), remote, now)
         self.pump(now)
@@ -87,6 +100,7 @@ class Association:
                     self.initial_contact = True
             case events.QuickModeEstablished():
                 self._add(event.child)
+                self._upkeep.added(event.child, now)
             case events.DeleteReceived(trust=events.Trust.AUTHENTICATED):
                 self._forget_deleted()
 
@@ -109,9 +123,14 @@ class Association:
         self.pairs.keep(int.from_bytes(child.spi_in, "big") for child in self.ike.children)
 
     def get_timer(self) -> float | None:
-        return self.ike.get_timer()
+        times = [self.ike.get_timer(), self._upkeep.get_timer()]
+        return min((t for t in times if t is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
+        upkeep = self._upkeep.get_timer()
+        if upkeep is not None and upkeep <= now:
+            self._upkeep.handle_timer(now)
+            self.pump(now)
         due = self.ike.get_timer()
         if due is not None and due <= now:
             self.ike.handle_timer(now)
@@ -122,7 +141,7 @@ class Association:
     def receive_esp(self, packet: bytes, remote: Address, now: float) -> None:
         """An ESP packet with one of our SPIs."""
         pair = self.pairs.of(packet)
-        if pair is None:
+        if pair is None or self._upkeep.deaf(now):
             return
         try:
             opened = pair.inbound.open(packet)
@@ -140,6 +159,12 @@ class Association:
             return
         if datagram.destination_port == L2TP_PORT:
             self._deliver(self, datagram.payload, now)
+
+    def hang_up(self, now: float) -> None:
+        """Delete all SAs."""
+        self.ike.delete(now)
+        self.pairs.clear()
+        self.pump(now)
 
     def send_l2tp(self, datagram: bytes) -> None:
         """As the carrier of an L2TP tunnel."""
@@ -176,6 +201,9 @@ def responder_config(site: Site) -> ResponderConfig:
         allow_plain_transport=False,
         refuse_quick_mode=(
             "delete" if site.faults.hang_up == "phase-1" else config.refuse_quick_mode
+        ),
+        refuse_renewal=(
+            NotifyType.NO_PROPOSAL_CHOSEN if site.faults.renewal == "ipsec-refused" else None
         ),
         refuse_peer=site.faults.after_mm5,
         false_proof=site.faults.false_proof,

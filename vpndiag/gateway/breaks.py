@@ -39,6 +39,8 @@ class Break:
     what: str
     change: Change
     outcome: Literal["failed", "healthy"] = "failed"
+    soak: float = 0.0
+    """Seconds that the client must stay connected for it to show."""
 
     @property
     def code(self) -> str:
@@ -61,6 +63,7 @@ def _add(
     what: str,
     *,
     outcome: Literal["failed", "healthy"] = "failed",
+    soak: float = 0.0,
     config: dict[str, Any] | None = None,
     client: dict[str, Any] | None = None,
     **faults: Any,
@@ -72,7 +75,7 @@ def _add(
         gateway = replace(gateway, faults=replace(gateway.faults, **faults))
         return gateway, replace(options, **(client or {}))
 
-    BREAKS[name] = Break(name, what, change, outcome)
+    BREAKS[name] = Break(name, what, change, outcome, soak)
 
 
 # --- path ---------------------------------------------------------------------------------------
@@ -447,6 +450,23 @@ _add("session.hung-up:cdn", "the call is closed as soon as data flows", leave="c
 _add("session.hung-up:stopccn", "the tunnel is closed as soon as data flows", leave="stopccn")
 _add("session.hung-up:delete", "the SAs are deleted as soon as data flows", leave="delete")
 _add("path.dpd-timeout", "the gateway falls silent as soon as data flows", leave="silence")
+_add("session.hung-up:later", "the link is ended after 8 seconds, \"Idle timeout\"", soak=12.0,
+     leave="lcp", leave_after=8.0)  # fmt: skip
+_add("session.hung-up:stopccn-later", "StopCCN comes after 8 seconds", soak=12.0, leave="stopccn",
+     leave_after=8.0)  # fmt: skip
+_add("session.hung-up:delete-later", "the SAs are deleted after 8 seconds", soak=12.0,
+     leave="delete", leave_after=8.0)  # fmt: skip
+_add("path.dpd-timeout:later", "everything on UDP 4500 is dropped after 8 seconds", soak=12.0,
+     leave="silence", leave_after=8.0)  # fmt: skip
+_add("ike.rekey-refused", "a new main mode is refused while a session is up", soak=12.0,
+     renewal="ike-refused")  # fmt: skip
+_add("ike.rekey-stall", "a new main mode is not answered while a session is up", soak=12.0,
+     renewal="ike-ignored")  # fmt: skip
+_add("ipsec.rekey-refused", "a further quick mode is refused", soak=12.0, renewal="ipsec-refused")
+_add("ipsec.rekey-stall", "a further quick mode is not answered, and the first SA ends", soak=12.0,
+     renewal="ipsec-ignored")  # fmt: skip
+_add("ipsec.rekey-stall:slow", "ESP is lost for 4 seconds when the keys are renewed", soak=15.0,
+     outcome="healthy", renewal_delay=4.0)  # fmt: skip
 
 _LOCAL = "it is about this computer or the network on the way, and not the gateway"
 _SYSTEM = "it is about this system's own VPN client: vpndiag host looks for it"
@@ -478,8 +498,6 @@ CANNOT: dict[str, str] = {
     "path.nat-rebound": _CAPTURE,
     "path.reconnect-loop": _CAPTURE,
     "path.two-clients-one-nat": _CAPTURE,
-    "ike.rekey-stall": _CAPTURE,
-    "ipsec.rekey-stall": _CAPTURE,
     "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
     "esp.one-way": _CAPTURE,

@@ -83,10 +83,13 @@ class Faults:
     ``after_mm5``: an error to answer message 5 with, or ``"delete"``; ``false_proof``: our HASH_R
     is wrong. ``hang_up``: when the IKE SA (``phase-1``), the call (``call``) or the login
     (``login``) is ended without a word of explanation. ``leave``: how the gateway ends a session
-    that is up, after a few packets of the client's data.
+    that is up: after a few packets of the client's data, or ``leave_after`` seconds.
 
     ESP: ``truncate_sha2`` cuts HMAC-SHA2-256 to 96 bits; ``corrupt_esp`` spoils the check value;
     ``repeat_esp`` sends every packet so many times.
+
+    Upkeep: ``renewal`` is what becomes of a quick mode or main mode of a client whose session is
+    up; ``renewal_delay``: seconds for which its ESP is lost once it has renewed its SA.
 
     L2TP: ``tunnel`` and ``call`` answer SCCRQ and ICRQ; ``l2tp_v3`` answers as an L2TPv3 peer.
 
@@ -116,10 +119,14 @@ class Faults:
     false_proof: bool = False
     hang_up: Literal["", "phase-1", "call", "login"] = ""
     leave: Literal["", "lcp", "cdn", "stopccn", "delete", "silence"] = ""
+    leave_after: float = 0.0
 
     truncate_sha2: bool = False
     corrupt_esp: bool = False
     repeat_esp: int = 1
+
+    renewal: Literal["", "ipsec-refused", "ipsec-ignored", "ike-refused", "ike-ignored"] = ""
+    renewal_delay: float = 0.0
 
     tunnel: Refuse | Ignore | None = None
     call: Refuse | Ignore | None = None
@@ -191,6 +198,10 @@ class GatewayConfig:
     zone: Zone = field(default_factory=Zone)
     tcp_ports: frozenset[int] = frozenset({80, 443, 445, 389})
 
+    renew_seconds: float | None = None
+    """Seconds after which the gateway itself begins a quick mode, and deletes the old pair."""
+    dpd_seconds: float | None = None
+    """Interval of dead peer detection."""
     max_clients: int = 64
     idle_seconds: float = 300.0
 

@@ -34,6 +34,9 @@ class _Clear:
     site: Site
     remote: Address
 
+    def hang_up(self, now: float) -> None:
+        """There are no SAs."""
+
     def send_l2tp(self, datagram: bytes) -> None:
         self.site.send(L2TP_PORT, self.remote, datagram)
 
@@ -94,9 +97,7 @@ class Gateway:
         for association in list(self._associations.values()):
             association.handle_timer(now)
             if now >= association.heard + self.config.idle_seconds:
-                association.ike.delete(now)
-                association.pump(now)
-                association.pairs.clear()
+                association.hang_up(now)
         for tunnel in list(self._tunnels.values()):
             due = tunnel.get_timer()
             if due is not None and due <= now:
@@ -114,7 +115,11 @@ class Gateway:
                 return
             if message[8:16] != bytes(8):
                 return  # of an SA that is gone
-            known = Association(self._site, source, self._deliver, now)
+            renewal = self._renews(source)
+            if renewal and self.config.faults.renewal == "ike-ignored":
+                return
+            refused = renewal and self.config.faults.renewal == "ike-refused"
+            known = Association(self._site, source, self._deliver, now, refused=refused)
             known.receive_ike(message, natt, source, now)
             if known.alive:
                 self._make_room(now)
@@ -126,14 +131,16 @@ class Gateway:
             self._drop_others(known)
         self._tidy(now)
 
+    def _renews(self, source: Address) -> bool:
+        """A new IKE SA of a client whose session is up."""
+        return any(a.remote == source and a.pairs for a in self._associations.values())
+
     def _make_room(self, now: float) -> None:
         while len(self._associations) >= self.config.max_clients:
             half_open = [c for c, a in self._associations.items() if not a.established]
             cookie = half_open[0] if half_open else next(iter(self._associations))
             gone = self._associations.pop(cookie)
-            gone.ike.delete(now)
-            gone.pump(now)
-            gone.pairs.clear()
+            gone.hang_up(now)
         self._tidy(now)
 
     def _drop_others(self, new: Association) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -43,8 +44,9 @@ from vpndiag.protocols.ppp.link import PppLink
 
 CDN_CARRIER_LOST, CDN_ADMINISTRATIVE, CDN_NO_FACILITIES = 1, 3, 4
 STOPCCN_SHUTDOWN = 6
+IDLE = b"Idle timeout"
 _LEAVE_AFTER = 3
-"""Packets of a client's data, before a gateway that is to leave does so."""
+"""Packets of a client's data, before a gateway that is to leave at once does so."""
 NO_ADDRESS = b"No free IP address in the pool"
 PPP_TIMERS = Timers(
     control=ControlTimers(restart=0.8, max_configure=25, max_terminate=3, max_rounds=80),
@@ -57,6 +59,8 @@ class Carrier(Protocol):
     """How a tunnel's datagrams get to the client."""
 
     def send_l2tp(self, datagram: bytes) -> None: ...
+
+    def hang_up(self, now: float) -> None: ...
 
 
 class Policy(ServerPolicy):
@@ -128,6 +132,8 @@ class Link:
             ),
             site.random,
         )
+        self.up = False
+        """An address is agreed."""
         self.finished = False
         self.reason = b""
         self.no_address = False
@@ -165,10 +171,12 @@ class Link:
         while (event := self.ppp.next_event()) is not None:
             match event:
                 case ppp_events.IpPacket(version=4) if self._leaves():
-                    self._leave(now)
+                    self.leave(now)
                 case ppp_events.IpPacket(version=4):
                     for packet in self._site.inside.answer(event.data, self.policy.address):
                         self.send_ip(packet)
+                case ppp_events.IpcpUp():
+                    self.up = True
                 case ppp_events.Terminated(by="us"):
                     self.reason = event.message
                 case ppp_events.Finished():
@@ -181,13 +189,14 @@ class Link:
 
     def _leaves(self) -> bool:
         self._packets_taken += 1
-        return bool(self._site.faults.leave) and self._packets_taken >= _LEAVE_AFTER
+        faults = self._site.faults
+        return bool(faults.leave) and not faults.leave_after and self._packets_taken >= _LEAVE_AFTER
 
-    def _leave(self, now: float) -> None:
+    def leave(self, now: float) -> None:
         """End a session that is up (``Faults.leave``)."""
         match self._site.faults.leave:
             case "lcp":
-                self.ppp.terminate(now)
+                self.ppp.terminate(now, IDLE)
             case "cdn":
                 self.finished = True
             case "stopccn":
@@ -231,6 +240,7 @@ class Lns:
         self.carrier = carrier
         self.tunnel = L2tpTunnel(Role.LNS, _config(site.config, self._decide), pick_id)
         self.links: dict[int, Link] = {}
+        self._leave_at: float | None = None
         self.key: tuple[object, int] | None = None
         """Where the SCCRQ came from, to know its repeats."""
 
@@ -253,8 +263,12 @@ class Lns:
         self.pump(now)
 
     def get_timer(self) -> float | None:
-        times = [self.tunnel.get_timer(), *(link.ppp.get_timer() for link in self.links.values())]
-        return min((t for t in times if t is not None), default=None)
+        times = [
+            self._leave_at,
+            self.tunnel.get_timer(),
+            *(link.ppp.get_timer() for link in self.links.values()),
+        ]
+        return min((t for t in times if t is not None and t < math.inf), default=None)
 
     def handle_timer(self, now: float) -> None:
         due = self.tunnel.get_timer()
@@ -264,6 +278,13 @@ class Lns:
             due = link.ppp.get_timer()
             if due is not None and due <= now:
                 link.ppp.handle_timer(now)
+        if self._leave_at is not None and now >= self._leave_at:
+            self._leave_at = math.inf
+            for link in self.links.values():
+                link.leave(now)
+            if self._site.leaving:
+                self._site.leaving = False
+                self.carrier.hang_up(now)
         self.pump(now)
 
     def pump(self, now: float) -> None:
@@ -271,6 +292,8 @@ class Lns:
         for _ in range(64):
             busy = self._take_events(now)
             for session_id, link in list(self.links.items()):
+                if link.up and self._leave_at is None and self._site.faults.leave_after:
+                    self._leave_at = now + self._site.faults.leave_after
                 for frame in link.frames(now):
                     busy = True
                     try:

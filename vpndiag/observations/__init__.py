@@ -48,6 +48,7 @@ from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameA
 from vpndiag.observations.other import OtherTraffic
 from vpndiag.observations.ppp import PppMessage, ServerProof
 from vpndiag.observations.session import Ended, Scope
+from vpndiag.observations.soak import Rekey, Soak, SoakSample
 from vpndiag.observations.way import ControlCheck, Hop, NatLifetime, OuterMtu, PathTrace
 
 ALL = (
@@ -89,9 +90,12 @@ ALL = (
     OuterMtu,
     PathTrace,
     PppMessage,
+    Rekey,
     Scope,
     SendError,
     ServerProof,
+    Soak,
+    SoakSample,
 )
 """Every kind of observation; the report's schema is made from this tuple."""
 
@@ -140,9 +144,12 @@ __all__ = [
     "OuterMtu",
     "PathTrace",
     "PppMessage",
+    "Rekey",
     "Resolver",
     "Route",
     "Scope",
     "SendError",
     "ServerProof",
+    "Soak",
+    "SoakSample",
 ]

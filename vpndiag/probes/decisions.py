@@ -11,6 +11,7 @@ from typing import Literal
 from vpndiag.probes.inside.through import Through
 from vpndiag.probes.patience import Patience
 from vpndiag.probes.questions import Questions
+from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.esp.suites import Integrity
 from vpndiag.protocols.ike import events as ike_events
 from vpndiag.protocols.ike.constants import Group, NotifyType, ProtocolId
@@ -51,7 +52,7 @@ _DPD = bytes.fromhex("afcad71368a1f1c96b8696fc7757")
 
 class Decisions:
     """``stack``: None in a run without credentials. ``through``: the questions inside, which are
-    waited for. ``began``: when the first packet was sent."""
+    waited for. ``soaking``: what follows them. ``began``: when the first packet was sent."""
 
     def __init__(
         self,
@@ -61,12 +62,14 @@ class Decisions:
         patience: Patience,
         through: Through,
         began: float,
+        soaking: Soaking | None = None,
     ) -> None:
         self.over: Literal["", "done", "stopped"] = ""
         """``done``: all that was asked for is reached; ``stopped``: there is no way on."""
         self.questions = questions
         self.patience = patience
         self.through = through
+        self.soaking = soaking
         self.stack = stack
         self.errors_on_500 = 0
         self._natt_asked_at: float | None = None
@@ -145,16 +148,27 @@ class Decisions:
         elif self._up_at is not None:
             # Not before our last acknowledgement has left: it is part of what was seen.
             hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT
-            tunnel = self.stack.l2tp if self.stack is not None else None
+            soaking = self.soaking is not None and self.soaking.begun  # counts silence by itself
+            tunnel = self.stack.l2tp if self.stack is not None and not soaking else None
             unheard = tunnel.unheard(now) if tunnel is not None else 0.0
             if unheard >= (GONE_AFTER_LOSSY if self.patience.lossy else GONE_AFTER):
                 self._end("stopped")
             elif self._stop_at is not None:
                 return  # it hangs up, or is gone
             elif all_sent and self.through.done and not hang_up_due and not unheard:
-                self._end("done")
+                self._up(now)
         elif not self._options.plain_l2tp:
             self._decide_ike(now)
+
+    def _up(self, now: float) -> None:
+        """All questions are answered: stay, if that was asked for, or end."""
+        soaking, inside = self.soaking, self.through.inside
+        if soaking is None or inside is None:
+            self._end("done")
+        elif not soaking.begun:
+            soaking.begin(inside.link, list(inside.alive), now)
+        elif soaking.over:
+            self._end(soaking.over)
 
     def _end(self, why: Literal["done", "stopped"]) -> None:
         self.over = self.over or why
@@ -257,6 +271,9 @@ class Decisions:
     # --- events -------------------------------------------------------------------------------
 
     def _stack_event(self, event: object, now: float) -> None:
+        if self.soaking is not None and self.soaking.begun:
+            self.soaking.event(event, now)
+            return
         self.through.event(event, now)
         if isinstance(event, ike_events.IkeEvent):
             self._ike_event(event, now)

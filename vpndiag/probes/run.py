@@ -18,6 +18,7 @@ from vpndiag.probes.inside.through import Through
 from vpndiag.probes.outside import ClearL2tpProbe
 from vpndiag.probes.patience import Patience
 from vpndiag.probes.questions import Questions
+from vpndiag.probes.soak import Soaking, SoakPlan
 from vpndiag.protocols.esp.udp import Kind, demultiplex
 from vpndiag.protocols.ike.events import ChildSa
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, Packet, TunnelOptions
@@ -46,7 +47,8 @@ class LadderRun:
     """One run against one gateway address.
 
     ``names`` are the look-ups that led to the address; ``inside`` is what to test through the
-    tunnel, None: nothing. ``finished`` is set once the run has ended and said goodbye.
+    tunnel, None: nothing; ``soak`` how long to stay then. ``finished`` is set once the run has
+    ended and said goodbye.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class LadderRun:
         *,
         names: Sequence[NameAnswer] = (),
         inside: InsidePlan | None = HARMLESS,
+        soak: SoakPlan | None = None,
         start: float = 0.0,
     ) -> None:
         self.options = options
@@ -71,13 +74,20 @@ class LadderRun:
         self._names = list(names)
         self._questions = Questions(options, self.recorder, random_bytes, self.patience, start)
         self._through = Through(inside, self.stack, self.recorder, random_bytes, self.patience)
+        self.soaking = Soaking(soak, self.stack) if soak is not None and self.stack else None
         self._decisions = self._new_decisions(start)
         self._clear: ClearL2tpProbe | None = None
         self._close_by: float | None = None
 
     def _new_decisions(self, began: float) -> Decisions:
         return Decisions(
-            self.options, self.stack, self._questions, self.patience, self._through, began
+            self.options,
+            self.stack,
+            self._questions,
+            self.patience,
+            self._through,
+            began,
+            self.soaking,
         )
 
     # --- the driver's side --------------------------------------------------------------------
@@ -217,6 +227,8 @@ class LadderRun:
             more: list[Packet] = []
             ended = self.ended
             self._through.pump(now)
+            if self.soaking is not None:
+                self.soaking.pump(now)
             if self.stack is not None:
                 more += self.stack.packets_to_send(now)
             if ended is None:
@@ -225,7 +237,8 @@ class LadderRun:
                 more += self._clear.pump(now)
             packets += more
             self._decide(now, all_sent=True)
-            idle = not more and not (self._through.waiting and ended is None)
+            waiting = self._through.waiting or (self.soaking is not None and self.soaking.waiting)
+            idle = not more and not (waiting and ended is None)
             if idle and self.ended is ended:  # ending brings farewells, which leave now
                 break
         return packets
@@ -240,6 +253,8 @@ class LadderRun:
         if self.ended is None:
             timers += [self._questions.get_timer(), self._decisions.get_timer()]
             timers.append(self._through.get_timer())
+            if self.soaking is not None:
+                timers.append(self.soaking.get_timer())
         if self._clear is not None:
             timers.append(self._clear.get_timer())
         return min((t for t in timers if t is not None), default=None)
@@ -250,6 +265,8 @@ class LadderRun:
         if self.ended is None:
             self._questions.handle_timer(now)
             self._through.handle_timer(now)
+            if self.soaking is not None:
+                self.soaking.handle_timer(now)
         if self._clear is not None:
             timer = self._clear.get_timer()
             if timer is not None and timer <= now:
@@ -293,6 +310,8 @@ class LadderRun:
         if self.ended is not None:
             return
         self._through.finish(now)
+        if self.soaking is not None:
+            self.soaking.finish(now)
         self.ended = Ended(t=self.recorder.t(now), why=why)
         self.recorder.add(self.ended)
         self.recorder.closed = True

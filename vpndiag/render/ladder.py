@@ -34,6 +34,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def clock(seconds: float) -> str:
+    """``0:07``, ``12:30``, ``1:00:00``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def layer_line(console: Console, layer: Layer) -> Text:
     """The line of a layer that was looked at."""
     elapsed = ""
@@ -112,6 +119,7 @@ class LiveLadder:
         self._running: str | None = None
         self._since = 0.0
         self._held: list[Layer] = []
+        self._progress = ""
         self._live: Live | None = None
         if console.is_terminal and not quiet:
             self._live = Live(
@@ -140,6 +148,7 @@ class LiveLadder:
     def close(self) -> None:
         """End the display; the lines stay. May be called twice."""
         self._running = None
+        self._progress = ""
         self._flush_held()
         if self._live:
             self._live.stop()
@@ -167,6 +176,11 @@ class LiveLadder:
         else:
             self._flush_held()
             self._print(layer_line(self._console, layer))
+
+    def progress(self, text: str) -> None:
+        """The connection is kept for a while: a line below the ladder, on a terminal."""
+        self._progress, self._running = text, None
+        self._refresh()
 
     def note(self, text: str) -> None:
         """A remark, printed above the ladder on a terminal and in its place elsewhere."""
@@ -196,4 +210,6 @@ class LiveLadder:
             # Below a second a clock only flickers.
             said = duration(passed) if passed >= 1 else ""
             lines.append(_line(self._console, "running", title, said, ""))
+        if self._progress:
+            lines.append(_line(self._console, "running", "staying connected", self._progress, ""))
         return Group(*lines)

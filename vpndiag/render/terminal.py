@@ -15,6 +15,7 @@ from rich.text import Text
 
 from vpndiag.catalogue import CLIENT_NAMES, OWNER_NAMES
 from vpndiag.render.ladder import LiveLadder, ladder_lines, width_of
+from vpndiag.render.quality import print_soak
 from vpndiag.render.symbols import STYLES, mark, speaks_unicode
 from vpndiag.report.document import Report, Session
 from vpndiag.report.model import LAYER_TITLES, Evidence, Finding, Layer, Verdict
@@ -60,6 +61,7 @@ def print_verdict(report: Report, console: Console) -> None:
         console.print(Text("  Interrupted: what is below is what was seen until then.", "yellow"))
         console.print()
     console.print(_panel(console, report.verdict, main))
+    print_soak(report, console)
     _print_others(console, [f for f in report.findings if f is not main])
     for note in report.notes:
         console.print(_indented(Text(f"Note: {visible(note, 1000)}", style="dim")))

@@ -52,9 +52,12 @@ from vpndiag.observations import (
     OuterMtu,
     PathTrace,
     PppMessage,
+    Rekey,
     Scope,
     SendError,
     ServerProof,
+    Soak,
+    SoakSample,
 )
 from vpndiag.report.model import SCHEMA_VERSION, Finding, Layer, Verdict
 
@@ -107,9 +110,12 @@ AnyObservation = Annotated[
     | OuterMtu
     | PathTrace
     | PppMessage
+    | Rekey
     | Scope
     | SendError
-    | ServerProof,
+    | ServerProof
+    | Soak
+    | SoakSample,
     _ByKind(),
 ]
 """Every kind of observation; the same set as ``vpndiag.observations.ALL`` (a test compares)."""

@@ -10,6 +10,7 @@ from vpndiag.capture.write import CaptureWriter
 from vpndiag.gateway import GatewayConfig
 from vpndiag.observations import Direction
 from vpndiag.probes.run import LadderRun
+from vpndiag.probes.soak import SoakPlan
 from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.suites import suite_of
 
@@ -37,10 +38,15 @@ def recorded(
     config: GatewayConfig | None = None,
     network: Network | None = None,
     seed: int = 0,
+    soak: SoakPlan | None = None,
 ) -> tuple[Result, Keys]:
     """Run one client, leave its capture in ``path``."""
     sim = Simulation(
-        [options or client_options()], config or GatewayConfig(), network or Network(), seed
+        [options or client_options()],
+        config or GatewayConfig(),
+        network or Network(),
+        seed,
+        soak=soak,
     )
     run = sim.runs[0]
     with CaptureWriter(path) as writer:

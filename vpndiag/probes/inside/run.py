@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from vpndiag.observations.inside import InsideDhcp, InsideName, InsideScope
+from vpndiag.observations.inside import InsideDhcp, InsideName, InsideScope, TargetRole
 from vpndiag.probes.inside.app import AppCheck
 from vpndiag.probes.inside.check import Check, Link
 from vpndiag.probes.inside.dhcp import BROADCAST, DhcpInform
@@ -177,6 +177,11 @@ class Inside:
         for check in self._waiting.pop(name, ()):
             if isinstance(check, AppCheck):
                 check.unresolved(now)
+
+    @property
+    def alive(self) -> list[tuple[TargetRole, IPv4Address]]:
+        """Who answered pings: the gateway first, then DNS servers, then hosts."""
+        return [(c.role, c.target) for c in self._checks if isinstance(c, Pings) and c.alive]
 
     # --- the run's side --------------------------------------------------------------------------
 

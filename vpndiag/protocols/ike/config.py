@@ -141,6 +141,8 @@ class ResponderConfig(IkeConfig):
     """False: only UDP-encapsulated transport mode is accepted, as SoftEther does."""
     refuse_quick_mode: NotifyType | Literal["delete"] | None = None
     """Refuse every quick mode with this notification; ``"delete"``: with a Delete of the IKE SA."""
+    refuse_renewal: NotifyType | None = None
+    """Refuse quick modes with this once there is an SA pair."""
     reported_identity: IdPayload | None = None
     """Sent as IDir in place of the true one (SoftEther: 0.0.0.0)."""
     refuse_peer: NotifyType | Literal["delete"] | None = None

@@ -72,6 +72,10 @@ class QuickModes(IkeEngine):
         """ESP SA pairs that were established and not deleted, oldest first."""
         return tuple(self._children.values())
 
+    def has_quick_mode(self, message_id: int) -> bool:
+        """Whether this quick mode was begun."""
+        return message_id in self._quick
+
     # --- the table --------------------------------------------------------------------------
 
     def _quick_table(

@@ -254,6 +254,8 @@ class IkeResponder(Informational):
             forced = config.refuse_quick_mode
             answer = forced if isinstance(forced, NotifyType) else NotifyType.NO_PROPOSAL_CHOSEN
             return answer, FailureCode.NO_PROPOSAL, "quick modes are refused"
+        if config.refuse_renewal is not None and self.children:
+            return config.refuse_renewal, FailureCode.NO_PROPOSAL, "renewals are refused"
         if config.check_ids is not None and (
             quick.remote_id is None
             or quick.local_id is None
