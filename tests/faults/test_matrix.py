@@ -116,6 +116,7 @@ class _NoNetwork:
         self, *, port: int | None = None, protocol: str | None = None, direction: str = "both",
         min_size: int | None = None, max_size: int | None = None, fragments: bool = False,
         share: float | None = None, match: str = "", reject: str | None = None,
+        hop: int = 0,
     ) -> None:  # fmt: skip
         assert direction in ("to-gateway", "to-client", "both")
 

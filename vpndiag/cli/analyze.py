@@ -250,7 +250,7 @@ def _all(report: Report) -> list[Finding]:
 
 def _find(report: Report, wanted: str) -> Finding | None:
     every = _all(report)
-    if wanted[:1] in "Ff" and wanted[1:].isdigit():
+    if wanted[:1] in "Ff" and wanted[1:].isdecimal():
         index = int(wanted[1:]) - 1
         return every[index] if 0 <= index < len(every) else None
     return next((f for f in every if f.code == wanted), None)

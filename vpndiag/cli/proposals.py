@@ -67,7 +67,7 @@ def ports_of(pairs: tuple[str, ...]) -> dict[Flow, int]:
     flows = {number: flow for flow, number in GATEWAY_PORTS.items() if number}
     for pair in pairs:
         standard, _, actual = pair.partition("=")
-        if not (standard.isdigit() and actual.isdigit()) or int(standard) not in flows:
+        if not (standard.isdecimal() and actual.isdecimal()) or int(standard) not in flows:
             raise UsageError(f"--port {pair}: write it as 500=10500 (500, 4500 or 1701)")
         if not 0 < int(actual) < 65536:
             raise UsageError(f"--port {pair}: {actual} is no port number")

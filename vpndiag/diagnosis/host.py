@@ -106,8 +106,8 @@ def _last_failure(own: OwnVpn) -> list[Finding]:
 def _attempt(connection: HostConnection) -> str:
     at = f" ({connection.error_at})" if connection.error_at else ""
     number = connection.error
-    text = catalogue.windows_error(number) if number.isdigit() else ""
-    number = f"error {number}" if number.isdigit() else number
+    text = catalogue.windows_error(number) if number.isdecimal() else ""
+    number = f"error {number}" if number.isdecimal() else number
     said = f": {text}" if text else "."
     return f'The last attempt of "{connection.name}"{at} failed with {number}{said}'
 
@@ -143,6 +143,6 @@ def _idle(own: OwnVpn) -> str:
         return f"{own.vpn.name} is there, without an address."
     tried = next((c for c in own.connections if c.error), None)
     if tried is not None:
-        about = f" (vpndiag explain {tried.error})" if tried.error.isdigit() else ""
+        about = f" (vpndiag explain {tried.error})" if tried.error.isdecimal() else ""
         return f"{_attempt(tried)} What that means is not told by this computer alone{about}."
     return "The VPN is not up; nothing that was looked at on this computer stands in its way."

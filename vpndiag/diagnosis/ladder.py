@@ -68,7 +68,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     for layer_id, judge in RULES.items():
         if layer_id in layers and layers[layer_id].status in _OVER:
             continue
-        ruling = captured.judge(layer_id, view) or _ended(layer_id, view) or judge(view)
+        ruling = _ended(layer_id, view) or captured.judge(layer_id, view) or judge(view)
         if layer_id == "auth" and ruling.layer.status == "not_reached":
             ruling = vantage.client_gone(view) or ruling
         if layer_id == "esp" and ruling.layer.status == "not_reached":

@@ -140,7 +140,7 @@ def _ikev1(own: OwnVpn) -> list[Finding]:
         return []
     number = pluto[0].version.rpartition(" ")[2].partition(".")[0]
     refused = policy.value in ("drop", "reject") or (
-        policy.state == "not-set" and number.isdigit() and int(number) >= 5
+        policy.state == "not-set" and number.isdecimal() and int(number) >= 5
     )
     if not refused:
         return []

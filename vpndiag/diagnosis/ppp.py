@@ -13,7 +13,7 @@ def opened(view: View, protocol: str) -> float | None:
     """When both Configure-Requests of ``protocol`` had been acknowledged; None: never."""
     acks = {
         direction: [m.t for m in view.ppp if m.protocol == protocol and m.direction == direction
-                    and m.code == "Configure-Ack"]
+                    and m.code == "Configure-Ack" and not m.repeat]
         for direction in ("in", "out")
     }  # fmt: skip
     if acks["in"] and acks["out"]:
@@ -60,7 +60,9 @@ def network(view: View) -> list[PppMessage]:
 
 def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     """The gateway's first LCP Terminate-Request, CDN or StopCCN from ``since`` on, unless it
-    answers our own farewell."""
+    answers our own farewell, which a capture of one direction does not tell."""
+    if view.ended is not None and view.ended.one_sided:
+        return None
     left = [
         m.t
         for m in view.all

@@ -1,7 +1,7 @@
 """A session that was up, with an address, and that the gateway then ended or forgot.
 
-A live run sees it while it asks its questions inside; a capture, when the session was short. What
-ends after hours is no failure to connect, and is not judged here.
+A live run sees it while it asks its questions inside; a capture, when the session was short and in
+use at that moment. What ends idle, or after hours, is no failure to connect: not judged here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessag
 
 SHORT_LIFE = 20.0
 """Seconds that a session in a capture may last at most to be judged here."""
+IN_USE = 2.0
+"""Seconds from a client's last data in a capture to the gateway's farewell."""
 SILENT = 4.0
 """Seconds of nothing at all from the gateway, while it is asked."""
 
@@ -22,10 +24,10 @@ SILENT = 4.0
 def hung_up(view: View) -> Ruling | None:
     """Layer ``address``: the gateway's own farewell after IPCP was open."""
     up = ppp.opened(view, "IPCP")
-    if up is None or view.running:
+    if up is None or view.running or (view.ended is not None and view.ended.one_sided):
         return None
     end = _farewell(view, up)
-    if end is None or (not view.live and end.t - up > SHORT_LIFE):
+    if end is None or not (view.live or _in_use(view, up, end.t)):
         return None
     if isinstance(end, IkeMessage):
         what = f"Delete of {', '.join(_deletes(end, view))}"
@@ -42,10 +44,16 @@ def hung_up(view: View) -> Ruling | None:
     return rule("address", "failed", replace(found, layer="address"), summary=what, seen=[end])
 
 
+def _in_use(view: View, up: float, end: float) -> bool:
+    """A session in a capture that was ended soon, in the middle of the client's data."""
+    sent = max((f.last_t for f in view.data if f.direction == "out"), default=-1.0)
+    return up < end <= up + SHORT_LIFE and up <= sent and end - sent <= IN_USE
+
+
 def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | None:
     """The gateway's first, unless it answers ours."""
     since = [m for m in view.all if m.t >= up]
-    for m in sorted(since, key=lambda m: (m.t, m.frames)):
+    for m in sorted(since, key=lambda m: (m.t, not _ours(m, view))):
         if _ours(m, view):
             return None
         if isinstance(m, IkeMessage):
@@ -58,8 +66,9 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
 
 def _deletes(m: IkeMessage, view: View) -> list[str]:
     """The SAs of this session that ``m`` deletes; not one that was never used, or replaced."""
-    spis = [spi for pair in view.ipsec_sas[-1:] for spi in (pair.spi_in, pair.spi_out)]
-    newest = [sa.initiator_cookie for sa in view.established[-1:]]
+    pairs = [pair for pair in view.ipsec_sas if pair.t <= m.t][-1:]
+    spis = [spi for pair in pairs for spi in (pair.spi_in, pair.spi_out)]
+    newest = [sa.initiator_cookie for sa in view.established if sa.t <= m.t][-1:]
     ike = not newest or m.initiator_cookie in newest
     return [
         d for d in m.deletes

@@ -13,6 +13,8 @@ from vpndiag.report.model import Finding
 
 GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
+ASKED_OFTEN = 10.0
+"""The same, when it asked five times and more whether the gateway is there."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
@@ -107,7 +109,8 @@ def _gateway_gone(view: View) -> Ruling | None:
                     break
                 if not m.deletes:
                     asked.append(m)
-        if last < 0 or len(asked) < 3 or asked[-1].t - last < GONE:
+        enough = ASKED_OFTEN if len(asked) >= 5 else GONE
+        if last < 0 or len(asked) < 3 or asked[-1].t - last < enough:
             continue
         return rule(
             "path",

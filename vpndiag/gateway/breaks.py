@@ -450,14 +450,14 @@ _add("session.hung-up:cdn", "the call is closed as soon as data flows", leave="c
 _add("session.hung-up:stopccn", "the tunnel is closed as soon as data flows", leave="stopccn")
 _add("session.hung-up:delete", "the SAs are deleted as soon as data flows", leave="delete")
 _add("path.dpd-timeout", "the gateway falls silent as soon as data flows", leave="silence")
-_add("session.hung-up:later", "the link is ended after 8 seconds, \"Idle timeout\"", soak=12.0,
-     leave="lcp", leave_after=8.0)  # fmt: skip
-_add("session.hung-up:stopccn-later", "StopCCN comes after 8 seconds", soak=12.0, leave="stopccn",
-     leave_after=8.0)  # fmt: skip
-_add("session.hung-up:delete-later", "the SAs are deleted after 8 seconds", soak=12.0,
-     leave="delete", leave_after=8.0)  # fmt: skip
-_add("path.dpd-timeout:later", "everything on UDP 4500 is dropped after 8 seconds", soak=12.0,
-     leave="silence", leave_after=8.0)  # fmt: skip
+_add("session.hung-up:later", "the link is ended after 6 seconds, \"Idle timeout\"", soak=12.0,
+     leave="lcp", leave_after=6.0)  # fmt: skip
+_add("session.hung-up:stopccn-later", "StopCCN comes after 6 seconds", soak=12.0, leave="stopccn",
+     leave_after=6.0)  # fmt: skip
+_add("session.hung-up:delete-later", "the SAs are deleted after 6 seconds", soak=12.0,
+     leave="delete", leave_after=6.0)  # fmt: skip
+_add("path.dpd-timeout:later", "everything on UDP 4500 is dropped after 6 seconds", soak=12.0,
+     leave="silence", leave_after=6.0)  # fmt: skip
 _add("ike.rekey-refused", "a new main mode is refused while a session is up", soak=12.0,
      renewal="ike-refused")  # fmt: skip
 _add("ike.rekey-stall", "a new main mode is not answered while a session is up", soak=12.0,

@@ -102,14 +102,14 @@ def udp_sockets(text: str, names: dict[int, str]) -> dict[int, tuple[list[str], 
         if len(words) < 5 or not words[0].startswith("udp"):
             continue
         address, _, port = words[3].rpartition(".")
-        if not port.isdigit():
+        if not port.isdecimal():
             continue
         addresses, programs = found.setdefault(int(port), ([], []))
         addresses.append("0.0.0.0" if address == "*" else address.partition("%")[0])
         process = next((m for m in map(_PROCESS.match, words[5:]) if m), None)
         if process:
             programs.append(process[1])
-        elif pid_at is not None and len(words) > pid_at and words[pid_at].isdigit():
+        elif pid_at is not None and len(words) > pid_at and words[pid_at].isdecimal():
             pid = int(words[pid_at])
             programs += [names[pid]] if pid in names else []
     return found
@@ -120,6 +120,6 @@ def processes(text: str) -> dict[int, str]:
     found = {}
     for line in text.splitlines()[:8192]:
         pid, _, name = line.strip().partition(" ")
-        if pid.isdigit() and name.strip():
+        if pid.isdecimal() and pid.isascii() and name.strip():
             found[int(pid)] = name.strip()[:64]
     return found

@@ -97,7 +97,7 @@ def udp_sockets(text: str) -> dict[int, tuple[list[str], list[str]]]:
         if len(words) < 5:
             continue
         address, _, port = words[3].rpartition(":")
-        if not port.isdigit():
+        if not port.isdecimal():
             continue
         addresses, programs = found.setdefault(int(port), ([], []))
         addresses.append(address.strip("[]").partition("%")[0] or "0.0.0.0")

@@ -24,7 +24,7 @@ _VERSION = re.compile(r"\b(Libreswan|strongSwan)\s+U?v?(\d+(?:\.\d+)*)", re.I)
 
 def running(machine: Machine) -> set[str] | None:
     """Names of all processes that may be seen (cut to 15 characters by the kernel)."""
-    pids = [name for name in machine.names("/proc") or () if name.isdigit()]
+    pids = [name for name in machine.names("/proc") or () if name.isdecimal()]
     names = {(machine.read(f"/proc/{pid}/comm") or "").strip() for pid in pids}
     names.discard("")
     return names or None

@@ -88,9 +88,9 @@ def _connections(machine: Machine) -> list[HostConnection]:
 def _failure(state: dict[str, str]) -> tuple[str, str]:
     """The last cause, as the built-in client numbers it: of the device (L2TP) before PPP's."""
     device, ppp = state.get("PPP.DeviceLastCause", "0"), state.get("PPP.LastCause", "0")
-    if device.isdigit() and int(device):
+    if device.isdecimal() and int(device):
         return f"L2TP error {int(device)}", ""
-    if ppp.isdigit() and int(ppp):
+    if ppp.isdecimal() and int(ppp):
         return f"PPP error {int(ppp)}", ""
     return "", ""
 

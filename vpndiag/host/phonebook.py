@@ -40,7 +40,7 @@ class Entry:
     def preshared_key(self) -> bool | None:
         """``IpSecFlags``: bit 0, a pre-shared key is used instead of a certificate."""
         flags = self.values.get("ipsecflags", "")
-        return bool(int(flags) & 1) if flags.isdigit() else None
+        return bool(int(flags) & 1) if flags.isdecimal() else None
 
     @property
     def full_tunnel(self) -> bool | None:

@@ -152,7 +152,7 @@ def _with_failure(connection: HostConnection, events: Rows | None) -> HostConnec
         if text(row, "name") != connection.name:
             continue
         error = text(row, "error", 16).strip()
-        if number(row, "id") == 20227 and error.isdigit():
+        if number(row, "id") == 20227 and error.isdecimal():
             return replace(connection, error=error, error_at=text(row, "at", 40))
         return connection
     return connection

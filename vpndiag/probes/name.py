@@ -80,7 +80,7 @@ def ascii_name(name: str) -> str:
             raise ValueError("a label starts or ends with a hyphen")
     if len(text.removesuffix(".")) > 253:
         raise ValueError("longer than 253 characters")
-    if text.removesuffix(".").rpartition(".")[2].isdigit():
+    if text.removesuffix(".").rpartition(".")[2].isdecimal():
         raise ValueError("looks like an IPv4 address but is none")
     return text.lower()
 

@@ -51,7 +51,7 @@ def explain(topic: str | None, console: Console, errors: Console | None = None) 
             _print_list(console, found, f"Findings of the layer {topic} ({LAYER_TITLES[topic]})")
         return True
     number = topic.removeprefix("windows").removeprefix("error").strip(" :-")
-    if number.isascii() and number.isdigit():
+    if number.isascii() and number.isdecimal():
         return _explain_windows(console, number, errors)
     _print_unknown(errors, topic)
     return False

@@ -68,7 +68,7 @@ def from_json(text: str | bytes) -> Report:
 
 def _is_later_minor(version: object) -> bool:
     parts = version.split(".") if isinstance(version, str) else []
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
         raise ReportError("not a vpndiag report: schema_version is not of the form 1.2.3")
     major, minor, _ = (int(part[:9]) for part in parts)
     our_major, our_minor, _ = (int(part) for part in SCHEMA_VERSION.split("."))

@@ -249,6 +249,9 @@ class Clear:
                 ends = ("10.0.0.5", "10.0.0.1") if mine else ("10.0.0.1", "10.0.0.5")
                 self.data(mine, b"\0\x21" + ip_packet(*ends, 17, bytes(60)), 0.2)
 
+    def pause(self) -> None:
+        self.at += 10
+
     def hello(self, mine: bool) -> None:
         self.at += 60
         self.control(mine, 6, wait=1.0)
@@ -296,9 +299,13 @@ L2TP: dict[str, tuple[str, str | None, Callable[[Clear], object]]] = {
         "failed", "lcp.peer-gone", lambda c: (c.session(), c.echoes(False))),
     "echoes of one side alone": ("inconclusive", None, lambda c: c.echoes(True)),
     "an idle session is ended": (
-        "healthy", None, lambda c: (c.session(), c.ppp(False, 0xC021, 5, 7, b"Idle timeout"))),
+        "healthy", None,
+        lambda c: (c.session(), c.pause(), c.ppp(False, 0xC021, 5, 7, b"Idle timeout"))),
     "the gateway shuts down": (
-        "healthy", None, lambda c: (c.session(), c.control(False, 4, (1, b"\0\6")))),
+        "healthy", None, lambda c: (c.session(), c.pause(), c.control(False, 4, (1, b"\0\6")))),
+    "a session in use is ended at once": (
+        "failed", "session.hung-up",
+        lambda c: (c.session(), c.ppp(False, 0xC021, 5, 7, b"Access denied"))),
     "the gateway is full": (
         "failed", "l2tp.no-facilities",
         lambda c: (c.tunnel(), c.control(False, 14, (1, b"\0\4"), session=10))),

@@ -34,9 +34,8 @@ class Questions:
 
 def decided(*seen: object, children: tuple[object, ...] = ()) -> tuple[str, Questions]:
     """How a run stands a second after these events."""
-    engine = SimpleNamespace(children=children)
     stack: Any = SimpleNamespace(
-        events=deque(seen), ike=SimpleNamespace(engine=engine), lossy=False,
+        events=deque(seen), ikes=SimpleNamespace(children=children), lossy=False,
         options=SimpleNamespace(port_natt=None),
     )  # fmt: skip
     through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)

@@ -46,7 +46,7 @@ def parse_app(text: str) -> App:
         host, port = rest, scheme
     if not port and scheme:
         port = scheme
-    number = NAMES.get(port.lower()) or (int(port) if port.isascii() and port.isdigit() else 0)
+    number = NAMES.get(port.lower()) or (int(port) if port.isascii() and port.isdecimal() else 0)
     if scheme and scheme.lower() not in NAMES:
         raise ValueError(f"{text}: {scheme} is not known; use {', '.join(NAMES)}")
     if not host or not 0 < number < 65536 or any(c.isspace() for c in host) or ":" in host:

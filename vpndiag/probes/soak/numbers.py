@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -19,7 +20,7 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     """The value that ``share`` of ``ordered`` do not exceed (nearest rank); None: there is none."""
     if not ordered:
         return None
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
 
 
 def spread(values: Sequence[float]) -> Spread:
