@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.faults import pki
 from tests.faults.live import ROOT, UNPRIVILEGED, Result, vpndiag
@@ -26,6 +26,9 @@ from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.linuxgw import LinuxGateway
 from tests.lab.netns import Namespace, Network
 from tests.lab.process import LabError, Owned, StateDir
+
+if TYPE_CHECKING:
+    from vpndiag.capture.asked import Asked
 
 NAME = "vpn.lab.test"
 INSIDE_NAME = "intranet.corp.example"
@@ -277,7 +280,7 @@ class Bench(Owned):
         with contextlib.suppress(KeyFileError):  # a run that ended before there were any
             given = read_keys(folder / "keys") if keys else None
         try:
-            verdict = analyze([file], given).verdict
+            verdict = analyze([file], given, asked=_asked(row)).verdict
         except CaptureError as error:
             return Capture(place, keys, "wrong", f"error: {error}", None, None)
         score = judge(row.expected(place, keys), verdict.outcome, verdict.layer, verdict.finding)
@@ -295,6 +298,18 @@ class Bench(Owned):
         with self.made(row) as (network, _address):
             done = self._client.connect(network, config, limit=REFERENCE_LIMIT)
         return Real(done.stage, round(done.seconds, 1), done.gave_up, done.said)
+
+
+def _asked(row: Row) -> Asked | None:
+    """What the run of ``row`` was asked to test inside."""
+    from vpndiag.cli.analyze import asked_of_options
+
+    given = [(o, v) for o, v in itertools.pairwise(row.options) if o.startswith("--")]
+    values = {
+        option: [v for o, v in given if o == option]
+        for option in ("--app", "--internal-name", "--internal-host")
+    }
+    return asked_of_options(*values.values())
 
 
 def _home_network(client: Namespace, address: str) -> None:

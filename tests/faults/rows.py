@@ -45,6 +45,7 @@ LAYERS = (
     "routes", "mtu", "dns", "app", "healthy",
 )  # fmt: skip
 _BLIND_LAYERS = ("name", "path", "ike")
+_INSIDE_LAYERS = ("routes", "mtu", "dns", "app")
 
 Expected = tuple[str, ...]
 
@@ -108,7 +109,7 @@ class Row:
             return self.blind_elsewhere
         if self.blind:
             return self.blind
-        if "healthy" in with_keys:
+        if "healthy" in with_keys or self.layer in _INSIDE_LAYERS:
             # what is inside ESP is not seen: a session that lasts may be called healthy
             return ("healthy", "inconclusive")
         seen = all(x.partition(".")[0] in (*_BLIND_LAYERS, "nothing") for x in with_keys)

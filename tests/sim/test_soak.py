@@ -20,10 +20,10 @@ from vpndiag.observations import (
     SoakSample,
 )
 from vpndiag.probes.inside.check import Link
-from vpndiag.probes.inside.ip import IpPacket, build_ip, checksum, parse_ip
 from vpndiag.probes.soak import SoakPlan, parse_duration
 from vpndiag.probes.soak.meter import Meter
 from vpndiag.probes.soak.numbers import Jitter, quantile, spread
+from vpndiag.protocols.inner.ip import IpPacket, build_ip, checksum, parse_ip
 
 ME, PEER = IPv4Address("10.99.1.1"), IPv4Address("10.99.0.1")
 UP = ("path", "ike", "auth", "ipsec", "esp", "l2tp", "lcp", "login", "address")

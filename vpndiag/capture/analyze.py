@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.collect import Collector, Material
 from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
 from vpndiag.capture.files import CaptureFile, open_capture
@@ -61,14 +62,18 @@ def read(
     keys: Keys | None = None,
     progress: FileProgress | None = None,
     trust: Trust | None = None,
+    asked: Asked | None = None,
 ) -> Analysis:
-    """Read all files as one capture, in the order of their first packets.
+    """Read all files as one capture, in the order of their first packets. ``asked``: what was to
+    be tested inside, besides what the files say of it.
 
     :raises CaptureError: a file that cannot be read as a capture, or not on to its end.
     """
     with growing():
         ordered = _in_time_order([Path(p) for p in paths])
         collector = Collector(keys)
+        if asked is not None:
+            collector.material.wanted(asked)
         files: list[FileRead] = []
         for index, path in enumerate(ordered):
             files.append(_read_file(path, index, collector, keys, progress))
@@ -151,6 +156,9 @@ def _read_file(
         scan = Prefilter(capture, keep_esp=keep)
         collector.read(scan)
         notes = tuple(str(note) for note in scan.notes)
+        for comment in capture.comments:
+            if (asked := read_comment(comment)) is not None:
+                collector.material.wanted(asked)
     return FileRead(path, before + 1, collector.material.frames - before, notes)
 
 

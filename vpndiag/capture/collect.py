@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from vpndiag.capture.asked import Asked
 from vpndiag.capture.decrypt import EspDecryptor, EspStats, Inner
 from vpndiag.capture.flows import EspFlow
+from vpndiag.capture.inside_log import InsideLog
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.packets import (
     Datagram,
@@ -165,7 +167,15 @@ class Material:
     odd: list[Datagram] = field(default_factory=list)
     inner: dict[Hosts, list[Message]] = field(default_factory=dict)
     """IP packets that ESP carried in PPP, headers only, by outer hosts."""
+    inside: InsideLog = field(default_factory=InsideLog)
+    """Questions and answers in users' IP packets."""
+    asked: Asked | None = None
+    """What was to be tested inside; None: nobody said."""
     left_out: int = 0
+
+    def wanted(self, asked: Asked) -> None:
+        """Somebody says what was to be tested."""
+        self.asked = asked if self.asked is None else self.asked.joined(asked)
 
 
 class Collector:
@@ -372,7 +382,7 @@ class Collector:
                     count = track.data[src[0], tunnel, echo] = DataCount(src[0], inside_esp=inside)
                 count.add(time_ns, len(data) + missing, number)
                 count.echoes += echo
-                self._inner_ip(pair, src, dst, ppp, time_ns, number, spi)
+                self._inner_ip(pair, src, dst, ppp, time_ns, number, spi, missing)
                 return
         if len(track.messages) >= 500_000 or not self._room():
             track.left_out += 1
@@ -382,9 +392,17 @@ class Collector:
         )
 
     def _inner_ip(
-        self, pair: Hosts, src: End, dst: End, ppp: bytes, time_ns: int, frame: int, spi: int
+        self,
+        pair: Hosts,
+        src: End,
+        dst: End,
+        ppp: bytes,
+        time_ns: int,
+        frame: int,
+        spi: int,
+        missing: int,
     ) -> None:
-        """Headers of users' IP packets, for judging which sizes pass."""
+        """Users' IP packets: questions and answers, and headers for judging which sizes pass."""
         if ppp[:2] == b"\xff\x03":
             ppp = ppp[2:]
         if ppp[:2] == b"\x00\x21":
@@ -393,6 +411,7 @@ class Collector:
             packet = ppp[1:]
         else:
             return
+        self.material.inside.feed(packet, len(packet) + missing, time_ns, frame, src, spi)
         kept = self.material.inner.setdefault(pair, [])
         if len(kept) < MAX_INNER and len(packet) >= 28 and packet[9] in (1, 6):
             kept.append(

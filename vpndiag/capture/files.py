@@ -136,6 +136,11 @@ class CaptureFile:
         return self.reader.interfaces
 
     @property
+    def comments(self) -> list[str]:
+        """Comments on the file as a whole (pcapng), met so far."""
+        return self.reader.comments if isinstance(self.reader, PcapngReader) else []
+
+    @property
     def notes(self) -> list[Note]:
         """What was wrong with the file so far."""
         notes = list(self.reader.notes)

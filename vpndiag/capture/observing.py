@@ -10,6 +10,8 @@ from typing import Literal
 
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
+from vpndiag.capture.inside import inside
+from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.outer_mtu import outer_mtu
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
@@ -63,6 +65,7 @@ class Observer:
         self._material = material
         self._start = material.first_ns or 0
         self._keys = keys or Keys()
+        self._index: InsideIndex | None = None
         self._trust = trust
 
     def t(self, time_ns: int) -> float:
@@ -84,6 +87,7 @@ class Observer:
         found += [sizes] if sizes is not None else []
         found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
         found += self._data(attempt)
+        found += self._inside(attempt, found)
         found += self._names(attempt)
         found.sort(key=attrgetter("t"))
         if len(found) > MAX_OBSERVATIONS:
@@ -293,12 +297,25 @@ class Observer:
         ]
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         if packets:
-            yield from large_lost(
+            lost = large_lost(
                 packets,
                 lambda m: _by_client(attempt, m, packets[0], outward),
                 self.t,
                 attempt.end_ns,
             )
+            asked = self._material.asked
+            if asked is not None and asked.own:  # its echo requests about sizes are judged as such
+                lost = [o for o in lost if o.how != "echo"]
+            yield from lost
+
+    def _inside(self, attempt: Attempt, found: list[Observation]) -> list[Observation]:
+        """What users' packets, or a run's questions, show of the network inside."""
+        ppp = [o for o in found if isinstance(o, PppMessage)]
+        if not ppp:
+            return []
+        if self._index is None:
+            self._index = InsideIndex(self._material.inside)
+        return inside(attempt, self._index, self._material.asked, ppp, self.t)
 
     def _ppp_data(self, attempt: Attempt) -> Iterator[DataFlow]:
         """Echoes of a bare PPP link by direction; its data, whose sender is not told."""

@@ -15,6 +15,9 @@ _BILLION = 1_000_000_000
 #: Packet and interface blocks are parsed in one piece; others may be of any length and are skipped.
 _MAX_BLOCK = MAX_FRAME + 65_536
 _MAX_INTERFACES = 4096
+_MAX_SECTION = 65_536
+"""Bytes of a section header block whose comments are read."""
+_MAX_COMMENTS = 16
 
 
 def is_pcapng(head: bytes) -> bool:
@@ -35,6 +38,8 @@ class PcapngReader:
         self.number = 0
         self.notes: list[Note] = []
         self.interfaces: list[Interface] = []
+        self.comments: list[str] = []
+        """Of sections, the first few."""
         self.order = "<"
         #: Index of the first interface of this section.
         self.first = 0
@@ -117,7 +122,22 @@ class PcapngReader:
             return 0
         self.first = len(self.interfaces)
         size: int = self._head(window.buf, window.off)[1]
+        if 32 <= size <= _MAX_SECTION and len(self.comments) < _MAX_COMMENTS and window.need(size):
+            self._comments(window.off + 24, window.off + size - 4)
         return size
+
+    def _comments(self, at: int, end: int) -> None:
+        """The comments among a section's options."""
+        buf = self.window.buf
+        while at + 4 <= end and len(self.comments) < _MAX_COMMENTS:
+            code, length = struct.unpack_from(self.order + "HH", buf, at)
+            if code == 0 or at + 4 + length > end:
+                return
+            if code == 1:
+                self.comments.append(
+                    bytes(buf[at + 4 : at + 4 + length]).decode("utf-8", "replace")
+                )
+            at += 4 + length + (-length % 4)
 
     def _interface(self, start: int, size: int) -> None:
         if size < 20 or len(self.interfaces) >= _MAX_INTERFACES:

@@ -12,6 +12,8 @@ SMALLEST = 576
 """Every IPv4 host takes this much (RFC 1122 section 3.3.2): smaller losses have other causes."""
 TRIES = 4
 SECONDS = 1.5
+MANY = 8
+"""Large echo requests without a reply, where small ones to the same host get lost as well."""
 _MAX_STREAMS = 256
 _ECHO, _ECHO_REPLY = 8, 0
 _WRAP = 1 << 32
@@ -57,6 +59,7 @@ def large_lost(
     streams: dict[tuple[object, ...], _Stream] = {}
     echoes: dict[tuple[object, ...], Message] = {}
     answered: dict[bool, int] = {}
+    alive: set[object] = set()
     ways: dict[tuple[object, ...], bool] = {}
     key: tuple[object, ...]
     for m in packets:
@@ -66,7 +69,7 @@ def large_lost(
             continue
         out = sent(m)
         if data[9] == 1:
-            _echo(m, data, start, size, out, echoes, answered)
+            _echo(m, data, start, size, out, echoes, answered, alive)
         elif data[9] == 6 and len(data) >= start + 20:
             key = (data[12:16], data[16:20], data[start : start + 2], data[start + 2 : start + 4])
             back = (key[1], key[0], key[3], key[2])
@@ -82,7 +85,7 @@ def large_lost(
     for key, stream in streams.items():
         if key in ways:
             passed[ways[key]] = max(passed.get(ways[key], 0), stream.passed)
-    found.append(_unanswered(echoes, t, end_ns))
+    found.append(_unanswered(echoes, alive, t, end_ns))
     result: list[LargeLost] = []
     for one in found:
         if one is None:
@@ -114,12 +117,14 @@ def _echo(
     out: bool,
     echoes: dict[tuple[object, ...], Message],
     answered: dict[bool, int],
+    alive: set[object],
 ) -> None:
     kind, ident = data[start], data[start + 4 : start + 8]
     if kind == _ECHO:
         if len(echoes) < 1024:
             echoes[data[12:16], data[16:20], ident, out, size] = m
     elif kind == _ECHO_REPLY:
+        alive.add(data[12:16])
         for key in list(echoes):
             if key[:3] == (data[16:20], data[12:16], ident):
                 del echoes[key]
@@ -215,14 +220,20 @@ def _sequence(data: bytes) -> bytes:
 
 
 def _unanswered(
-    echoes: dict[tuple[object, ...], Message], t: Callable[[int], float], end_ns: int
+    echoes: dict[tuple[object, ...], Message],
+    alive: set[object],
+    t: Callable[[int], float],
+    end_ns: int,
 ) -> LargeLost | None:
+    """``alive``: hosts that do answer pings."""
     by_size: dict[tuple[object, ...], list[Message]] = {}
     for key, m in echoes.items():
-        by_size.setdefault((key[0], key[1], key[3], key[4]), []).append(m)
+        if key[1] in alive:
+            by_size.setdefault((key[0], key[1], key[3], key[4]), []).append(m)
     for key, messages in sorted(by_size.items(), key=lambda e: str(e[0][3])):
         first, last = messages[0], messages[-1]
-        if len(messages) >= 2 and (end_ns - first.time_ns) / 1e9 >= SECONDS:
+        lossy = any(k[1] == key[1] and k[3] < SMALLEST for k in by_size)  # type: ignore[operator]
+        if len(messages) >= (MANY if lossy else 2) and (end_ns - first.time_ns) / 1e9 >= SECONDS:
             size = key[3]
             assert isinstance(size, int)
             return LargeLost(

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 LINKTYPE_RAW = 101
+MAX_COMMENT = 16_384
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -124,9 +125,11 @@ def _option(code: int, value: bytes) -> bytes:
     return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
 
 
-def file_header(name: str = "", application: str = "vpndiag") -> bytes:
+def file_header(name: str = "", application: str = "vpndiag", comment: str = "") -> bytes:
     """Section header and one raw-IP interface with nanosecond time stamps."""
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    if comment:
+        section += _option(1, comment.encode()[:MAX_COMMENT])
     section += _option(4, application.encode()[:255]) + _option(0, b"")
     interface = struct.pack("<HHI", LINKTYPE_RAW, 0, 0)
     if name:
@@ -151,9 +154,9 @@ class CaptureWriter:
     :raises OSError: when the file cannot be created or written.
     """
 
-    def __init__(self, path: str | Path, *, name: str = "") -> None:
+    def __init__(self, path: str | Path, *, name: str = "", comment: str = "") -> None:
         self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115
-        self._file.write(file_header(name))
+        self._file.write(file_header(name, comment=comment))
         self._ident = 0
 
     def write(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vpndiag import __version__
 from vpndiag.capture.analyze import Analysis, FileProgress, read
+from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.trust import Trust
@@ -28,12 +29,13 @@ def analyze(
     keys: Keys | None = None,
     progress: FileProgress | None = None,
     trust: Trust | None = None,
+    asked: Asked | None = None,
 ) -> Report:
     """Judge capture files as one capture.
 
     :raises CaptureError: a file that cannot be read as a capture.
     """
-    return report_of(read(paths, keys, progress, trust))
+    return report_of(read(paths, keys, progress, trust, asked))
 
 
 def report_of(found: Analysis) -> Report:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vpndiag.capture.analyze import FileProgress
+    from vpndiag.capture.asked import Asked
     from vpndiag.capture.keys import Keys
     from vpndiag.capture.trust import Trust
     from vpndiag.report.document import Report
@@ -57,6 +58,21 @@ def analyze(
             help="Show the frames of this finding (its code, or F1, F2, ...) as tshark does.",
         ),
     ] = None,
+    app_: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--app",
+            help="What was to work inside: HOST:PORT, HOST:smb, https://HOST (repeatable).",
+        ),
+    ] = None,
+    internal_name: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Name that the DNS servers inside should know (repeatable)."),
+    ] = None,
+    internal_host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Host inside that should answer (repeatable)."),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")
     ] = False,
@@ -70,7 +86,8 @@ def analyze(
 ) -> None:
     """Name the failing layer in captures of others, with the frames that prove it."""
     output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
-    raise typer.Exit(carry_out(captures, output, keys, frames, ca, cert_name))
+    asked = asked_of_options(app_ or [], internal_name or [], internal_host or [])
+    raise typer.Exit(carry_out(captures, output, keys, frames, ca, cert_name, asked))
 
 
 def carry_out(
@@ -80,6 +97,7 @@ def carry_out(
     frames: str | None = None,
     ca: Path | None = None,
     cert_name: str | None = None,
+    asked: Asked | None = None,
 ) -> int:
     """The command without Typer; the exit code.
 
@@ -96,7 +114,7 @@ def carry_out(
 
     try:
         with _Progress(captures, output.quiet) as progress:
-            found = read(captures, given, progress.tell, trust)
+            found = read(captures, given, progress.tell, trust, asked)
     except CaptureError as error:
         raise UsageError(str(error)) from None
     report = report_of(found)
@@ -108,6 +126,24 @@ def carry_out(
     if failed is not None:
         raise UsageError(failed)
     return code_of(report.verdict)
+
+
+def asked_of_options(apps: list[str], names: list[str], hosts: list[str]) -> Asked | None:
+    """What was to work inside; None: nothing was said.
+
+    :raises UsageError: an application that is none.
+    """
+    if not (apps or names or hosts):
+        return None
+    from vpndiag.cli.recording import asked_of
+    from vpndiag.probes.inside import InsidePlan, parse_app
+
+    try:
+        parsed = tuple(parse_app(text) for text in apps)
+    except ValueError as error:
+        raise UsageError(f"--app {error}") from None
+    plan = InsidePlan(apps=parsed, internal_names=tuple(names), internal_hosts=tuple(hosts))
+    return asked_of(plan)
 
 
 def _on_disk(capture: Path) -> bool:

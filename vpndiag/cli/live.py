@@ -294,7 +294,7 @@ async def _drive(
     with contextlib.ExitStack() as stack:
         stack.callback(sockets.close)
         if plan.capture is not None:
-            stack.callback(capture_to(plan.capture, run))
+            stack.callback(capture_to(plan.capture, run, inside))
         beside = Beside(run)
         beside.note = show.note
         asides = start_asides(plan.asides, beside)

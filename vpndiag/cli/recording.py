@@ -12,17 +12,29 @@ from vpndiag.observations import Direction
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow
 
 if TYPE_CHECKING:
+    from vpndiag.capture.asked import Asked
+    from vpndiag.probes.inside import InsidePlan
     from vpndiag.probes.run import LadderRun
 
 _FROM_QUEUE = "put together from the socket's error queue"
 
 
-def capture_to(path: Path, run: LadderRun) -> Callable[[], None]:
-    """Write every packet of the run to ``path``; returns what closes it."""
+def asked_of(plan: InsidePlan) -> Asked:
+    """What a capture says of the plan of its run."""
+    from vpndiag.capture.asked import Asked, AskedApp
+
+    apps = tuple(AskedApp(a.text, a.host, a.port, a.protocol) for a in plan.apps)
+    return Asked(plan.internal_names, plan.internal_hosts, apps, plan.internal_domain)
+
+
+def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], None]:
+    """Write every packet of the run to ``path``, and what ``plan`` wants to know; returns what
+    closes it."""
+    from vpndiag.capture.asked import comment
     from vpndiag.capture.write import CaptureWriter, icmp_error, ip_packet, udp_packet
 
     try:
-        writer = CaptureWriter(path)
+        writer = CaptureWriter(path, comment=comment(asked_of(plan)))
     except OSError as error:
         raise UsageError(f"--capture {path}: {error.strerror or error}") from error
     epoch = time.time() - time.monotonic()

@@ -34,13 +34,15 @@ def judge(view: View) -> Ruling:
     known = [a for a in apps if a.outcome != "interrupted"]
     if not known and view.interrupted:
         return not_reached("app", "interrupted")
+    if not known and not view.live:
+        return not_reached("app", "nobody is seen to use the applications named")
     findings = [f for a in known for f in _judge(a, _traces(view, a))]
     findings.sort(key=lambda f: f.severity != "error")
     facts = {a.app: _fact(a) for a in apps}
     if any(f.severity == "error" for f in findings):
         return rule("app", "failed", *findings, summary=findings[0].detail.rstrip("."),
                     seen=[scope, *apps], facts=facts)  # fmt: skip
-    if len(known) < len(scope.apps):
+    if view.live and len(known) < len(scope.apps):
         return rule("app", "inconclusive", *findings, seen=[scope, *apps], facts=facts,
                     summary="not all applications were tested to the end")  # fmt: skip
     parts = [f"{a.app} {inside.milliseconds(a.connect_seconds or 0.0)}" for a in known]

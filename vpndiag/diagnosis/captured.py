@@ -3,10 +3,20 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import address, gave_up, ikev2, keepalive, large_lost, lcp, login, upkeep
+from vpndiag.diagnosis import (
+    address,
+    gave_up,
+    ikev2,
+    keepalive,
+    large_lost,
+    lcp,
+    login,
+    upkeep,
+    watched,
+)
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import DataFlow, EspFlow, IkeMessage, Observation
+from vpndiag.observations import DataFlow, EspFlow, IkeMessage, InsideMtu, Observation
 from vpndiag.report.model import Finding
 
 SHORT_LIFE = 15.0
@@ -59,8 +69,10 @@ def judge(layer: str, view: View) -> Ruling | None:
         return _in_use(layer, view)
     if layer == "l2tp":
         return _hidden(view)
-    if layer == "mtu":
-        return large_lost.judge(view)
+    if layer == "mtu" and not view.of(InsideMtu):
+        return large_lost.judge(view) or watched.judge(layer, view)
+    if layer in ("routes", "mtu", "dns", "app"):
+        return watched.judge(layer, view)
     return None
 
 

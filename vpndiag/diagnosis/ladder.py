@@ -227,7 +227,7 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
             layer=last.id,
             confidence="low",
         )
-    confident = "high" if last.id in ("esp", "address") else "medium"
+    confident = "high" if last.id in ("esp", *_INSIDE) else "medium"
     return Verdict(
         "healthy",
         f"No failure is visible; {LAYER_TITLES[last.id]} is the last layer that can be seen.",

@@ -42,6 +42,7 @@ from vpndiag.observations.inside import (
     InsidePing,
     InsideScope,
     InsideTrace,
+    InsideTraffic,
 )
 from vpndiag.observations.l2tp import L2tpMessage
 from vpndiag.observations.network import IcmpError, LocalEnd, LocalRoutes, NameAnswer, SendError
@@ -79,6 +80,7 @@ ALL = (
     InsidePing,
     InsideScope,
     InsideTrace,
+    InsideTraffic,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -131,6 +133,7 @@ __all__ = [
     "InsidePing",
     "InsideScope",
     "InsideTrace",
+    "InsideTraffic",
     "IpsecSa",
     "L2tpMessage",
     "LargeLost",

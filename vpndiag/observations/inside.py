@@ -45,6 +45,8 @@ class InsideScope(Observation):
     apps: tuple[str, ...] = ()
     expected_addresses: tuple[str, ...] = ()
     expected_dns: tuple[str, ...] = ()
+    watched: bool = False
+    """Users' own traffic in a capture: nobody said what is to work, and nothing was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,3 +194,22 @@ class InsideDhcp(Observation):
     search: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """``10.0.0.0/8 via 10.0.0.1`` (options 121 and 249)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideTraffic(Observation):
+    """Users' packets inside as a whole, in a capture: whom they asked and who sent anything back.
+    ``t`` is the time of the first. Groups and broadcasts are left out."""
+
+    kind: Literal["inside-traffic"] = "inside-traffic"
+    last_t: float
+    """Of the last packet to a host behind the gateway."""
+    sent: int
+    """Packets to hosts behind the gateway."""
+    received: int
+    """Packets to this client, the gateway's included."""
+    asked: tuple[str, ...] = ()
+    """Hosts behind the gateway that more than one packet went to; at most 32."""
+    answered: tuple[str, ...] = ()
+    """Addresses other than the gateway's that packets came from; at most 32."""
+    peer_answered: bool = False

@@ -41,6 +41,7 @@ from vpndiag.observations import (
     InsidePing,
     InsideScope,
     InsideTrace,
+    InsideTraffic,
     IpsecSa,
     L2tpMessage,
     LargeLost,
@@ -99,6 +100,7 @@ AnyObservation = Annotated[
     | InsidePing
     | InsideScope
     | InsideTrace
+    | InsideTraffic
     | IpsecSa
     | L2tpMessage
     | LargeLost

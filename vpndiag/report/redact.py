@@ -128,6 +128,8 @@ def _collect(node: Any, people: dict[str, None], machines: dict[str, None]) -> N
         found = [node["host_name"]]
     elif kind == "certificate-seen":
         found = list(node["names"])
+    elif kind in _INSIDE:
+        found = [name for name in _inside_names(node) if _is_name(name)]
     elif "schema_version" in node:
         found = [node["target"]]
         user = node["options"].get("user")
@@ -138,6 +140,27 @@ def _collect(node: Any, people: dict[str, None], machines: dict[str, None]) -> N
             machines.setdefault(name)
     for value in node.values():
         _collect(value, people, machines)
+
+
+_INSIDE = {
+    "inside-scope": ("internal_names", "internal_hosts", "internal_domain"),
+    "inside-name": ("name", "records"),
+    "inside-app": ("host", "certificate_names"),
+    "inside-dhcp": ("domain", "search"),
+}
+"""Fields with names of the network inside, by kind of observation."""
+
+
+def _inside_names(node: dict[str, Any]) -> list[str]:
+    values = [node[name] for name in _INSIDE[node["kind"]]]
+    texts = [t for v in values for t in ((v,) if isinstance(v, str) else v)]
+    # records end in a name: "0 100 389 dc1.corp.example."
+    return [t.split(" ")[-1].strip(".") for t in texts]
+
+
+def _is_name(text: str) -> bool:
+    """A name that is no ordinary word, which may stand anywhere in a report."""
+    return any(c in text for c in ".-") or any(c.isdigit() for c in text)
 
 
 def _is_address(text: str) -> bool:
@@ -155,5 +178,11 @@ def _walk(node: Any, chosen: _Pseudonyms) -> Any:
         return [_walk(item, chosen) for item in node]
     if isinstance(node, dict):
         fixed = _FIXED | {"message"} if node.get("kind") == "l2tp-message" else _FIXED
-        return {key: value if key in fixed else _walk(value, chosen) for key, value in node.items()}
+        clean = {
+            key: value if key in fixed else _walk(value, chosen) for key, value in node.items()
+        }
+        facts = clean.get("facts")
+        if isinstance(facts, dict):  # their names may be those of servers
+            clean["facts"] = {chosen.text(key): value for key, value in facts.items()}
+        return clean
     return node

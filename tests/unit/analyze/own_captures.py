@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.sim.network import VERIFY_TIME, Network, Result, Simulation, client_options
+from vpndiag.capture.asked import comment
 from vpndiag.capture.keys import EspKey, Keys
 from vpndiag.capture.write import CaptureWriter
+from vpndiag.cli.recording import asked_of
 from vpndiag.gateway import GatewayConfig
 from vpndiag.observations import Direction
-from vpndiag.probes.run import LadderRun
+from vpndiag.probes.inside import InsidePlan
+from vpndiag.probes.run import HARMLESS, LadderRun
 from vpndiag.probes.soak import SoakPlan
 from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.suites import suite_of
@@ -39,6 +42,7 @@ def recorded(
     network: Network | None = None,
     seed: int = 0,
     soak: SoakPlan | None = None,
+    inside: InsidePlan = HARMLESS,
 ) -> tuple[Result, Keys]:
     """Run one client, leave its capture in ``path``."""
     sim = Simulation(
@@ -46,10 +50,11 @@ def recorded(
         config or GatewayConfig(),
         network or Network(),
         seed,
+        inside,
         soak=soak,
     )
     run = sim.runs[0]
-    with CaptureWriter(path) as writer:
+    with CaptureWriter(path, comment=comment(asked_of(inside))) as writer:
 
         def sink(
             now: float,

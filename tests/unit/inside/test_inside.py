@@ -17,7 +17,7 @@ from vpndiag.observations import (
     InsideScope,
 )
 from vpndiag.probes.inside import InsidePlan, parse_app
-from vpndiag.probes.inside.ip import ICMP, TCP, UDP, IpPacket, build_ip, build_udp, parse_ip
+from vpndiag.protocols.inner.ip import ICMP, TCP, UDP, IpPacket, build_ip, build_udp, parse_ip
 from vpndiag.protocols.wire import u16
 
 
@@ -41,7 +41,7 @@ def nothing_for(protocol: int, *, to: IPv4Address | None = None):  # type: ignor
 
 def unreachable(code: int, reporter: IPv4Address = PEER):  # type: ignore[no-untyped-def]
     """Answers every packet that is no DHCP with an ICMP unreachable."""
-    from vpndiag.probes.inside.ip import checksum
+    from vpndiag.protocols.inner.ip import checksum
 
     def answer(data: bytes) -> list[bytes]:
         body = bytes((3, code)) + b"\0\0" + bytes(4) + data[:28]
@@ -175,7 +175,7 @@ def test_a_black_hole_is_measured_to_the_byte_with_its_direction(limit: int, way
 
 
 def test_fragmentation_needed_is_told_with_its_sender_and_its_number() -> None:
-    from vpndiag.probes.inside.ip import checksum
+    from vpndiag.protocols.inner.ip import checksum
 
     def answer(data: bytes) -> list[bytes] | None:
         if len(data) <= 1300:
@@ -198,7 +198,7 @@ def test_an_answer_in_fragments_is_an_answer() -> None:
         reply = b"\0\0\0\0" + packet.payload[4:]
         first = bytearray(build_ip(packet.destination, ADDRESS, ICMP, reply[:1376]))
         first[6:8], first[10:12] = b"\x20\0", b"\0\0"
-        from vpndiag.probes.inside.ip import checksum
+        from vpndiag.protocols.inner.ip import checksum
 
         first[10:12] = u16(checksum(bytes(first[:20])))
         return [bytes(first)]

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tests.unit.inside.bench import ADDRESS, DNS, FILES, Bench
 from vpndiag.probes.inside import InsidePlan, parse_app
-from vpndiag.probes.inside.dhcp import parse_options, parse_routes
 from vpndiag.probes.inside.exchange import Rdp, Smb, certificate_facts
-from vpndiag.probes.inside.ip import (
+from vpndiag.protocols.errors import RemoteProtocolError
+from vpndiag.protocols.inner.dhcp import parse_options, parse_routes
+from vpndiag.protocols.inner.ip import (
     build_ip,
     build_udp,
     parse_echo_fragment,
@@ -18,7 +19,6 @@ from vpndiag.probes.inside.ip import (
     parse_ip,
     parse_udp,
 )
-from vpndiag.protocols.errors import RemoteProtocolError
 
 
 @given(st.binary(max_size=120))

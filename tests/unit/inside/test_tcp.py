@@ -10,7 +10,6 @@ import pytest
 
 from tests.unit.inside.bench import draw
 from vpndiag.probes.inside.check import Link
-from vpndiag.probes.inside.ip import TCP, IcmpFault, build_ip, parse_ip
 from vpndiag.probes.inside.tcp import (
     ACK,
     FIN,
@@ -22,6 +21,7 @@ from vpndiag.probes.inside.tcp import (
     build_segment,
     parse_segment,
 )
+from vpndiag.protocols.inner.ip import TCP, IcmpFault, build_ip, parse_ip
 
 HERE, THERE = IPv4Address("10.99.1.2"), IPv4Address("10.20.0.10")
 START = 0xFFFFFF00
@@ -82,7 +82,7 @@ class Talk:
 
 
 def _with_window(segment: bytes, window: int) -> bytes:
-    from vpndiag.probes.inside.ip import checksum, pseudo_header
+    from vpndiag.protocols.inner.ip import checksum, pseudo_header
 
     bare = segment[:14] + window.to_bytes(2, "big") + b"\0\0" + segment[18:]
     total = checksum(pseudo_header(THERE, HERE, TCP, len(bare)) + bare)

@@ -8,8 +8,8 @@ from typing import Literal
 from vpndiag.observations.inside import InsideApp
 from vpndiag.probes.inside.check import Check, Link
 from vpndiag.probes.inside.exchange import App, Exchange, Tls, certificate_facts, exchange_for
-from vpndiag.probes.inside.ip import IcmpFault, IpPacket
 from vpndiag.probes.inside.tcp import TcpClient
+from vpndiag.protocols.inner.ip import IcmpFault, IpPacket
 from vpndiag.report.text import visible
 
 ANSWER_SECONDS = 3.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from vpndiag.observations import Observation
-from vpndiag.probes.inside.ip import IcmpFault, IpPacket
+from vpndiag.protocols.inner.ip import IcmpFault, IpPacket
 
 RandomBytes = Callable[[int], bytes]
 

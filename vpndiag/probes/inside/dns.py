@@ -6,16 +6,16 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from vpndiag.observations.inside import InsideName
+from vpndiag.observe.inside import dns_result
 from vpndiag.probes.inside.check import Check, Link, Tries
-from vpndiag.probes.inside.ip import UDP, IcmpFault, IpPacket, build_ip, build_udp, parse_udp
 from vpndiag.probes.inside.tcp import TcpClient
+from vpndiag.protocols.inner.ip import UDP, IcmpFault, IpPacket, build_ip, build_udp, parse_udp
 from vpndiag.protocols.wire import u16
 
 PORT = 53
 WAITS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.8)
 """Seconds to wait after each try: 3.8 s in all. Resolvers that first ask others need some of it."""
 TCP_SECONDS = 4.0
-MAX_RECORDS = 16
 
 
 class Question(Check):
@@ -147,10 +147,10 @@ class Question(Check):
         if message.flags & dns.flags.TC and not tcp:
             self._start_tcp(message, now)
             return
-        self._conclude(now, tcp="answered" if tcp else "", **_read(message, self.rrtype))
+        self._conclude(now, tcp="answered" if tcp else "", **dns_result(message, self.rrtype))
 
     def _start_tcp(self, message: object, now: float) -> None:
-        self._truncated = _read(message, self.rrtype)
+        self._truncated = dns_result(message, self.rrtype)
         self._tcp = TcpClient(self.link, self.server, PORT)
         self._tcp_until = now + TCP_SECONDS * (3 if self.link.lossy else 1)
         self._tcp.open(now)
@@ -212,34 +212,3 @@ class Question(Check):
         self.link.emit(found)
         if self._then is not None:
             self._then(found, now)
-
-
-def _read(message: object, rrtype: str) -> dict[str, object]:
-    """Outcome and records of a DNS response."""
-    import dns.message
-    import dns.rcode
-    import dns.rdatatype
-
-    from vpndiag.report.text import visible
-
-    assert isinstance(message, dns.message.Message)
-    rcode = message.rcode()
-    by_code = {
-        dns.rcode.NXDOMAIN: "nxdomain",
-        dns.rcode.SERVFAIL: "servfail",
-        dns.rcode.REFUSED: "refused",
-    }
-    if rcode != dns.rcode.NOERROR:
-        name = dns.rcode.to_text(rcode)
-        return {"outcome": by_code.get(rcode, "error"), "detail": name}
-    wanted = dns.rdatatype.from_text(rrtype)
-    texts = [
-        visible(item.to_text(), 120)
-        for rrset in message.answer
-        if rrset.rdtype == wanted
-        for item in rrset
-    ][:MAX_RECORDS]
-    if not texts:
-        return {"outcome": "no-data"}
-    key = "addresses" if rrtype in ("A", "AAAA") else "records"
-    return {"outcome": "answered", key: tuple(sorted(texts))}

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 from vpndiag.observations.inside import InsidePing, TargetRole
 from vpndiag.probes.inside.check import Check, Link
-from vpndiag.probes.inside.ip import (
+from vpndiag.protocols.inner.ip import (
     ICMP,
     IcmpFault,
     IpPacket,

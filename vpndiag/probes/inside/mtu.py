@@ -12,7 +12,8 @@ from typing import Literal
 from vpndiag.observations.inside import InsideMtu
 from vpndiag.probes.inside.check import Check, Link, Tries
 from vpndiag.probes.inside.echo import Pings
-from vpndiag.probes.inside.ip import (
+from vpndiag.protocols.esp.suites import EspSuite
+from vpndiag.protocols.inner.ip import (
     ECHO_HEADERS,
     HEADER,
     ICMP,
@@ -25,7 +26,6 @@ from vpndiag.probes.inside.ip import (
     parse_echo_fragment,
     parse_echo_reply,
 )
-from vpndiag.protocols.esp.suites import EspSuite
 
 FULL_WAITS = (0.3, 0.3, 0.4)
 ROUND_WAIT = 0.3

@@ -15,11 +15,11 @@ from vpndiag.probes.inside.check import Check, Link
 from vpndiag.probes.inside.dhcp import BROADCAST, DhcpInform
 from vpndiag.probes.inside.dns import Question
 from vpndiag.probes.inside.echo import Pings
-from vpndiag.probes.inside.ip import parse_fault, parse_ip
 from vpndiag.probes.inside.mtu import Encapsulation, MtuProbe
 from vpndiag.probes.inside.plan import InsidePlan
 from vpndiag.probes.inside.trace import Trace
 from vpndiag.protocols.errors import DecodeError
+from vpndiag.protocols.inner.ip import parse_fault, parse_ip
 
 LIMIT = 15.0
 LIMIT_LOSSY = 45.0

@@ -8,97 +8,38 @@ does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
 from vpndiag.probes.inside.check import Link, Tries
-from vpndiag.probes.inside.ip import (
-    TCP,
-    IcmpFault,
-    IpPacket,
-    build_ip,
-    checksum,
-    pseudo_header,
+from vpndiag.protocols.inner.ip import TCP, IcmpFault, IpPacket, build_ip
+from vpndiag.protocols.inner.tcp import (
+    ACK,
+    FIN,
+    MODULUS,
+    PSH,
+    RST,
+    SYN,
+    WINDOW,
+    Segment,
+    ahead,
+    build_segment,
+    mss_of,
+    parse_segment,
 )
-from vpndiag.protocols.wire import u16, u32
+from vpndiag.protocols.wire import u16
 
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 HEADERS = 40
 """IP and TCP header without options."""
 CONNECT_WAITS = (0.5, 0.7, 1.0, 1.2)
 DATA_WAITS = (0.5, 0.7, 1.0, 1.2)
-WINDOW = 65535
 SMALL_MTU = 576
 MAX_ANSWER = 1 << 18
 """Bytes of an answer that are kept."""
-_MODULUS = 1 << 32
 
 End = Literal["", "refused", "silent", "reset", "unreachable", "lost"]
 """Why a connection is over: ``refused``, ``silent`` and ``unreachable`` before it stood, ``reset``
 after, ``lost``: what we sent is never acknowledged."""
-
-
-def _ahead(a: int, b: int) -> int:
-    """How far ``a`` is beyond ``b`` in sequence space; negative: behind."""
-    distance = (a - b) % _MODULUS
-    return distance - _MODULUS if distance >= _MODULUS // 2 else distance
-
-
-def build_segment(
-    source: IPv4Address,
-    destination: IPv4Address,
-    ports: tuple[int, int],
-    flags: int,
-    sequence: int,
-    ack: int = 0,
-    options: bytes = b"",
-    data: bytes = b"",
-) -> bytes:
-    """A segment from ``ports[0]`` to ``ports[1]``, without the IP header."""
-    segment = (
-        u16(ports[0]) + u16(ports[1]) + u32(sequence % _MODULUS) + u32(ack)
-        + bytes(((20 + len(options)) // 4 << 4, flags)) + u16(WINDOW) + bytes(4)
-        + options + data
-    )  # fmt: skip
-    covered = pseudo_header(source, destination, TCP, len(segment)) + segment
-    return segment[:16] + u16(checksum(covered)) + segment[18:]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A segment that came in, with a right checksum."""
-
-    source_port: int
-    destination_port: int
-    sequence: int
-    ack: int
-    flags: int
-    window: int
-    options: bytes
-    data: bytes
-
-
-def parse_segment(packet: IpPacket) -> Segment | None:
-    """None: no whole TCP segment with a right checksum."""
-    body = packet.payload
-    if packet.protocol != TCP or packet.fragment or len(body) < 20:
-        return None
-    offset = (body[12] >> 4) * 4
-    if not 20 <= offset <= len(body):
-        return None
-    if checksum(pseudo_header(packet.source, packet.destination, TCP, len(body)) + body):
-        return None
-    return Segment(
-        int.from_bytes(body[:2], "big"),
-        int.from_bytes(body[2:4], "big"),
-        int.from_bytes(body[4:8], "big"),
-        int.from_bytes(body[8:12], "big"),
-        body[13],
-        int.from_bytes(body[14:16], "big"),
-        body[20:offset],
-        body[offset:],
-    )
 
 
 class TcpClient:
@@ -252,16 +193,16 @@ class TcpClient:
             self._established(s, now)
 
     def _answer_to_syn(self, s: Segment, now: float) -> None:
-        if not s.flags & ACK or s.ack != (self._sequence + 1) % _MODULUS:
+        if not s.flags & ACK or s.ack != (self._sequence + 1) % MODULUS:
             return
         if s.flags & RST:
             self.end = "refused"
         elif s.flags & SYN:
             self.established = True
             self.connect_seconds = now - self._began
-            self._sequence = (self._sequence + 1) % _MODULUS
-            self._peer = (s.sequence + 1) % _MODULUS
-            self.mss = _mss(s.options)
+            self._sequence = (self._sequence + 1) % MODULUS
+            self._peer = (s.sequence + 1) % MODULUS
+            self.mss = mss_of(s.options)
             self._window = s.window
             self._segment(ACK, self._sequence)
 
@@ -281,15 +222,15 @@ class TcpClient:
     def _reset(self, s: Segment) -> None:
         """Only the very next sequence number is believed. For another one in the window the peer is
         asked; a true one answers with the right number (RFC 5961 section 3.2)."""
-        ahead = _ahead(s.sequence, self._peer)
-        if ahead == 0:
+        beyond = ahead(s.sequence, self._peer)
+        if beyond == 0:
             self.end = "reset"
-        elif 0 < ahead < WINDOW:
+        elif 0 < beyond < WINDOW:
             self.doubtful_reset = True
             self._segment(ACK, self._sequence)
 
     def _acknowledge(self, s: Segment, now: float) -> None:
-        done = _ahead(s.ack, self._sequence)
+        done = ahead(s.ack, self._sequence)
         if not 0 <= done <= len(self._pending):
             return
         if not self._window and s.window:
@@ -298,56 +239,37 @@ class TcpClient:
         if done:
             del self._pending[:done]
             self._flight = max(0, self._flight - done)
-            self._sequence = (self._sequence + done) % _MODULUS
+            self._sequence = (self._sequence + done) % MODULUS
             self._tries = Tries(self.link.waits(*DATA_WAITS))
             self._tries.asked(now)
         if self._window and self._flight < len(self._pending):
             self._send_data(self._flight)
 
     def _take(self, sequence: int, data: bytes, fin: bool) -> None:
-        ahead = _ahead(sequence, self._peer)
-        if ahead > 0:
+        beyond = ahead(sequence, self._peer)
+        if beyond > 0:
             self.gap = True
-            if ahead < WINDOW and len(self._early) < 64:
+            if beyond < WINDOW and len(self._early) < 64:
                 self._early[sequence] = data  # a FIN on it is repeated by the peer
             return
-        self._keep(data[-ahead:] if ahead else data)
+        self._keep(data[-beyond:] if beyond else data)
         self._take_early()
         self.gap = bool(self._early)
-        end = (sequence + len(data)) % _MODULUS
+        end = (sequence + len(data)) % MODULUS
         if fin and not self.peer_closed and end == self._peer:
             self.peer_closed = True
-            self._peer = (self._peer + 1) % _MODULUS
+            self._peer = (self._peer + 1) % MODULUS
 
     def _take_early(self) -> None:
         """What came out of order and is due now; it may have been cut otherwise when it was sent
         again."""
-        for sequence in sorted(self._early, key=lambda n: _ahead(n, self._peer)):
-            ahead = _ahead(sequence, self._peer)
-            if ahead > 0:
+        for sequence in sorted(self._early, key=lambda n: ahead(n, self._peer)):
+            beyond = ahead(sequence, self._peer)
+            if beyond > 0:
                 return
-            self._keep(self._early.pop(sequence)[-ahead if ahead else 0 :])
+            self._keep(self._early.pop(sequence)[-beyond if beyond else 0 :])
 
     def _keep(self, data: bytes) -> None:
-        self._peer = (self._peer + len(data)) % _MODULUS
+        self._peer = (self._peer + len(data)) % MODULUS
         if len(self.answer) + len(data) <= MAX_ANSWER:
             self.answer += data
-
-
-def _mss(options: bytes) -> int | None:
-    """The MSS option (kind 2) of a SYN; None: absent or broken."""
-    at = 0
-    while at < len(options):
-        kind = options[at]
-        if kind == 0:
-            return None
-        if kind == 1:
-            at += 1
-            continue
-        size = options[at + 1] if at + 1 < len(options) else 0
-        if size < 2:
-            return None
-        if kind == 2 and size == 4 and at + 4 <= len(options):
-            return int.from_bytes(options[at + 2 : at + 4], "big")
-        at += size
-    return None

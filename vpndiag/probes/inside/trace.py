@@ -11,7 +11,7 @@ from typing import Literal
 from vpndiag.observations.inside import InsideTrace
 from vpndiag.observations.way import Hop
 from vpndiag.probes.inside.check import Check, Link, Tries
-from vpndiag.probes.inside.ip import (
+from vpndiag.protocols.inner.ip import (
     ICMP,
     TCP,
     IcmpFault,
@@ -20,7 +20,7 @@ from vpndiag.probes.inside.ip import (
     build_ip,
     parse_echo_reply,
 )
-from vpndiag.probes.inside.tcp import RST, SYN, build_segment, parse_segment
+from vpndiag.protocols.inner.tcp import RST, SYN, build_segment, parse_segment
 
 HOPS = 8
 """Networks behind a gateway are not deep."""

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 
 from vpndiag.observations.soak import Soak, SoakRole, SoakSample
 from vpndiag.probes.inside.check import Link
-from vpndiag.probes.inside.ip import (
+from vpndiag.probes.soak.numbers import Jitter, quantile, spread
+from vpndiag.protocols.inner.ip import (
     ECHO_HEADERS,
     ICMP,
     IpPacket,
@@ -18,7 +19,6 @@ from vpndiag.probes.inside.ip import (
     build_ip,
     parse_echo_reply,
 )
-from vpndiag.probes.soak.numbers import Jitter, quantile, spread
 
 PACE = 1.0
 FAST = 0.1

@@ -13,12 +13,12 @@ from typing import Literal
 
 from vpndiag.observations.soak import SoakRole
 from vpndiag.probes.inside.check import Link
-from vpndiag.probes.inside.ip import parse_ip
 from vpndiag.probes.soak.meter import Meter
 from vpndiag.probes.soak.plan import SoakPlan
 from vpndiag.probes.soak.rekeys import Rekeys
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike import events as ike_events
+from vpndiag.protocols.inner.ip import parse_ip
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.tunnel.stack import IpPacketIn, Stack

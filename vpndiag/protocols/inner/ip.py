@@ -1,4 +1,5 @@
-"""IPv4, ICMP and UDP as far as the questions inside the tunnel need them (RFC 791, 792, 768).
+"""IPv4, ICMP and UDP as far as the questions inside the tunnel, and captures of them, need them
+(RFC 791, 792, 768).
 
 Written by hand: Scapy takes longer to import than a whole healthy run inside takes.
 """

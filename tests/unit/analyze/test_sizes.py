@@ -1,0 +1,75 @@
+"""Which lost pings show that large packets are lost, and which show nothing."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from vpndiag.capture.collect import Message
+from vpndiag.capture.sizes import MANY, large_lost
+from vpndiag.observations import LargeLost
+from vpndiag.protocols.inner.ip import ICMP, TCP, build_echo, build_ip
+from vpndiag.protocols.inner.tcp import ACK, SYN, build_segment
+
+OWN, HOST = IPv4Address("10.9.0.2"), IPv4Address("10.20.0.10")
+CLIENT, GATEWAY = ("192.0.2.10", 1701), ("203.0.113.5", 1701)
+
+
+class Line:
+    def __init__(self) -> None:
+        self.packets: list[Message] = []
+        self.sequence = 0
+
+    def put(self, packet: bytes, out: bool = True) -> None:
+        ends = (CLIENT, GATEWAY) if out else (GATEWAY, CLIENT)
+        number = len(self.packets) + 1
+        kept, rest = packet[:64], max(0, len(packet) - 64)
+        self.packets.append(Message((number,), number * 1_000_000_000, *ends, kept, missing=rest))
+
+    def ping(self, size: int, answered: bool, times: int = 1) -> None:
+        for _ in range(times):
+            self.sequence += 1
+            echo = build_echo(7, self.sequence, bytes(size - 28))
+            self.put(build_ip(OWN, HOST, ICMP, echo))
+            if answered:
+                self.put(build_ip(HOST, OWN, ICMP, b"\0" + echo[1:]), out=False)
+
+    def connection(self) -> None:
+        """A small segment that is acknowledged."""
+        for out, flags, seq, ack, data in (
+            (True, SYN, 0, 0, b""),
+            (False, SYN | ACK, 0, 1, b""),
+            (True, ACK, 1, 1, bytes(100)),
+            (False, ACK, 1, 101, b""),
+        ):
+            ends, ports = ((OWN, HOST), (50000, 80)) if out else ((HOST, OWN), (80, 50000))
+            segment = build_segment(*ends, ports, flags, seq, ack, b"", data)
+            self.put(build_ip(*ends, TCP, segment), out)
+
+    @property
+    def lost(self) -> list[LargeLost]:
+        end_ns = (len(self.packets) + 5) * 1_000_000_000
+        return large_lost(self.packets, lambda m: m.src == CLIENT, lambda ns: ns / 1e9, end_ns)
+
+
+def test_large_pings_are_lost_where_small_ones_come_back() -> None:
+    line = Line()
+    line.ping(60, answered=True, times=3)
+    line.ping(1400, answered=False, times=3)
+    assert [(o.how, o.size, o.tries) for o in line.lost] == [("echo", 1400, 3)]
+
+
+def test_a_host_that_answers_no_ping_at_all_shows_nothing_of_sizes() -> None:
+    line = Line()
+    line.connection()
+    line.ping(1400, answered=False, times=20)
+    assert line.lost == []
+
+
+def test_where_small_ones_get_lost_too_it_takes_more() -> None:
+    line = Line()
+    line.ping(60, answered=True, times=3)
+    line.ping(60, answered=False, times=2)
+    line.ping(1400, answered=False, times=MANY - 1)
+    assert line.lost == []
+    line.ping(1400, answered=False)
+    assert [o.tries for o in line.lost] == [MANY]

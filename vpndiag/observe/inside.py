@@ -1,0 +1,83 @@
+"""Answers inside the tunnel as observations: DNS and DHCP, whoever asked."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from vpndiag.observations.inside import InsideDhcp
+from vpndiag.protocols.errors import DecodeError
+from vpndiag.protocols.inner.dhcp import parse_routes
+from vpndiag.report.text import visible
+
+MAX_RECORDS = 16
+
+
+def dns_result(message: object, rrtype: str) -> dict[str, object]:
+    """Outcome and records of a DNS response."""
+    import dns.message
+    import dns.rcode
+    import dns.rdatatype
+
+    assert isinstance(message, dns.message.Message)
+    rcode = message.rcode()
+    by_code = {
+        dns.rcode.NXDOMAIN: "nxdomain",
+        dns.rcode.SERVFAIL: "servfail",
+        dns.rcode.REFUSED: "refused",
+    }
+    if rcode != dns.rcode.NOERROR:
+        name = dns.rcode.to_text(rcode)
+        return {"outcome": by_code.get(rcode, "error"), "detail": name}
+    wanted = dns.rdatatype.from_text(rrtype)
+    texts = [
+        visible(item.to_text(), 120)
+        for rrset in message.answer
+        if rrset.rdtype == wanted
+        for item in rrset
+    ][:MAX_RECORDS]
+    if not texts:
+        return {"outcome": "no-data"}
+    key = "addresses" if rrtype in ("A", "AAAA") else "records"
+    return {"outcome": "answered", key: tuple(sorted(texts))}
+
+
+def dhcp_answer(t: float, server: str, options: dict[int, bytes]) -> InsideDhcp:
+    """What a DHCPACK of ``server`` with these options tells."""
+    routes: list[str] = []
+    for code in (121, 249):
+        try:
+            routes += parse_routes(options.get(code, b""))
+        except DecodeError:
+            continue
+    return InsideDhcp(
+        t=t,
+        server=server,
+        mask=(_addresses(options.get(1, b"")) or ("",))[0],
+        routers=_addresses(options.get(3, b"")),
+        dns=_addresses(options.get(6, b"")),
+        domain=visible(options.get(15, b"").rstrip(b"\0"), 100),
+        search=_search(options.get(119, b"")),
+        routes=tuple(dict.fromkeys(routes)),
+    )
+
+
+def _addresses(data: bytes) -> tuple[str, ...]:
+    whole = len(data) // 4 * 4
+    return tuple(str(IPv4Address(data[i : i + 4])) for i in range(0, min(whole, 64), 4))
+
+
+def _search(data: bytes) -> tuple[str, ...]:
+    """Domain search list (RFC 3397); empty when it does not decode."""
+    import dns.exception
+    import dns.name
+
+    names: list[str] = []
+    at = 0
+    try:
+        while at < len(data) and len(names) < 16:
+            name, used = dns.name.from_wire(data, at)
+            names.append(visible(name.to_text(omit_final_dot=True), 100))
+            at += used
+    except (dns.exception.DNSException, ValueError, IndexError):
+        return tuple(names)
+    return tuple(names)
