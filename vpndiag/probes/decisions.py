@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vpndiag.probes.inside.through import Through
-from vpndiag.probes.patience import Patience
+from vpndiag.probes.patience import AGAIN, Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.esp.suites import Integrity
@@ -320,12 +320,24 @@ class Decisions:
                 elif self._l2tp_at is None:
                     self._l2tp_at = now
             case ike_events.Deleted(by_peer=True):
-                self._end("stopped")
+                # SoftEther ends an IKE SA that has no IPsec SA after 5 s.
+                if self._sa_is_up or not self._begun_anew(now):
+                    self._end("stopped")
             case ike_events.DeleteReceived(
                 protocol=ProtocolId.ESP, trust=ike_events.Trust.AUTHENTICATED
             ) if not self._has_esp:
                 # Another SA may go: SoftEther tidies up what our questions left half open.
                 self._stop_at = self._stop_at or now + 0.5
+
+    def _begun_anew(self, now: float) -> bool:
+        """A new main mode, once, where silence may be the path's: it loses packets."""
+        if self.patience.again or not self.patience.lossy or self.stack is None:
+            return False
+        if not self.stack.begin_anew(now):
+            return False
+        self.patience.again = True
+        self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = None
+        return True
 
     @property
     def _has_esp(self) -> bool:
@@ -347,6 +359,8 @@ class Decisions:
 
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
         if event.waiting_for == "DPD-ACK":
+            return
+        if event.waiting_for in AGAIN and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for
         if event.waiting_for not in ("MM2", "MM6"):

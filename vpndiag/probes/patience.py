@@ -15,11 +15,18 @@ TRIES = 16
 unanswered through all of them."""
 TRIES_LOSSY = 36
 """Where repeats were needed before."""
+TRIES_BEFORE_AGAIN = 12
+"""There, before all is begun anew: gateways repeat an answer only so often (Libreswan three times),
+and the answer to a new question is a new one."""
 CAP = 0.7
 """Seconds between later tries; implementations in use repeat after 0.5 to 1 s as well."""
 FIRST_LOSSY, CAP_LOSSY = 0.35, 0.5
 """On a path that loses packets. SoftEther gives up an IKE SA that has no IPsec SA after 5 s: at 40%
 loss each way eight tries of a quick mode are all lost once in 35 runs, eleven once in 135."""
+
+
+AGAIN = ("MM4", "MM6", "QM2")
+"""Answers without which a run on a lossy path begins anew, once."""
 
 
 class Patience:
@@ -30,6 +37,8 @@ class Patience:
         """IKE came from the gateway."""
         self.lossy = False
         """A question had to be repeated and was then answered."""
+        self.again = False
+        """The run has begun anew, and does so no more."""
         self._tries: dict[str, int] = {}
 
     def answered(self, question: str) -> None:
@@ -38,6 +47,11 @@ class Patience:
         if self._tries.pop(question, 1) > 1:
             self.lossy = True
 
+    def _most(self, waiting_for: str) -> int:
+        if not self.lossy:
+            return TRIES
+        return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and not self.again else TRIES_LOSSY
+
     def __call__(self, waiting_for: str, tries: int, elapsed: float) -> float | None:
         """Seconds that transmission number ``tries`` is given; None: give up."""
         self._tries[waiting_for] = tries
@@ -45,7 +59,7 @@ class Patience:
             if tries <= len(FIRST_CONTACT):
                 return FIRST_CONTACT[tries - 1]
             return CAP if self.heard and tries <= TRIES else None
-        if tries > (TRIES_LOSSY if self.lossy else TRIES):
+        if tries > self._most(waiting_for):
             return None
         if self.lossy:
             return min(FIRST_LOSSY * 1.15 ** (tries - 1), CAP_LOSSY)

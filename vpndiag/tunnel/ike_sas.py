@@ -56,6 +56,13 @@ class IkeSas:
         """Send the first message."""
         self._first.start(now)
 
+    def begin_anew(self, now: float) -> None:
+        """A new IKE SA instead of the first, which no answer comes to."""
+        self._first = IkeInitiator(self._config, self._random)
+        self.current = IkePump(self._first, self._options, self._recorder)
+        self.all.append(self.current)
+        self._first.start(now)
+
     @property
     def children(self) -> tuple[ChildSa, ...]:
         return tuple(child for pump in self.all for child in pump.engine.children)

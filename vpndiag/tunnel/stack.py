@@ -208,6 +208,14 @@ class Stack:
         carrying = self.stage in (Stage.L2TP, Stage.PPP, Stage.UP)
         return self._last_sent + KEEPALIVE_SECONDS if self.esp.udp and carrying else None
 
+    def begin_anew(self, now: float) -> bool:
+        """Another main mode in place of one that came to nothing; False: it is too late."""
+        if self.ikes is None or self.stage not in (Stage.IKE, Stage.QUICK_MODE):
+            return False
+        self.stage = Stage.IKE
+        self.ikes.begin_anew(now)
+        return True
+
     # --- IKE and ESP ------------------------------------------------------------------------
 
     def receive_ike(

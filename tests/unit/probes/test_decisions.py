@@ -77,3 +77,29 @@ def test_once_an_offer_is_chosen_the_other_questions_are_settled() -> None:
     chosen = object.__new__(events.ProposalChosen)
     questions = decided(chosen)[1]
     assert set(questions.settled) == {"ikev2", "other-offer", "other-method", "aggressive"}
+
+
+@pytest.mark.parametrize(
+    "event", [events.TimedOut("MM6", 12), events.TimedOut("QM2", 12), events.Deleted(True)]
+)
+@pytest.mark.parametrize("lossy", [True, False])
+def test_a_path_that_loses_packets_is_tried_anew_once(event: object, lossy: bool) -> None:
+    """Libreswan repeats an answer three times and no more: all of them may be lost."""
+    begun: list[float] = []
+    options: Any = SimpleNamespace(plain_l2tp=False)
+    stack: Any = SimpleNamespace(
+        events=deque([event]), lossy=lossy, begin_anew=lambda now: not begun.append(now),
+        options=SimpleNamespace(port_natt=None), ikes=SimpleNamespace(children=()),
+    )  # fmt: skip
+    through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
+    questions: Any = Questions()
+    patience = Patience()
+    patience.heard, patience.lossy = True, lossy
+    decisions = Decisions(options, stack, questions, patience, through, 0.0)
+    decisions.decide(1.0, all_sent=True)
+    assert begun == ([1.0] if lossy else [])
+    assert not (lossy and decisions.over)
+    assert patience("MM6", 13, 0.0) is not None, "and is then asked for longer"
+    stack.events.append(event)
+    decisions.decide(2.0, all_sent=True)
+    assert begun == ([1.0] if lossy else [])
