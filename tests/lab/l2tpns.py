@@ -123,6 +123,7 @@ class L2tpns(Owned):
         """Another configuration; everything starts anew, all sessions are forgotten."""
         self._check(config)
         self.config = config
+        self.site.forget_paths()
         self.power_on()
 
     def network(self, **settings: object) -> Network:

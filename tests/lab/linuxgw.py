@@ -126,6 +126,8 @@ class LinuxGateway(Owned):
     def reconfigure(self, config: GatewayConfig) -> None:
         """Another configuration; the daemons start anew, all sessions are forgotten."""
         self._check(config)
+        # path MTUs learnt from ICMP go with the route, else after ten minutes
+        self.machine.sh(f"ip route del default; ip route add default via {ROUTER_ADDRESS}")
         self._apply(config)
 
     def network(self, **settings: object) -> Network:

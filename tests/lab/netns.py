@@ -164,6 +164,10 @@ class Site(Namespace):
             f"route add default via {ROUTER_ADDRESS}",
         )
 
+    def forget_paths(self) -> None:
+        """Path MTUs that the kernel learnt from ICMP: it keeps them for ten minutes, by route."""
+        self.ip("route del default", f"route add default via {ROUTER_ADDRESS}")
+
     def add_tap(self, name: str) -> None:
         self.ip(f"tuntap add {name} mode tap", f"link set {name} master br0 up")
 

@@ -217,6 +217,7 @@ class SoftEther(Owned):
         self._check(config)
         self.config = config
         self.power_off()
+        self.site.forget_paths()
         self.power_on()
 
     def reload(self, config: GatewayConfig) -> None:
