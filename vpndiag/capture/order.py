@@ -1,8 +1,9 @@
-"""Control packets that a recorder wrote in another order than it saw them.
+"""Control packets that a recorder wrote in another order than it saw them, or twice.
 
 Several queues of one network card, a merged file, or one turned round: the time stamps are right
 then, and the order is not. A clock that was set back is the other way round, and shows as a single
-large step.
+large step. A recorder that listens on all interfaces of a router, or at a mirror port of both
+directions, sees each packet come and go.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from vpndiag.capture.collect import Material
+from vpndiag.capture.collect import Material, Message
 
 SET_BACK = 60_000_000_000
 """Nanoseconds. Packets are not written this much later than others, unless all are."""
+
+COPY = 10_000_000
+"""Nanoseconds. Nobody repeats a message so soon: it is the same one, recorded twice."""
 
 
 class _Timed(Protocol):
@@ -25,13 +29,25 @@ _T = TypeVar("_T", bound=_Timed)
 
 
 def in_time_order(material: Material) -> None:
-    """Sort the control packets of each track by time where they are not."""
+    """Sort the control packets of each track by time where they are not, and drop copies."""
     for track in material.ike:
-        track.messages = _sorted(track.messages)
+        track.messages = _once(_sorted(track.messages))
     for tunnel in material.l2tp:
-        tunnel.messages = _sorted(tunnel.messages)
+        tunnel.messages = _once(_sorted(tunnel.messages))
     for link in material.ppp:
         link.packets = _sorted(link.packets)
+
+
+def _once(messages: list[Message]) -> list[Message]:
+    seen: dict[tuple[object, ...], int] = {}
+    kept: list[Message] = []
+    for m in messages:
+        key = (m.src, m.dst, m.data, m.spi)
+        before = seen.get(key)
+        seen[key] = m.time_ns
+        if before is None or not 0 <= m.time_ns - before <= COPY:
+            kept.append(m)
+    return kept
 
 
 def _sorted(packets: list[_T]) -> list[_T]:

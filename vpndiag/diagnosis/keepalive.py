@@ -51,9 +51,10 @@ def _last(view: View, direction: Direction) -> float:
 
 
 def _hello(view: View) -> Ruling | None:
-    if not (view.carried is not None or view.ppp or view.l2tp_of("in", "ICRP", "HELLO")):
-        return None
     for silent, asking, who, other in _SIDES:
+        said = any(m.direction == silent for m in view.ppp) or view.l2tp_of(silent, "HELLO")
+        if view.carried is None and not said:
+            continue  # it was not up yet
         last = _last(view, silent)
         asked = [m for m in view.l2tp if m.direction == asking and m.t > last]
         again = [m for m in asked if m.repeat]

@@ -7,6 +7,10 @@ from vpndiag.diagnosis.view import View
 from vpndiag.observations import LargeLost
 from vpndiag.report.model import Evidence
 
+LOSSY = 0.1
+"""Share of our control messages that had to be sent again, from which on a path loses packets."""
+MANY = 20
+"""Echo requests of one size that are not all lost by chance there."""
 _HOW = {
     "retransmitted": "a TCP segment in packets of {size} bytes is sent {tries} and never "
     "acknowledged",
@@ -16,7 +20,7 @@ _HOW = {
 
 
 def judge(view: View) -> Ruling | None:
-    lost = view.large_lost
+    lost = [o for o in view.large_lost if not _by_chance(view, o)]
     if not lost:
         return None
     errors = [e for e in view.icmp if e.what == "fragmentation-needed"]
@@ -41,6 +45,12 @@ def judge(view: View) -> Ruling | None:
         summary=f"{worst.size} bytes lost, {worst.passed} pass",
         seen=lost,
     )
+
+
+def _by_chance(view: View, o: LargeLost) -> bool:
+    """Echo requests on a path that loses packets of any size."""
+    again, total = view.retransmissions
+    return o.how == "echo" and o.tries < MANY and again >= 2 and again >= LOSSY * total
 
 
 def _said(o: LargeLost) -> Evidence:

@@ -30,9 +30,11 @@ class Renewal:
 
 def renewals(view: View) -> list[Renewal]:
     """In order of their first messages."""
-    up = min((f.t for f in view.esp if f.direction == "in"), default=None)
-    if up is None:
-        return []
+    back = [f.t for f in view.esp if f.direction == "in"]
+    forth = [f.t for f in view.esp if f.direction == "out"]
+    if not back or not forth:
+        return []  # what comes back alone may be for another client behind the same NAT
+    up = max(min(back), min(forth))
     left = _left(view)
     found: list[Renewal] = []
     for sa in view.ike_sas:

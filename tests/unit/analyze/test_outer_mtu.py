@@ -34,7 +34,7 @@ class Run:
         self.packet(False, 500, 500, clear_notify(first, 14, lambda n: b"\2" * n))
 
     def packet(self, out: bool, mine: int, theirs: int, data: bytes, *, whole: bool = True) -> None:
-        self.now += 0.01
+        self.now += 0.05
         ends = (CLIENT, GATEWAY, mine, theirs) if out else (GATEWAY, CLIENT, theirs, mine)
         self.writer.write(START + self.now, *ends, data, whole=whole)
 

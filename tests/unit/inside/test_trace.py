@@ -88,7 +88,7 @@ def test_a_router_that_knows_no_way_ends_the_trace() -> None:
 
 def test_it_takes_no_longer_than_the_wait_for_pings_and_few_packets() -> None:
     bench = routed()
-    assert bench.seconds < 1.85
+    assert bench.seconds < 3.6, "as long as a router may take to say that nobody is there"
     assert sum(IP(p).dst == HOST for p in bench.sent) < 45
 
 

@@ -30,6 +30,9 @@ MOST_LOSSY = 21
 """Requests to one that does not, and to one on a path that loses packets."""
 LINGER = 0.5
 """Seconds to wait for the last answers, and to believe in silence."""
+LINGER_NAMED = 2.2
+"""The same for a host that was named and has not answered: a router asks for it three times, a
+second each, before it says "host unreachable" (RFC 1122 section 2.3.2.1)."""
 _DATA = b"vpndiag echo request inside tunl"
 
 
@@ -87,7 +90,8 @@ class Pings(Check):
 
     def _pause(self) -> float:
         if not self._more():
-            return LINGER
+            named = self.role == "host" and not self._answered and not self._error[0]
+            return LINGER_NAMED if named else LINGER
         return GAP if self._answered or len(self._sent) < COUNT else PACE
 
     def _more(self) -> bool:
@@ -115,6 +119,8 @@ class Pings(Check):
         mine = fault.protocol == ICMP and fault.ports[0] == self._id
         if mine and fault.destination == self.target and not self._error[0]:
             self._error = (fault.what, str(fault.reporter))
+            if self._next is not None and len(self._sent) > COUNT:
+                self._next = now
 
     def get_timer(self) -> float | None:
         return None if self.done else self._next
