@@ -201,8 +201,8 @@ def _adopt(found: list[Attempt]) -> list[Attempt]:
 
 def _of_neighbours(sketches: list[Sketch], flows: list[FlowTrack]) -> list[FlowTrack]:
     """ESP in UDP that was going on already when the first IKE SA here was begun, or that is never
-    answered, at another port than that one's: of another client behind the same address. A NAT keeps one port for all that a
-    client sends to UDP 4500 (RFC 3948 section 2.2)."""
+    answered, at another port than that one's: of another client behind the same address. A NAT
+    keeps one port for all that a client sends to UDP 4500 (RFC 3948 section 2.2)."""
     begun = [s for s in sketches if s.opening]
     if not begun or not any(m.marker for s in sketches for m in s.track.messages):
         return []
