@@ -58,7 +58,7 @@ def ppp_timers(lossy: bool) -> Timers:
     """Repeats on a link inside a tunnel: quicker than RFC 1661's 3 s, and more where the path is
     known to lose packets."""
     return Timers(
-        control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=80),
+        control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=30),
         auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
         ack_again=1.2,
     )
