@@ -11,7 +11,7 @@ from collections.abc import Callable
 from vpndiag import catalogue
 from vpndiag.diagnosis import own_client, own_inside
 from vpndiag.diagnosis.own import OwnVpn
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
+from vpndiag.diagnosis.ruling import Ruling, evidence, failed_verdict, finding, not_reached, rule
 from vpndiag.observations import Ended, HostConnection, Observation
 from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
 
@@ -113,16 +113,9 @@ def _attempt(connection: HostConnection) -> str:
 
 
 def _verdict(own: OwnVpn, layers: tuple[Layer, ...], findings: list[Finding]) -> Verdict:
-    failed = next((x for x in layers if x.status == "failed"), None)
+    failed = failed_verdict(layers, findings)
     if failed is not None:
-        main = next((f for f in findings if f.layer == failed.id and f.severity == "error"), None)
-        return Verdict(
-            outcome="failed",
-            headline=(main.detail or main.title) if main else failed.summary,
-            layer=failed.id,
-            finding=main.code if main else None,
-            confidence=main.confidence if main else "medium",
-        )
+        return failed
     vpn = own.vpn
     if vpn is not None and vpn.addresses:
         warned = [LAYER_TITLES[x.id] for x in layers if x.status == "warning"]

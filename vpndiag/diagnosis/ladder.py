@@ -27,7 +27,7 @@ from vpndiag.diagnosis import (
     session_end,
     vantage,
 )
-from vpndiag.diagnosis.ruling import Ruling, not_reached
+from vpndiag.diagnosis.ruling import Ruling, failed_verdict, not_reached
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import HostScope, Observation
 from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
@@ -136,16 +136,9 @@ def _stands(layer: Layer, after_failure: bool) -> bool:
 
 
 def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdict:
-    failed = next((x for x in layers if x.status == "failed"), None)
+    failed = failed_verdict(layers, findings)
     if failed is not None:
-        main = next((f for f in findings if f.layer == failed.id and f.severity == "error"), None)
-        return Verdict(
-            outcome="failed",
-            headline=(main.detail or main.title) if main else failed.summary,
-            layer=failed.id,
-            finding=main.code if main else None,
-            confidence=main.confidence if main else "medium",
-        )
+        return failed
     if view.interrupted:
         last = next((x for x in reversed(layers) if x.status in ("passed", "warning")), None)
         so_far = f"; {LAYER_TITLES[last.id]} worked" if last else ""

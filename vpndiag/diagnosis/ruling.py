@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vpndiag.diagnosis.view import frames_of
 from vpndiag.observations import Observation
-from vpndiag.report.model import Cause, Confidence, Evidence, Finding, Layer, Severity, Status
+from vpndiag.report.model import (
+    Cause,
+    Confidence,
+    Evidence,
+    Finding,
+    Layer,
+    Severity,
+    Status,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +95,18 @@ def evidence(text: str, *seen: Observation) -> Evidence:
 def times(count: int) -> str:
     """``once``, ``twice``, ``5 times``."""
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def failed_verdict(layers: Sequence[Layer], findings: Sequence[Finding]) -> Verdict | None:
+    """The verdict of the first rung that failed; None: none did."""
+    failed = next((x for x in layers if x.status == "failed"), None)
+    if failed is None:
+        return None
+    main = next((f for f in findings if f.layer == failed.id and f.severity == "error"), None)
+    return Verdict(
+        outcome="failed",
+        headline=(main.detail or main.title) if main else failed.summary,
+        layer=failed.id,
+        finding=main.code if main else None,
+        confidence=main.confidence if main else "medium",
+    )
