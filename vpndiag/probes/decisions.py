@@ -262,7 +262,9 @@ class Decisions:
         stack = self.stack
         assert stack is not None and self._l2tp_at is not None
         waited = now - self._l2tp_at
-        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and stack.ikes:
+        alive = stack.ikes is not None and stack.ikes.alive
+        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and alive:
+            assert stack.ikes is not None
             self._dpd_sent = True
             stack.ikes.current.engine.send_dpd(now)
         if waited >= TRUNCATION_AFTER and self._truncation == "untried":
@@ -320,14 +322,16 @@ class Decisions:
                 elif self._l2tp_at is None:
                     self._l2tp_at = now
             case ike_events.Deleted(by_peer=True):
-                # SoftEther ends an IKE SA that has no IPsec SA after 5 s.
-                if self._sa_is_up or not self._begun_anew(now):
+                # SoftEther ends an IKE SA after 5 s in which no IPsec SA, or no L2TP, came.
+                unused = not self._sa_is_up or self._l2tp_at is not None
+                if not (unused and self._begun_anew(now)):
                     self._end("stopped")
             case ike_events.DeleteReceived(
                 protocol=ProtocolId.ESP, trust=ike_events.Trust.AUTHENTICATED
             ) if not self._has_esp:
                 # Another SA may go: SoftEther tidies up what our questions left half open.
-                self._stop_at = self._stop_at or now + 0.5
+                if self._l2tp_at is None or not self._begun_anew(now):
+                    self._stop_at = self._stop_at or now + 0.5
 
     def _begun_anew(self, now: float) -> bool:
         """A new main mode, once, where silence may be the path's: it loses packets."""
@@ -336,7 +340,8 @@ class Decisions:
         if not self.stack.begin_anew(now):
             return False
         self.patience.again = True
-        self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = None
+        self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = self._stop_at = None
+        self._l2tp_at, self._sa_is_up = None, False
         return True
 
     @property
@@ -358,8 +363,8 @@ class Decisions:
             self._clear_doubt_at = self._clear_doubt_at or now
 
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
-        if event.waiting_for == "DPD-ACK":
-            return
+        if event.waiting_for == "DPD-ACK" or (event.message_id and self._has_esp):
+            return  # a quick mode beside the SA in use: the gateway may begin one of its own
         if event.waiting_for in AGAIN and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for
@@ -370,6 +375,8 @@ class Decisions:
         quick = event.message_id != 0 or event.stage.startswith("QM")
         if not quick:
             self._end("stopped")
+            return
+        if self._has_esp:
             return
         assert self.stack is not None
         refused = event.notify_type == NotifyType.NO_PROPOSAL_CHOSEN

@@ -58,7 +58,12 @@ def ppp_timers(lossy: bool) -> Timers:
     """Repeats on a link inside a tunnel: quicker than RFC 1661's 3 s, and more where the path is
     known to lose packets."""
     return Timers(
-        control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=30),
+        control=ControlTimers(
+            restart=0.7,
+            max_configure=24 if lossy else 16,
+            max_rounds=60 if lossy else 30,
+            refuse_again=lossy,
+        ),
         auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
         ack_again=1.2,
     )
@@ -210,9 +215,11 @@ class Stack:
 
     def begin_anew(self, now: float) -> bool:
         """Another main mode in place of one that came to nothing; False: it is too late."""
-        if self.ikes is None or self.stage not in (Stage.IKE, Stage.QUICK_MODE):
+        begun = self.stage not in (Stage.IKE, Stage.QUICK_MODE, Stage.L2TP)
+        if self.ikes is None or begun or self._session is not None:
             return False
         self.stage = Stage.IKE
+        self.l2tp = None
         self.ikes.begin_anew(now)
         return True
 

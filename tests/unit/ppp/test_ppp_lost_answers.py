@@ -11,17 +11,19 @@ from vpndiag.protocols.ppp import ipcp_options, protocols
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.auth_server import StaySilent
 from vpndiag.protocols.ppp.config import Assignment, ClientConfig, ServerConfig, Timers
-from vpndiag.protocols.ppp.control import ControlProtocol, ControlTimers
+from vpndiag.protocols.ppp.control import ControlProtocol, ControlTimers, TimeoutNotice
 from vpndiag.protocols.ppp.events import AuthResult, PacketSent, Phase, TimedOut
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.negotiation import IpcpServerPolicy
 from vpndiag.protocols.ppp.packet import Code, Configure
 
+NO_ADDRESS = ipcp_options.address(ipcp_options.IP_ADDRESS, IPv4Address("0.0.0.0"))
+
 
 def test_a_request_repeated_since_our_nak_was_lost_is_not_another_failure_to_agree() -> None:
     """Max-Failure (RFC 1661 section 4.6) counts disagreements, not lost packets: the server goes
     on with Naks, and does not turn to rejecting the address it was about to give."""
-    options = (ipcp_options.address(ipcp_options.IP_ADDRESS, IPv4Address("0.0.0.0")),)
+    options = (NO_ADDRESS,)
     policy = IpcpServerPolicy(Assignment(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
     server = ControlProtocol(protocols.IPCP, policy, ControlTimers(max_failure=5))
     server.open(0.0)
@@ -32,6 +34,40 @@ def test_a_request_repeated_since_our_nak_was_lost_is_not_another_failure_to_agr
         server.receive(request, float(n))
         answers = [p for p in server.take_output() if isinstance(p, Configure)]
         assert answers[-1].code == Code.CONFIGURE_NAK
+
+
+def test_a_nak_is_sent_again_while_the_next_request_does_not_come() -> None:
+    """SoftEther repeats a Configure-Request every 3 s only. The repeat carries the old identifier,
+    which a peer that has the Nak no longer waits for."""
+    policy = IpcpServerPolicy(Assignment(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
+    for again in (True, False):
+        control = ControlProtocol(protocols.IPCP, policy, ControlTimers(refuse_again=again))
+        control.open(0.0)
+        control.up(0.0)
+        control.receive(Configure(Code.CONFIGURE_REQUEST, 7, (NO_ADDRESS,)), 0.0)
+        control.take_output()
+        control.handle_timer(1.0)
+        naks = [p for p in control.take_output() if p.code == Code.CONFIGURE_NAK]
+        assert [p.identifier for p in naks] == ([7] if again else [])
+
+
+def test_a_peer_that_acknowledges_and_never_asks_is_given_up() -> None:
+    """Each Ack refills the restart counter of RFC 1661's table."""
+    policy = IpcpServerPolicy(Assignment(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
+    control = ControlProtocol(protocols.IPCP, policy, ControlTimers(max_configure=10))
+    control.open(0.0)
+    control.up(0.0)
+    notices: list[object] = []
+    for now in range(60):
+        for packet in control.take_output():
+            if isinstance(packet, Configure) and packet.code == Code.CONFIGURE_REQUEST:
+                ack = Configure(Code.CONFIGURE_ACK, packet.identifier, packet.options)
+                control.receive(ack, float(now))
+        if control.get_timer() is not None:
+            control.handle_timer(now + 0.5)
+        notices += control.take_notices()
+    given_up = [n.waiting_for for n in notices if isinstance(n, TimeoutNotice)]
+    assert given_up == ["IPCP Configure-Request"]
 
 
 @pytest.mark.parametrize("method", [AuthMethod.CHAP_MD5, AuthMethod.MSCHAPV2])

@@ -12,6 +12,7 @@ from vpndiag.probes.decisions import Decisions
 from vpndiag.probes.patience import Patience
 from vpndiag.protocols.ike import events
 from vpndiag.protocols.ike.constants import ProtocolId
+from vpndiag.protocols.l2tp import events as l2tp_events
 
 
 class Questions:
@@ -103,3 +104,46 @@ def test_a_path_that_loses_packets_is_tried_anew_once(event: object, lossy: bool
     stack.events.append(event)
     decisions.decide(2.0, all_sent=True)
     assert begun == ([1.0] if lossy else [])
+
+
+def test_a_quick_mode_beside_the_one_in_use_may_fail() -> None:
+    """SoftEther begins quick modes of its own, and may never complete them."""
+    silent = events.TimedOut("QM3", 36, message_id=7)
+    assert decided(silent, children=("a child",))[0] == ""
+    assert decided(silent)[0] == "stopped"
+
+
+def lossy_run(*seen: object) -> tuple[Decisions, Any, list[float]]:
+    """A run that has lost packets, after these events."""
+    begun: list[float] = []
+    stack: Any = SimpleNamespace(
+        events=deque(seen), lossy=True, begin_anew=lambda now: not begun.append(now),
+        options=SimpleNamespace(port_natt=None), agreed=[],
+        ikes=SimpleNamespace(children=(), alive=False),
+    )  # fmt: skip
+    through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
+    patience = Patience()
+    patience.heard = patience.lossy = True
+    options: Any = SimpleNamespace(plain_l2tp=False)
+    questions: Any = Questions()
+    decisions = Decisions(options, stack, questions, patience, through, 0.0)
+    decisions.decide(1.0, all_sent=True)
+    return decisions, stack, begun
+
+
+UP = object.__new__(events.QuickModeEstablished)
+
+
+@pytest.mark.parametrize("end", [events.Deleted(by_peer=True), delete(ProtocolId.ESP)])
+def test_an_sa_that_no_l2tp_came_through_is_made_anew(end: object) -> None:
+    """SoftEther takes it away after 5 s."""
+    assert lossy_run(UP, end)[2] == [1.0]
+    answered = object.__new__(l2tp_events.MessageReceived)
+    assert lossy_run(UP, answered, end)[2] == []
+
+
+def test_an_ike_sa_that_is_not_established_is_not_asked_whether_it_lives() -> None:
+    vendor_ids = events.PeerVendorIds((bytes.fromhex("afcad71368a1f1c96b8696fc77570100"),))
+    decisions, _, _ = lossy_run(vendor_ids, UP)
+    decisions.decide(2.7, all_sent=True)
+    assert not decisions.over

@@ -35,6 +35,10 @@ class ControlTimers:
     max_rounds: int = 40
     """Configure-Requests in both directions, timed repetitions of ours not counted, before a
     negotiation that does not converge is given up. Some peers repeat or Nak for ever."""
+    refuse_again: bool = False
+    """Send a Nak or Reject again with each of our own repeats: it may be lost, and SoftEther repeats
+    its request every 3 s only. A peer that has it discards this one, whose identifier is no longer
+    outstanding (RFC 1661 section 5.3)."""
 
 
 class OptionPolicy(Protocol):
@@ -128,6 +132,8 @@ class ControlProtocol:
         self._outstanding: Options | None = None
         self._outstanding_id = 0
         self._naks = 0
+        self._unasked = 0
+        """Waits for the peer's Configure-Request after its Ack, since the last one came."""
         self._answer: Configure | None = None
         self._request_seen: Configure | None = None
         self._reason = b""
@@ -165,15 +171,26 @@ class ControlProtocol:
 
     def handle_timer(self, now: float) -> None:
         """The restart timer has run out."""
-        if self._restarts_left > 0:
+        if self.state is State.ACK_RCVD:
+            # Each Ack refills the restart counter: a peer that acknowledges and never asks itself
+            # would be waited for without end.
+            self._unasked += 1
+        if self._restarts_left > 0 and self._unasked <= self.timers.max_configure:
             self._repeating = True
             self._run(Event.TIMEOUT_RETRY, now)
             self._repeating = False
+            self._refuse_again()
             return
         if self.state in _NEGOTIATING:
             waiting = "Request" if self.state is State.ACK_RCVD else "Ack"
             self._notices.append(TimeoutNotice(f"{self.name} Configure-{waiting}", self._tries))
         self._run(Event.TIMEOUT_GIVE_UP, now)
+
+    def _refuse_again(self) -> None:
+        answer = self._answer
+        if self.timers.refuse_again and answer is not None and self.state in _NEGOTIATING:
+            if answer.code != Code.CONFIGURE_ACK:
+                self._outbox.append(answer)
 
     def take_output(self) -> list[ControlPacket]:
         output, self._outbox = self._outbox, []
@@ -230,6 +247,7 @@ class ControlProtocol:
         # The same request again means that our answer was lost: it says nothing new about the
         # peer's wishes, gets the same answer and does not count as another failure to agree.
         repeated = packet == self._request_seen and self._answer is not None
+        self._unasked = 0
         if self._count_round(packet.options, now):
             return
         if repeated and self._answer is not None:
@@ -292,7 +310,7 @@ class ControlProtocol:
 
     def _forget(self) -> None:
         self.policy.reset()
-        self.rounds = self._naks = 0
+        self.rounds = self._naks = self._unasked = 0
         self.our_options = self.peer_options = ()
         self._outstanding = self._answer = self._request_seen = None
 
