@@ -167,3 +167,23 @@ def test_an_ipcp_ack_is_sent_again_while_nothing_comes_through_the_link() -> Non
     count = acks[0]
     bench.run(90.0)
     assert acks[0] == count
+
+
+def test_a_challenge_that_overtakes_the_ack_is_answered_once_the_link_is_up() -> None:
+    """At 40% loss the Ack comes seconds later, and SoftEther says its Challenge five times."""
+    bench = pair(server=ServerConfig(server_policy(), auth=(AuthMethod.MSCHAPV2,)))
+    client = bench.links["client"]
+    listen, acks, challenges = client.receive, [0], [0]
+
+    def unlucky(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        ack = decoded.protocol == protocols.LCP and decoded.payload[:1] == b"\x02"
+        challenge = decoded.protocol == protocols.CHAP and decoded.payload[:1] == b"\x01"
+        acks[0] += ack
+        challenges[0] += challenge
+        if not (ack and acks[0] == 1) and not (challenge and challenges[0] > 1):
+            listen(frame, now)
+
+    client.receive = unlucky  # type: ignore[method-assign]
+    bench.run(4.0)
+    assert acks[0] == 2 and client.is_open()

@@ -36,9 +36,9 @@ class ControlTimers:
     """Configure-Requests in both directions, timed repetitions of ours not counted, before a
     negotiation that does not converge is given up. Some peers repeat or Nak for ever."""
     refuse_again: bool = False
-    """Send a Nak or Reject again with each of our own repeats: it may be lost, and SoftEther repeats
-    its request every 3 s only. A peer that has it discards this one, whose identifier is no longer
-    outstanding (RFC 1661 section 5.3)."""
+    """Send a Nak or Reject again with each of our own repeats: it may be lost, and SoftEther
+    repeats its request every 3 s only. A peer that has it discards this one, whose identifier is
+    no longer outstanding (RFC 1661 section 5.3)."""
 
 
 class OptionPolicy(Protocol):
@@ -188,9 +188,10 @@ class ControlProtocol:
 
     def _refuse_again(self) -> None:
         answer = self._answer
-        if self.timers.refuse_again and answer is not None and self.state in _NEGOTIATING:
-            if answer.code != Code.CONFIGURE_ACK:
-                self._outbox.append(answer)
+        if answer is None or answer.code == Code.CONFIGURE_ACK or self.state not in _NEGOTIATING:
+            return
+        if self.timers.refuse_again:
+            self._outbox.append(answer)
 
     def take_output(self) -> list[ControlPacket]:
         output, self._outbox = self._outbox, []

@@ -22,6 +22,7 @@ from vpndiag.protocols.ppp.auth import (
     method_of,
 )
 from vpndiag.protocols.ppp.auth_factory import make_authenticator, make_peer
+from vpndiag.protocols.ppp.automaton import State
 from vpndiag.protocols.ppp.config import (
     AddressRefusal,
     Assignment,
@@ -133,6 +134,9 @@ class PppLink:
         self._ack_at: float | None = None
         """When our Configure-Ack is sent again, as long as the peer does not go on."""
         self._acks_left = 0
+        self._early: tuple[int, bytes] | None = None
+        """A Challenge that came before the Ack that opens LCP here: the network may reorder or lose
+        packets, and SoftEther says its Challenge five times and no more."""
         self._echoes: dict[int, float] = {}
         self._frames: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
@@ -352,6 +356,9 @@ class PppLink:
             self.terminate(now, b"Loopback detected")
 
     def _receive_auth(self, protocol: int, payload: bytes, now: float) -> None:
+        if self.role == "client" and self._lcp.state is State.ACK_SENT:
+            self._early = (protocol, payload)
+            return
         if self.phase not in (Phase.AUTHENTICATE, Phase.NETWORK):
             name = protocols.protocol_name(protocol)
             self._drop(f"{name} packet in the {self.phase.value} phase")
@@ -592,6 +599,9 @@ class PppLink:
             self._auth_pending.add("ours")
         for _, engine in self._engines():
             engine.start(now)
+        early, self._early = self._early, None
+        if early is not None and any(e.protocol == early[0] for _, e in self._engines()):
+            self._receive_auth(*early, now)
 
     def _auth_notice(
         self, method: AuthMethod, engine: AuthEngine, notice: Notice, now: float
