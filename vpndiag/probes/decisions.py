@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vpndiag.probes.inside.through import Through
-from vpndiag.probes.patience import AGAIN, Patience
+from vpndiag.probes.patience import AGAIN, MOST_BEGINNINGS, Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.esp.suites import Integrity
@@ -322,25 +322,25 @@ class Decisions:
                 elif self._l2tp_at is None:
                     self._l2tp_at = now
             case ike_events.Deleted(by_peer=True):
-                # SoftEther ends an IKE SA after 5 s in which no IPsec SA, or no L2TP, came.
-                unused = not self._sa_is_up or self._l2tp_at is not None
-                if not (unused and self._begun_anew(now)):
+                # SoftEther ends all after 5 s in which no IPsec SA, or no L2TP session, came.
+                if not self._begun_anew(now):
                     self._end("stopped")
             case ike_events.DeleteReceived(
                 protocol=ProtocolId.ESP, trust=ike_events.Trust.AUTHENTICATED
-            ) if not self._has_esp:
+            ) if self._sa_is_up and not self._has_esp:
                 # Another SA may go: SoftEther tidies up what our questions left half open.
-                if self._l2tp_at is None or not self._begun_anew(now):
+                if not self._begun_anew(now):
                     self._stop_at = self._stop_at or now + 0.5
 
     def _begun_anew(self, now: float) -> bool:
-        """A new main mode, once, where silence may be the path's: it loses packets."""
-        if self.patience.again or not self.patience.lossy or self.stack is None:
+        """A new main mode where silence, or a gateway's end of it, may be the path's: it loses
+        packets, and nothing else has been said that ends the run."""
+        if not self.patience.lossy or self.patience.begun >= MOST_BEGINNINGS:
             return False
-        if not self.stack.begin_anew(now):
+        if self._stop_at is not None or self.stack is None or not self.stack.begin_anew(now):
             return False
-        self.patience.again = True
-        self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = self._stop_at = None
+        self.patience.begun += 1
+        self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = None
         self._l2tp_at, self._sa_is_up = None, False
         return True
 

@@ -26,7 +26,8 @@ loss each way eight tries of a quick mode are all lost once in 35 runs, eleven o
 
 
 AGAIN = ("MM4", "MM6", "QM2")
-"""Answers without which a run on a lossy path begins anew, once."""
+"""Answers without which a run on a lossy path begins anew."""
+MOST_BEGINNINGS = 4
 
 
 class Patience:
@@ -37,8 +38,8 @@ class Patience:
         """IKE came from the gateway."""
         self.lossy = False
         """A question had to be repeated and was then answered."""
-        self.again = False
-        """The run has begun anew, and does so no more."""
+        self.begun = 1
+        """Main modes that the run was begun with."""
         self._tries: dict[str, int] = {}
 
     def answered(self, question: str) -> None:
@@ -50,7 +51,7 @@ class Patience:
     def _most(self, waiting_for: str) -> int:
         if not self.lossy:
             return TRIES
-        return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and not self.again else TRIES_LOSSY
+        return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and self.begun == 1 else TRIES_LOSSY
 
     def __call__(self, waiting_for: str, tries: int, elapsed: float) -> float | None:
         """Seconds that transmission number ``tries`` is given; None: give up."""

@@ -66,7 +66,8 @@ def ppp_timers(lossy: bool) -> Timers:
             refuse_again=lossy,
         ),
         auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
-        ack_again=1.2,
+        ack_again=0.6 if lossy else 1.2,
+        acks_again=30 if lossy else 12,
     )
 
 
@@ -216,11 +217,10 @@ class Stack:
 
     def begin_anew(self, now: float) -> bool:
         """Another main mode in place of one that came to nothing; False: it is too late."""
-        begun = self.stage not in (Stage.IKE, Stage.QUICK_MODE, Stage.L2TP)
-        if self.ikes is None or begun or self._session is not None:
+        if self.ikes is None or self.stage in (Stage.UP, Stage.CLOSING, Stage.CLOSED):
             return False
         self.stage = Stage.IKE
-        self.l2tp = None
+        self.l2tp = self.ppp = self._session = None
         self.ikes.begin_anew(now)
         return True
 

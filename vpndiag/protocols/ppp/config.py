@@ -23,6 +23,8 @@ class Timers:
     ack_again: float | None = None
     """Seconds after which a client sends its Configure-Ack again when the server does not go on;
     None: never."""
+    acks_again: int = 12
+    """How often."""
     echo_interval: float | None = None
     echo_failures: int = 4
     retry_grace: float = 5.0

@@ -86,7 +86,6 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
-_MOST_ACKS = 12
 _AHEAD = 0xFF
 """Identifier of an IPCP request that is sent before the login is known to be over."""
 
@@ -589,7 +588,7 @@ class PppLink:
         if isinstance(config, ClientConfig) and method is not None:
             self._peer_auth = (method, make_peer(config, method, self._random))
             if method is not AuthMethod.PAP:
-                self._watch_ack(now, _MOST_ACKS)
+                self._watch_ack(now, self._timers.acks_again)
             self._auth_pending.add("peer")
         ours = find(self._lcp.our_options, lcp_options.AUTH)
         demand = lcp_options.read_auth(ours) if ours is not None else None
@@ -700,7 +699,7 @@ class PppLink:
             self.terminate(now, b"No IP address was assigned")
             return
         if self.role == "client":
-            self._watch_ack(now, _MOST_ACKS)
+            self._watch_ack(now, self._timers.acks_again)
         self._reached(Point.IPCP_UP, now)
 
     # Odds and ends
