@@ -332,10 +332,11 @@ class Decisions:
                 if not self._begun_anew(now):
                     self._stop_at = self._stop_at or now + 0.5
 
-    def _begun_anew(self, now: float) -> bool:
+    def _begun_anew(self, now: float, *, selective: bool = False) -> bool:
         """A new main mode where silence, or a gateway's end of it, may be the path's: it loses
-        packets, and nothing else has been said that ends the run."""
-        if not self.patience.lossy or self.patience.begun >= MOST_BEGINNINGS:
+        packets, and nothing else has been said that ends the run. ``selective``: the gateway
+        answers other questions."""
+        if not (self.patience.lossy or selective) or self.patience.begun >= MOST_BEGINNINGS:
             return False
         if self._stop_at is not None or self.stack is None or not self.stack.begin_anew(now):
             return False
@@ -365,7 +366,9 @@ class Decisions:
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
         if event.waiting_for == "DPD-ACK" or (event.message_id and self._has_esp):
             return  # a quick mode beside the SA in use: the gateway may begin one of its own
-        if event.waiting_for in AGAIN and self._begun_anew(now):
+        heard = self.patience.heard and self._refused_at is None and self.patience.begun == 1
+        selective = event.waiting_for == "MM2" and heard
+        if event.waiting_for in AGAIN and self._begun_anew(now, selective=selective):
             return
         self._exhausted = self._exhausted or event.waiting_for
         if event.waiting_for not in ("MM2", "MM6"):

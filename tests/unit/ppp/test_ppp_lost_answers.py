@@ -17,6 +17,7 @@ from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.negotiation import IpcpServerPolicy
 from vpndiag.protocols.ppp.packet import Code, Configure
 
+ADDRESS = ipcp_options.address(ipcp_options.IP_ADDRESS, IPv4Address("10.0.0.2"))
 NO_ADDRESS = ipcp_options.address(ipcp_options.IP_ADDRESS, IPv4Address("0.0.0.0"))
 
 
@@ -41,7 +42,7 @@ def test_a_nak_is_sent_again_while_the_next_request_does_not_come() -> None:
     which a peer that has the Nak no longer waits for."""
     policy = IpcpServerPolicy(Assignment(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
     for again in (True, False):
-        control = ControlProtocol(protocols.IPCP, policy, ControlTimers(refuse_again=again))
+        control = ControlProtocol(protocols.IPCP, policy, ControlTimers(lossy=again))
         control.open(0.0)
         control.up(0.0)
         control.receive(Configure(Code.CONFIGURE_REQUEST, 7, (NO_ADDRESS,)), 0.0)
@@ -63,11 +64,52 @@ def test_a_peer_that_acknowledges_and_never_asks_is_given_up() -> None:
             if isinstance(packet, Configure) and packet.code == Code.CONFIGURE_REQUEST:
                 ack = Configure(Code.CONFIGURE_ACK, packet.identifier, packet.options)
                 control.receive(ack, float(now))
-        if control.get_timer() is not None:
+        timer = control.get_timer()
+        if timer is not None and timer <= now + 0.5:
             control.handle_timer(now + 0.5)
         notices += control.take_notices()
     given_up = [n.waiting_for for n in notices if isinstance(n, TimeoutNotice)]
     assert given_up == ["IPCP Configure-Request"]
+
+
+def acknowledged(timers: ControlTimers) -> ControlProtocol:
+    """IPCP whose request was acknowledged at second 0."""
+    policy = IpcpServerPolicy(Assignment(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
+    control = ControlProtocol(protocols.IPCP, policy, timers)
+    control.open(0.0)
+    control.up(0.0)
+    (request,) = control.take_output()
+    assert isinstance(request, Configure)
+    control.receive(Configure(Code.CONFIGURE_ACK, request.identifier, request.options), 0.0)
+    return control
+
+
+def test_after_an_ack_the_peers_own_request_is_waited_for() -> None:
+    """pppd and SoftEther repeat theirs every 3 s; one more of ours would start them over."""
+    control = acknowledged(ControlTimers(restart=0.7))
+    assert control.get_timer() == 3.5
+    control.receive(Configure(Code.CONFIGURE_REQUEST, 1, (ADDRESS,)), 3.1)
+    assert control.opened
+
+
+@pytest.mark.parametrize("lossy", [True, False])
+def test_on_a_lossy_path_an_open_protocol_does_not_start_over_for_the_same_wish(
+    lossy: bool,
+) -> None:
+    """A late repeat of ours took pppd back to Ack-Sent: it wants its new request acknowledged, and
+    another request of ours would take it back once more."""
+    control = acknowledged(ControlTimers(lossy=lossy))
+    control.receive(Configure(Code.CONFIGURE_REQUEST, 1, (ADDRESS,)), 0.1)
+    control.take_output()
+    for identifier in (2, 3):
+        control.receive(Configure(Code.CONFIGURE_REQUEST, identifier, (ADDRESS,)), 0.2)
+        said = [(p.code, p.identifier) for p in control.take_output()]
+        assert control.opened is lossy
+        assert (said == [(Code.CONFIGURE_ACK, identifier)]) is lossy
+        if not lossy:
+            break
+    control.receive(Configure(Code.CONFIGURE_REQUEST, 4, (NO_ADDRESS,)), 0.3)
+    assert not control.opened, "another wish is another matter"
 
 
 @pytest.mark.parametrize("method", [AuthMethod.CHAP_MD5, AuthMethod.MSCHAPV2])

@@ -35,10 +35,18 @@ class ControlTimers:
     max_rounds: int = 40
     """Configure-Requests in both directions, timed repetitions of ours not counted, before a
     negotiation that does not converge is given up. Some peers repeat or Nak for ever."""
-    refuse_again: bool = False
-    """Send a Nak or Reject again with each of our own repeats: it may be lost, and SoftEther
-    repeats its request every 3 s only. A peer that has it discards this one, whose identifier is
-    no longer outstanding (RFC 1661 section 5.3)."""
+    await_request: float = 3.5
+    """How long to wait for the peer's request once it has acknowledged ours: others repeat theirs
+    every 3 s, the RFC's default, and another request of ours would only start them over."""
+    max_unasked: int = 3
+    """Such waits. Each Ack refills the restart counter of the RFC's table, so that a peer which
+    acknowledges and never asks would be waited for without end."""
+    lossy: bool = False
+    """The path loses packets. Our last answer is sent again with each of our own repeats, since
+    SoftEther repeats its request every 3 s only; a peer that has it discards this one, whose
+    identifier is no longer outstanding (RFC 1661 sections 5.2 and 5.3). And an open protocol stays
+    open when the peer asks for the same again: a late repeat of ours has started it over, and to
+    start over as well would do so once more."""
 
 
 class OptionPolicy(Protocol):
@@ -103,6 +111,7 @@ _KNOWN_CODES = {
     protocols.LCP: range(1, 14),
     protocols.CCP: (1, 2, 3, 4, 5, 6, 7, 14, 15),
 }
+_MOST_STAYS = 4
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 
@@ -134,6 +143,8 @@ class ControlProtocol:
         self._naks = 0
         self._unasked = 0
         """Waits for the peer's Configure-Request after its Ack, since the last one came."""
+        self._await_until = 0.0
+        self._stayed = 0
         self._answer: Configure | None = None
         self._request_seen: Configure | None = None
         self._reason = b""
@@ -172,26 +183,30 @@ class ControlProtocol:
     def handle_timer(self, now: float) -> None:
         """The restart timer has run out."""
         if self.state is State.ACK_RCVD:
-            # Each Ack refills the restart counter: a peer that acknowledges and never asks itself
-            # would be waited for without end.
+            if now < self._await_until:
+                self._answer_again()
+                self._deadline = self._next_look(now)
+                return
             self._unasked += 1
-        if self._restarts_left > 0 and self._unasked <= self.timers.max_configure:
+        if self._restarts_left > 0 and self._unasked <= self.timers.max_unasked:
             self._repeating = True
             self._run(Event.TIMEOUT_RETRY, now)
             self._repeating = False
-            self._refuse_again()
+            self._answer_again()
             return
         if self.state in _NEGOTIATING:
             waiting = "Request" if self.state is State.ACK_RCVD else "Ack"
             self._notices.append(TimeoutNotice(f"{self.name} Configure-{waiting}", self._tries))
         self._run(Event.TIMEOUT_GIVE_UP, now)
 
-    def _refuse_again(self) -> None:
-        answer = self._answer
-        if answer is None or answer.code == Code.CONFIGURE_ACK or self.state not in _NEGOTIATING:
-            return
-        if self.timers.refuse_again:
-            self._outbox.append(answer)
+    def _answer_again(self) -> None:
+        if self.timers.lossy and self._answer is not None and self.state in _NEGOTIATING:
+            self._outbox.append(self._answer)
+
+    def _next_look(self, now: float) -> float:
+        """In Ack-Rcvd: when to answer or to ask again."""
+        again = self.timers.lossy and self._answer is not None
+        return min(self._await_until, now + self.timers.restart) if again else self._await_until
 
     def take_output(self) -> list[ControlPacket]:
         output, self._outbox = self._outbox, []
@@ -245,6 +260,8 @@ class ControlProtocol:
             # has it, would take the link down for a packet that changes nothing.
             self._outbox.append(self._answer)
             return
+        if self.opened and self._stay_open(packet):
+            return
         # The same request again means that our answer was lost: it says nothing new about the
         # peer's wishes, gets the same answer and does not count as another failure to agree.
         repeated = packet == self._request_seen and self._answer is not None
@@ -264,6 +281,18 @@ class ControlProtocol:
             self._naks += 1
         good = code == Code.CONFIGURE_ACK
         self._run(Event.GOOD_REQUEST if good else Event.BAD_REQUEST, now)
+
+    def _stay_open(self, packet: Configure) -> bool:
+        """The peer started over and wants what it wanted before: acknowledge, and no more."""
+        seen = self._request_seen
+        same = seen is not None and seen.options == packet.options
+        if not (self.timers.lossy and same and self._stayed < _MOST_STAYS):
+            return False
+        self._stayed += 1
+        self._request_seen = packet
+        self._answer = Configure(Code.CONFIGURE_ACK, packet.identifier, packet.options)
+        self._outbox.append(self._answer)
+        return True
 
     def _reply(self, packet: Configure, now: float) -> None:
         if self.state in (State.CLOSED, State.STOPPED):
@@ -326,6 +355,9 @@ class ControlProtocol:
             self._act(action, now)
         if self.state not in TIMED_STATES:
             self._deadline = None
+        elif self.state is State.ACK_RCVD:
+            self._await_until = now + self.timers.await_request
+            self._deadline = self._next_look(now)
         elif self._deadline is None or before not in TIMED_STATES:
             self._deadline = now + self.timers.restart
 
@@ -334,7 +366,7 @@ class ControlProtocol:
         identifier = packet.identifier if packet is not None else 0
         match action:
             case Action.LAYER_UP:
-                self.rounds = 0
+                self.rounds = self._stayed = 0
                 self._notices.append(Upcall.UP)
             case Action.LAYER_DOWN:
                 self._outstanding = None
