@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vpndiag.probes.inside.through import Through
-from vpndiag.probes.patience import AGAIN, MOST_BEGINNINGS, Patience
+from vpndiag.probes.patience import AGAIN, MOST_BEGINNINGS, PPP_AGAIN, Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.esp.suites import Integrity
@@ -96,6 +96,8 @@ class Decisions:
         self._up_at: float | None = None
         self._quick_modes = 0
         self._stop_at: float | None = None
+        self._called = False
+        """The run has begun anew because PPP did not go on."""
 
     def get_timer(self) -> float | None:
         """When silence may call for a further question, or the end."""
@@ -429,6 +431,11 @@ class Decisions:
 
     def _ppp_event(self, event: ppp_events.LinkEvent, now: float) -> None:
         match event:
+            case ppp_events.TimedOut(waiting_for=what) if what in PPP_AGAIN and not self._called:
+                # SoftEther says its Challenge five times and no more.
+                self._called = self._begun_anew(now)
+                if not self._called:
+                    self._stop_at = self._stop_at or now + 0.3
             case ppp_events.CcpDemanded():
                 self._mppe = self._mppe or any(o.type == MPPE for o in event.options)
             case ppp_events.IpcpUp():

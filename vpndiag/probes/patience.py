@@ -28,6 +28,15 @@ loss each way eight tries of a quick mode are all lost once in 35 runs, eleven o
 AGAIN = ("MM2", "MM4", "MM6", "QM2")
 """Answers without which a run begins anew: on a lossy path, or where the gateway answers other
 questions and not message 1."""
+PPP_AGAIN = (
+    "LCP Configure-Ack",
+    "LCP Configure-Request",
+    "CHAP Challenge",
+    "IPCP Configure-Ack",
+    "IPCP Configure-Request",
+)
+"""The same within PPP. Not for the answer to a password: that a RADIUS server does not come is
+more likely than another loss."""
 MOST_BEGINNINGS = 4
 
 

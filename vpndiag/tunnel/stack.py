@@ -18,6 +18,7 @@ from vpndiag.protocols.ike import config as ike_config
 from vpndiag.protocols.ike.events import (
     ChildSa,
     DeleteReceived,
+    IkeEvent,
     PhaseOneEstablished,
     QuickModeEstablished,
     Trust,
@@ -70,7 +71,7 @@ def ppp_timers(lossy: bool) -> Timers:
             max_unasked=10 if lossy else 3,
             lossy=lossy,
         ),
-        auth=AuthTimers(request=1.0, response=0.8, tries=30 if lossy else 16),
+        auth=AuthTimers(request=1.0, response=0.8, tries=26 if lossy else 16),
         ack_again=0.6 if lossy else 1.2,
         acks_again=30 if lossy else 12,
     )
@@ -226,7 +227,13 @@ class Stack:
         if self.ikes is None or self.stage in (Stage.UP, Stage.CLOSING, Stage.CLOSED):
             return False
         self.stage = Stage.IKE
+        if self.l2tp is not None:
+            self.l2tp.close(now, 6, None, b"")  # the address it may hold is needed again
+            self._send_l2tp(now)
         self.l2tp = self.ppp = self._session = None
+        ours = [event for event in self.events if isinstance(event, IkeEvent)]
+        self.events.clear()
+        self.events += ours
         self.ikes.begin_anew(now)
         return True
 

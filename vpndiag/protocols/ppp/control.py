@@ -111,7 +111,7 @@ _KNOWN_CODES = {
     protocols.LCP: range(1, 14),
     protocols.CCP: (1, 2, 3, 4, 5, 6, 7, 14, 15),
 }
-_MOST_STAYS = 4
+_MOST_STAYS = 3
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 
@@ -189,10 +189,11 @@ class ControlProtocol:
                 return
             self._unasked += 1
         if self._restarts_left > 0 and self._unasked <= self.timers.max_unasked:
+            # First the answer: a peer that has had it may start over, and then gets our request.
+            self._answer_again()
             self._repeating = True
             self._run(Event.TIMEOUT_RETRY, now)
             self._repeating = False
-            self._answer_again()
             return
         if self.state in _NEGOTIATING:
             waiting = "Request" if self.state is State.ACK_RCVD else "Ack"
@@ -255,11 +256,6 @@ class ControlProtocol:
             self._run(Event.ECHO_OR_DISCARD, now)
 
     def _request(self, packet: Configure, now: float) -> None:
-        if self.opened and packet == self._request_seen and self._answer is not None:
-            # Our Ack was lost or the network duplicated the request. Starting over, as the table
-            # has it, would take the link down for a packet that changes nothing.
-            self._outbox.append(self._answer)
-            return
         if self.opened and self._stay_open(packet):
             return
         # The same request again means that our answer was lost: it says nothing new about the
@@ -283,10 +279,15 @@ class ControlProtocol:
         self._run(Event.GOOD_REQUEST if good else Event.BAD_REQUEST, now)
 
     def _stay_open(self, packet: Configure) -> bool:
-        """The peer started over and wants what it wanted before: acknowledge, and no more."""
+        """Acknowledge and no more, where starting over as the table has it would take the link
+        down for a packet that changes nothing: our Ack was lost, or the network duplicated the
+        request; or, on a lossy path, the peer started over and wants what it wanted before. One
+        that asks on needs our request as well: l2tpns forgets between two of its own that it has
+        acknowledged it."""
         seen = self._request_seen
-        same = seen is not None and seen.options == packet.options
-        if not (self.timers.lossy and same and self._stayed < _MOST_STAYS):
+        if seen is None or self._answer is None or self._stayed >= _MOST_STAYS:
+            return False
+        if packet != seen and not (self.timers.lossy and packet.options == seen.options):
             return False
         self._stayed += 1
         self._request_seen = packet

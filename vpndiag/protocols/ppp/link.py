@@ -86,6 +86,8 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
+_ACKS_UP = 6
+"""Times that IPCP's last Ack is sent again while nothing comes through an open link."""
 _AHEAD = 0xFF
 """Identifier of an IPCP request that is sent before the login is known to be over."""
 
@@ -698,8 +700,10 @@ class PppLink:
         if isinstance(result, AddressRefused):
             self.terminate(now, b"No IP address was assigned")
             return
-        if self.role == "client":
-            self._watch_ack(now, self._timers.acks_again)
+        if self.role == "client" and self._timers.control.lossy:
+            # Elsewhere the server asks again soon enough, and one that has our Ack starts over for
+            # another one (RFC 1661 section 4.1: an Ack in Opened).
+            self._watch_ack(now, _ACKS_UP)
         self._reached(Point.IPCP_UP, now)
 
     # Odds and ends
