@@ -143,10 +143,12 @@ class Decisions:
         if self.over:
             return
         doubt = self._clear_doubt_at
-        if (self._stop_at is not None and now >= self._stop_at) or (
-            doubt is not None and now >= doubt + GRACE_AUTH
-        ):
+        if self._stop_at is not None and now >= self._stop_at:
             self._end("stopped")
+        elif doubt is not None and now >= doubt + GRACE_AUTH:
+            # SoftEther answers INVALID-COOKIE once it has given the IKE SA up, after 5 s.
+            if not self._begun_anew(now):
+                self._end("stopped")
         elif self._up_at is not None:
             # Not before our last acknowledgement has left: it is part of what was seen.
             hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT

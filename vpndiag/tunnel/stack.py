@@ -68,12 +68,12 @@ def ppp_timers(lossy: bool) -> Timers:
             restart=0.7,
             max_configure=40 if lossy else 16,
             max_rounds=60 if lossy else 30,
-            max_unasked=10 if lossy else 3,
+            max_unasked=5 if lossy else 3,
             lossy=lossy,
         ),
         auth=AuthTimers(request=1.0, response=0.8, tries=26 if lossy else 16),
-        ack_again=0.6 if lossy else 1.2,
-        acks_again=30 if lossy else 12,
+        ack_again=1.0 if lossy else None,
+        acks_again=20,
     )
 
 

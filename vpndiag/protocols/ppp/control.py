@@ -111,7 +111,7 @@ _KNOWN_CODES = {
     protocols.LCP: range(1, 14),
     protocols.CCP: (1, 2, 3, 4, 5, 6, 7, 14, 15),
 }
-_MOST_STAYS = 3
+_MOST_STAYS = 2
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 

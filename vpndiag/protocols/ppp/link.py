@@ -700,9 +700,7 @@ class PppLink:
         if isinstance(result, AddressRefused):
             self.terminate(now, b"No IP address was assigned")
             return
-        if self.role == "client" and self._timers.control.lossy:
-            # Elsewhere the server asks again soon enough, and one that has our Ack starts over for
-            # another one (RFC 1661 section 4.1: an Ack in Opened).
+        if self.role == "client":
             self._watch_ack(now, _ACKS_UP)
         self._reached(Point.IPCP_UP, now)
 
