@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vpndiag.diagnosis.ruling import evidence, finding
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import InsidePing
+from vpndiag.observations import IkeMessage, InsidePing, L2tpMessage
 from vpndiag.report.model import Finding
 
 LOSS = 0.03
@@ -89,16 +91,20 @@ def _by_repeats(view: View) -> Finding | None:
 
 
 def _answered_repeats(view: View) -> int:
-    """Main and quick mode steps that were repeated and answered in the end: loss, not refusal."""
+    """Steps that were repeated and answered in the end: loss, not refusal. And not a slow gateway,
+    which answers each of the repeats."""
     count = 0
     for sa in view.ike_sas:
         for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
             tries = [m for m in sa.step(ask) if m.direction == "out"]
-            answers = [m for m in sa.step(answer) if m.direction == "in"]
-            if answers and any(m.repeat and m.t < answers[0].t for m in tries):
-                count += 1
+            count += _lost(tries, [m for m in sa.step(answer) if m.direction == "in"])
     for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
-        answered = view.l2tp_of("in", answer)
-        if answered and any(m.repeat and m.t < answered[0].t for m in view.l2tp_of("out", ask)):
-            count += 1
+        count += _lost(view.l2tp_of("out", ask), view.l2tp_of("in", answer))
     return count
+
+
+def _lost(tries: Sequence[IkeMessage | L2tpMessage],
+          answers: Sequence[IkeMessage | L2tpMessage]) -> bool:  # fmt: skip
+    if not answers or len(answers) >= len(tries):
+        return False
+    return any(m.repeat and m.t < answers[0].t for m in tries)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sim.network import client_options, rough, simulate
+from tests.sim.network import Line, Network, client_options, rough, simulate
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
-from vpndiag.observations import InsidePing
+from vpndiag.observations import IkeMessage, InsidePing
 
 HEALTHY = simulate(client_options(), GatewayConfig())
 
@@ -58,3 +58,12 @@ def test_a_run_over_a_line_that_loses_packets_is_healthy_and_says_so(loss: float
 
 def test_a_clean_line_is_not_called_lossy() -> None:
     assert "path.lossy" not in HEALTHY.codes
+
+
+def test_a_gateway_that_is_slow_and_answers_every_repeat_loses_nothing() -> None:
+    """Each packet takes 0.4 s: all questions are repeated before their answers come."""
+    slow = Network(up=Line(delay=0.4), down=Line(delay=0.4))
+    result = simulate(network=slow)
+    assert any(isinstance(o, IkeMessage) and o.repeat for o in result.observations)
+    assert result.outcome == "healthy"
+    assert "path.lossy" not in result.codes

@@ -32,7 +32,7 @@ LINE_GAP = 0.002
 MORE, MORE_LOSSY = 6, 18
 """Further requests to one that does not, and to one on a path that loses packets."""
 LINGER = 0.5
-"""Seconds to wait for the last answers, and to believe in silence."""
+"""Seconds to wait for the last answers, beyond a round trip, and to believe in silence."""
 LINGER_NAMED = 2.2
 """The same for a host that was named and has not answered: a router asks for it three times, a
 second each, before it says "host unreachable" (RFC 1122 section 2.3.2.1)."""
@@ -96,7 +96,7 @@ class Pings(Check):
     def _pause(self) -> float:
         if not self._more():
             named = self.role == "host" and not self._answered and not self._error[0]
-            return LINGER_NAMED if named else LINGER
+            return LINGER_NAMED if named else LINGER + (self.round_trip or 0.0)
         if self._answered or len(self._sent) < self._wanted:
             return LINE_GAP if self.role == "peer" else GAP
         return PACE
