@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from vpndiag.capture import columns
 from vpndiag.capture.errors import (
     CaptureError,
     ForeignFormat,
@@ -23,10 +24,9 @@ from vpndiag.capture.pcapng import PcapngReader, is_pcapng
 from vpndiag.capture.stream import (
     CompressedSource,
     PlainSource,
-    Progress,
-    Window,
     compression_of,
 )
+from vpndiag.capture.window import Progress, Window
 
 __all__ = [
     "CaptureError",
@@ -61,7 +61,7 @@ class CaptureFile:
     complete.
 
     ``reader`` is the format's reader (shared with the bulk pass); ``compression`` a name or None;
-    ``bytes_total`` the file's size, 0 when unknown (a pipe).
+    ``bytes_total`` the file's size, 0 when unknown (a pipe); ``chunk`` how much is read at a time.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class CaptureFile:
         bytes_total: int = 0,
         progress: Progress | None = None,
         close: bool = True,
+        chunk: int | None = None,
     ) -> None:
         self.where = where
         self.bytes_total = bytes_total
@@ -85,12 +86,14 @@ class CaptureFile:
             source = self._compressed = CompressedSource(file, head, self.compression, where)
         else:
             source = PlainSource(file, head)
-        window = Window(source, bytes_total, progress)
+        window = Window(source, bytes_total, progress, chunk or columns.chunk(bytes_total))
         try:
             window.need(_HEAD)
         except OSError as error:
             raise _os_error(error, where) from None
-        self.reader = self._pick(window, bytes(window.view[: min(window.end, _HEAD)]))
+        self.reader = self._pick(
+            window, bytes(window.view[window.off : min(window.end, window.off + _HEAD)])
+        )
 
     def _pick(self, window: Window, head: bytes) -> PcapReader | PcapngReader:
         if is_pcap(head):
