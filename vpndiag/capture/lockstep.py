@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Bytes of a part at least, and how many there are at most.
 PART, PARTS = 32_768, 512
 #: Fewer parts are not worth it.
-_FEW = 8
+FEW = 8
 #: Bytes of a part in which the start of a record is sought, and so many places are looked at.
 _REACH, _TRIES = 8_192, 4
 #: Steps until it is looked whether all parts are through.
@@ -66,7 +66,7 @@ class Lockstep:
         A record with a length that it cannot have may be followed by more that is none."""
         np = self._np
         starts = self._starts(off, limit)
-        if len(starts) < _FEW:
+        if len(starts) < FEW:
             found, stop = self._plain(off, limit, ())
             return np.array(found, np.int64), stop
         ends = np.append(starts[1:], limit + 1)
