@@ -137,11 +137,13 @@ def test_ordinary_captures_are_walked_by_chains(form: str) -> None:
         assert walk.sought < len(walk.plain()[0]) // 4
 
 
-def test_long_and_short_records_in_turn() -> None:
+def test_long_and_short_records_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts with many times the records of others are finished by the plain walk."""
-    payloads = [bytes(1000)] * 30 + [b""] * 900 + [bytes(400)] * 200
-    for data in (pcap(payloads), pcapng(payloads)):
-        Walk(data).agree()
+    monkeypatch.setattr(lockstep, "PART", 8192)
+    long, short = [bytes(1000)] * 90, [b""] * 900
+    for payloads in (long + short, short + long, long + short + long, long + short * 3 + long):
+        for data in (pcap(payloads), pcapng(payloads)):
+            Walk(data).agree()
 
 
 @pytest.mark.parametrize("form", FORMS)
