@@ -15,15 +15,15 @@ from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.lockstep import Lockstep
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, IDB, PB, SHB, SPB, PcapngReader
-from vpndiag.capture.window import CHUNK, PAD
+from vpndiag.capture.window import PAD
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 #: Bytes of capture from which importing numpy (0.1 s, 15 MiB) pays.
 LARGE = 64 * 1024 * 1024
-#: Bytes to read at a time for it: its calls cost the same for few packets and for many.
-_CHUNK = 4 * 1024 * 1024
+#: Bytes to read at a time then: its calls cost the same for few packets and for many.
+CHUNK = 8 * 1024 * 1024
 #: Flows told apart by one comparison of all rows each; more of them by sorting.
 _PEELED = 6
 _BILLION = 1_000_000_000
@@ -44,9 +44,9 @@ def large(reader: PcapReader | PcapngReader) -> bool:
     return max(reader.window.total, reader.window.base) >= LARGE
 
 
-def chunk(total: int) -> int:
-    """Bytes of a file of this length to read at a time."""
-    return _CHUNK if total >= LARGE and library() is not None else CHUNK
+def wanted(total: int) -> bool:
+    """Whether a file of this length is for numpy from the beginning."""
+    return total >= LARGE and library() is not None
 
 
 class Fields(NamedTuple):

@@ -26,7 +26,7 @@ from vpndiag.capture.stream import (
     PlainSource,
     compression_of,
 )
-from vpndiag.capture.window import Progress, Window
+from vpndiag.capture.window import CHUNK, Progress, Window
 
 __all__ = [
     "CaptureError",
@@ -86,7 +86,9 @@ class CaptureFile:
             source = self._compressed = CompressedSource(file, head, self.compression, where)
         else:
             source = PlainSource(file, head)
-        window = Window(source, bytes_total, progress, chunk or columns.chunk(bytes_total))
+        large = columns.wanted(bytes_total)
+        size = chunk or (columns.CHUNK if large else CHUNK)
+        window = Window(source, bytes_total, progress, size, ahead=large)
         try:
             window.need(_HEAD)
         except OSError as error:
@@ -162,6 +164,7 @@ class CaptureFile:
             raise _os_error(error, self.where) from None
 
     def close(self) -> None:
+        self.reader.window.close()
         if self._close:
             self._file.close()
 
