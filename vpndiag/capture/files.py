@@ -201,20 +201,23 @@ def _os_error(error: OSError, where: str) -> CaptureError:
     return CaptureError(error.strerror or type(error).__name__, where, "check the disk or the path")
 
 
-def open_capture(source: str | Path | BinaryIO, *, progress: Progress | None = None) -> CaptureFile:
+def open_capture(
+    source: str | Path | BinaryIO, *, progress: Progress | None = None, chunk: int | None = None
+) -> CaptureFile:
     """Open a capture file, ``-`` for standard input, or a binary file object.
 
     ``progress(bytes_done, bytes_total)`` is called now and then while reading, in bytes of the file
-    as it is on disk.
+    as it is on disk. ``chunk``: bytes to read at a time, if not as suits the file.
 
     :raises CaptureError: when it is not a capture or cannot be opened.
     """
     if not isinstance(source, str | Path):
-        return CaptureFile(
-            source, str(getattr(source, "name", "input")), progress=progress, close=False
-        )
+        name = str(getattr(source, "name", "input"))
+        return CaptureFile(source, name, progress=progress, close=False, chunk=chunk)
     if str(source) == "-":
-        return CaptureFile(sys.stdin.buffer, "standard input", progress=progress, close=False)
+        return CaptureFile(
+            sys.stdin.buffer, "standard input", progress=progress, close=False, chunk=chunk
+        )
     where = str(source)
     try:
         path = Path(source)
@@ -228,7 +231,7 @@ def open_capture(source: str | Path | BinaryIO, *, progress: Progress | None = N
         raise CaptureError("no such file", where, "check the path") from None
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     try:
-        return CaptureFile(file, where, bytes_total=size, progress=progress)
+        return CaptureFile(file, where, bytes_total=size, progress=progress, chunk=chunk)
     except BaseException:
         file.close()
         raise

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vpndiag.capture import columns, flows, lockstep
-from vpndiag.capture.files import CaptureError, CaptureFile
+from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.write import udp_packet
@@ -31,7 +31,7 @@ def outcome(data: bytes, fast: bool, clock: bool = True, chunk: int | None = Non
     """All that a pass tells; without ``clock``, not what a clock that jumps back may hide from the
     fast way (told in EspFlow.add_many)."""
     try:
-        capture = CaptureFile(BytesIO(data), "test", chunk=chunk)
+        capture = open_capture(BytesIO(data), chunk=chunk)
     except CaptureError as error:
         return str(error)
     scan = Prefilter(capture, fast=fast)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpndiag.capture import lockstep
-from vpndiag.capture.files import CaptureFile
+from vpndiag.capture.files import open_capture
 from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.lockstep import Lockstep
 from vpndiag.capture.pcap import PcapReader
@@ -59,7 +59,7 @@ class Walk:
     """Both walks through a file that is one window."""
 
     def __init__(self, data: bytes) -> None:
-        self.reader = CaptureFile(BytesIO(data), "test", chunk=max(4096, len(data))).reader
+        self.reader = open_capture(BytesIO(data), chunk=max(4096, len(data))).reader
         if not isinstance(self.reader, PcapReader):
             self.reader.next()
         window = self.reader.window
