@@ -131,16 +131,18 @@ class Lockstep:
         np, lengths, word, extra = self._np, self._lengths, self._word, self._extra
         count, top = len(starts), self._window.end + 1
         chains = np.empty((count, 128), np.int64)
-        chains[:, 0] = place = starts
-        step, stop = 1, (int((ends - starts).max())) // _SHORTEST
+        chains[:, 0] = place = starts.copy()
+        # Arrays, because numbers would be made into such ones each time.
+        longer, bound = np.full_like(place, extra), np.full_like(place, top)
+        step, stop = 1, int((ends - starts).max()) // _SHORTEST
         while step < stop:
             if step + _STRIDE > chains.shape[1]:
                 chains = np.concatenate((chains, np.empty_like(chains)), axis=1)
             for column in range(step, step + _STRIDE):
-                place = lengths[place].view(word) + place
+                np.add(lengths[place].view(word), place, out=place)
                 if extra:
-                    place += extra
-                np.minimum(place, top, out=place)
+                    place += longer
+                np.minimum(place, bound, out=place)
                 chains[:, column] = place
             step += _STRIDE
             under = int(np.count_nonzero(place < ends))
