@@ -164,7 +164,8 @@ def test_an_ike_sa_that_is_not_established_is_not_asked_whether_it_lives() -> No
 @pytest.mark.parametrize("heard_at", [0.0, 30.0])
 def test_ppp_that_does_not_go_on_is_begun_anew_with_a_gateway_that_lives(heard_at: float) -> None:
     """SoftEther says its Challenge five times, and HELLO for ever; one that hangs says nothing."""
-    decisions, stack, begun = lossy_run(UP)
+    answered = object.__new__(l2tp_events.MessageReceived)
+    decisions, stack, begun = lossy_run(UP, answered)
     stack.heard_at = heard_at
     stack.events.append(ppp_events.TimedOut("CHAP Challenge", 26))
     decisions.decide(35.0, all_sent=True)
