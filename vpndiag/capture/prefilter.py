@@ -26,12 +26,16 @@ from vpndiag.capture.packets import (
     Quote,
 )
 from vpndiag.capture.reassembly import Reassembler
+from vpndiag.capture.share import Share
+from vpndiag.capture.usual import UsualReader
 
 _MAX_DEPTH = 3
 _MAX_PAIRS = 4096
 _MAX_ENDS = 8
 #: ESP packets in one layout before the fast way is taken.
 _ENOUGH = 16
+#: One packet in so many is kept: more than the fast way is made for.
+_CONTROL = 24
 _MARKER = b"\0\0\0\0"
 _REASSEMBLED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.ICMP, ip.ICMP6, ip.L2TP3))
 _QUOTED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.L2TP3))
@@ -76,9 +80,17 @@ class Prefilter:
     ``frames``, ``first_ns``, ``last_ns``, ``notes``   of the whole file
 
     ``keep_esp`` hands every ESP packet on as well, which is many times slower. ``fast`` False
-    goes the slow way for all packets (to test the fast one against)."""
+    goes the slow way for all packets (to test the fast ones against). With a ``share`` most of what
+    is not in it is left out."""
 
-    def __init__(self, capture: CaptureFile, *, keep_esp: bool = False, fast: bool = True) -> None:
+    def __init__(
+        self,
+        capture: CaptureFile,
+        *,
+        keep_esp: bool = False,
+        fast: bool = True,
+        share: Share | None = None,
+    ) -> None:
         self.capture = capture
         self.keep_esp = keep_esp
         self.flows = EspFlows()
@@ -93,6 +105,11 @@ class Prefilter:
         self._pairs: set[bytes] = set()
         self._unsupported: dict[int, int] = {}
         self._out: list[Kept] = []
+        self._share = share
+        self._usual: UsualReader | None = None
+        if share is not None:
+            self._usual = UsualReader(capture.reader, self.flows, self._out, share)
+        self._kept = self._kept_before = self._read_before = 0
         self._interface = 0
         self._size = 0
 
@@ -117,7 +134,10 @@ class Prefilter:
         window.before_refill = self._flush
         for frame in frames:
             handle(frame)
+            if self._usual is not None:
+                self.last_ns = self._usual.run(self.last_ns or 0)
             if out:
+                self._kept += len(out)
                 yield from out
                 out.clear()
             if window.base != base:
@@ -126,6 +146,8 @@ class Prefilter:
             if self._bulk is not None:
                 self._bulk.run()
         self._flush()
+        if self._usual is not None:
+            self._usual.count()
         out.extend(self._fragments.finish())
         yield from out
         out.clear()
@@ -140,7 +162,7 @@ class Prefilter:
     def _refilled(self) -> None:
         """Once a window: count what was gathered, and take the layout that most ESP has."""
         self._flush()
-        if not self._fast:
+        if not self._fast or self._many_control():
             return
         if self._bulk is not None and self._bulk.stale:
             self._bulk = None
@@ -153,6 +175,23 @@ class Prefilter:
                 self._votes = {best: _ENOUGH}
             else:
                 self._votes.clear()
+
+    def _many_control(self) -> bool:
+        """Whether the next window is read in the way that suits many control packets, as the one
+        before shows."""
+        kept, read = self._kept - self._kept_before, self.frames - self._read_before
+        self._kept_before, self._read_before = self._kept, self.frames
+        if self._share is None and kept * _CONTROL <= read:
+            if self._usual is not None:
+                self._usual.count()
+                self._usual = None
+            return False
+        if self._usual is None:
+            self._usual = UsualReader(self.capture.reader, self.flows, self._out, self._share)
+            self._usual.odd_pairs = bool(self._pairs)
+            self._bulk = None
+            self._votes.clear()
+        return True
 
     # One frame, the slow way.
 
@@ -356,6 +395,8 @@ class Prefilter:
             one, two = sport.to_bytes(2, "big"), dport.to_bytes(2, "big")
             self._pairs.add(packet.src + packet.dst + one + two)
             self._pairs.add(packet.dst + packet.src + two + one)
+            if self._usual is not None:
+                self._usual.odd_pairs = True
 
     def _esp(
         self,
@@ -386,6 +427,8 @@ class Prefilter:
         bulk = self._bulk
         if bulk is not None:
             bulk.flush_flow(flow)
+        if self._usual is not None:
+            self._usual.count_flow(flow)
         flow.add(Sample(number, time_ns, size, sequence), whole=whole)
         if len(frames) > 1:
             flow.fragmented += 1
@@ -403,7 +446,7 @@ class Prefilter:
                     packet.missing,
                 )
             )
-        if self._fast and at >= 0 and whole:
+        if self._fast and self._usual is None and at >= 0 and whole:
             self._vote(flow, ends, at, packet, start, bool(sport or dport), data)
 
     def _vote(

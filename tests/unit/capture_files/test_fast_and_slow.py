@@ -15,6 +15,7 @@ from vpndiag.capture import columns, flows, lockstep
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
+from vpndiag.capture.share import Share
 from vpndiag.capture.write import udp_packet
 
 SHARED = Path(__file__).parents[4] / "shared" / "captures"
@@ -27,14 +28,20 @@ if find_spec("numpy"):
     WAYS |= {"numpy": (0, 1 << 15, None), "numpy, in small pieces": (0, 400, 30_000)}
 
 
-def outcome(data: bytes, fast: bool, clock: bool = True, chunk: int | None = None) -> object:
+def outcome(
+    data: bytes,
+    fast: bool,
+    clock: bool = True,
+    chunk: int | None = None,
+    share: Share | None = None,
+) -> object:
     """All that a pass tells; without ``clock``, not what a clock that jumps back may hide from the
     fast way (told in EspFlow.add_many)."""
     try:
         capture = open_capture(BytesIO(data), chunk=chunk)
     except CaptureError as error:
         return str(error)
-    scan = Prefilter(capture, fast=fast)
+    scan = Prefilter(capture, fast=fast, share=share)
     kept = list(scan)
     hidden = () if clock else ("silence", "_longest")
     names = [name for name in EspFlow.__slots__ if name not in hidden]
@@ -151,6 +158,8 @@ def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: obj
         monkeypatch.setattr(lockstep, "PART", part)
         monkeypatch.setattr(lockstep, "FEW", 2 if part < 1000 else 8)
         assert outcome(data, True, clock, chunk) == slow, (way, what)
+    # The way that suits many control packets, with all of them in the share.
+    assert outcome(data, True, clock, share=Share(0, 1)) == slow, ("usual", what)
 
 
 @pytest.mark.parametrize(("link", "form"), CASES)
@@ -264,3 +273,31 @@ def test_many_short_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     compare(monkeypatch, as_pcap(rng, packets, 101), True, "many flows")
     monkeypatch.setattr(flows, "MAX_FLOWS", 50)
     compare(monkeypatch, as_pcap(rng, packets, 101), True, "too many flows")
+
+
+def test_many_control_packets_after_much_data_and_the_other_way_round() -> None:
+    """The way is chosen anew for each window, by the one before."""
+    rng = random.Random(3)
+    message = rng.randbytes(16) + bytes.fromhex("08100501") + rng.randbytes(4)
+    packets = []
+    for index in range(12_000):
+        if 4000 <= index < 8000 and index % 2:
+            body = bytes(4) + message + struct.pack("!I", 128) + rng.randbytes(100)
+        else:
+            body = struct.pack("!II", 4711 + index % 5, 1 + index // 5) + rng.randbytes(600)
+        packets.append(ETHERNET + b"\x08\x00" + udp_packet(*ENDS[0], 4500, 4500, body, index))
+    data = as_pcap(rng, packets, 1)
+    taken: list[bool] = []
+
+    class Watched(Prefilter):
+        def _many_control(self) -> bool:
+            taken.append(super()._many_control())
+            return taken[-1]
+
+    scan = Watched(open_capture(BytesIO(data)))
+    kept = list(scan)
+    slow = Prefilter(open_capture(BytesIO(data)), fast=False)
+    assert kept == list(slow)
+    assert [f.packets for f in scan.flows] == [f.packets for f in slow.flows]
+    assert [f.missing for f in scan.flows] == [f.missing for f in slow.flows]
+    assert True in taken and not taken[0] and not taken[-1]
