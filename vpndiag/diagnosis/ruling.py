@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from vpndiag.diagnosis.view import frames_of
 from vpndiag.observations import Observation
+from vpndiag.records import record
 from vpndiag.report.model import (
     Cause,
     Confidence,
@@ -19,7 +19,7 @@ from vpndiag.report.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ruling:
     """One layer's judgement. ``layer.status`` is ``not_reached`` when the material says nothing.
 

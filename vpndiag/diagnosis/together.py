@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import Observation, OtherTraffic
+from vpndiag.records import record
 from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Judged:
     """One attempt and its diagnosis. ``key`` is the same for all attempts of one client at one
     gateway; times in seconds."""

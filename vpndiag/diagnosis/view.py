@@ -40,6 +40,7 @@ from vpndiag.observations import (
     ServerProof,
     Soak,
 )
+from vpndiag.records import record
 
 _T = TypeVar("_T", bound=Observation)
 
@@ -122,7 +123,7 @@ class IkeSa:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unanswered:
     """A message that was sent ``tries`` times over ``seconds`` and not answered."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from vpndiag.records import record
 
 Direction = Literal["out", "in"]
 """``out``: client to gateway; ``in``: gateway to client."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Observation:
     """A fact seen at time ``t`` (seconds), shown by packets ``frames`` (may be empty)."""
 

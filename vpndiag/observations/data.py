@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Direction, Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DataFlow(Observation):
     """Packets with users' data in one direction: in L2TP (``esp``: inside IPsec, ``clear``: not),
     or in PPP without L2TP (``ppp``). ``t`` is the time of the first one."""
@@ -24,7 +24,7 @@ class DataFlow(Observation):
     """LCP Echo-Requests and -Replies among them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class FragmentsLost(Observation):
     """A datagram that was sent in IP fragments, of which some never came past."""
 
@@ -38,7 +38,7 @@ class FragmentsLost(Observation):
     """Fragments that did come."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LargeLost(Observation):
     """Large IP packets inside the tunnel that never arrive while smaller ones do. ``t`` is the
     time of the first that is known to be lost (or of the packet that shows the gap)."""

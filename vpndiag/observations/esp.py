@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Direction, Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IpsecSa(Observation):
     """Quick mode agreed on an SA pair (or keys for one were given)."""
 
@@ -28,7 +28,7 @@ class IpsecSa(Observation):
     gateway_port: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class EspFlow(Observation):
     """All ESP packets of one SPI: counted, not kept. ``t`` is the time of the first one."""
 

@@ -6,10 +6,10 @@ not tell an ordinary user is said as ``cannot-tell``, with the reason where ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 Told = Literal["yes", "no", "cannot-tell"]
 
@@ -25,7 +25,7 @@ StartType = Literal["", "automatic", "manual", "disabled"]
 LinkState = Literal["connected", "connecting", "disconnected", "cannot-tell"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostScope(Observation):
     """What was looked at: a system, and what a profile says that should be there."""
 
@@ -41,7 +41,7 @@ class HostScope(Observation):
     """The profile says that there is no IPsec."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostInterface(Observation):
     """One network interface. ``mtu`` 0: not told."""
 
@@ -55,7 +55,7 @@ class HostInterface(Observation):
     mtu: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Route:
     """One route. ``metric``: as the system weighs it, lower wins; None: not told."""
 
@@ -66,7 +66,7 @@ class Route:
     metric: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostRoutes(Observation):
     """The routing table, without loopback, multicast and link-local routes."""
 
@@ -78,7 +78,7 @@ class HostRoutes(Observation):
     """Rules beside the main table choose routes (Linux: ``ip rule``)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostWay(Observation):
     """Which way packets to ``target`` would leave, asked of the system; nothing was sent."""
 
@@ -94,7 +94,7 @@ class HostWay(Observation):
     """The interface of ``source``; empty: not told."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Resolver:
     """One DNS server that the system asks. ``domains``: only for names below these."""
 
@@ -105,7 +105,7 @@ class Resolver:
     """Asked only when the ones before do not answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostResolvers(Observation):
     """DNS servers in the order in which the system asks them."""
 
@@ -117,7 +117,7 @@ class HostResolvers(Observation):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostPort(Observation):
     """A UDP port of this computer. ``holders``: programs that hold it, as far as told; ``running``:
     programs known to hold such ports that run here, where the holder itself is not told."""
@@ -130,7 +130,7 @@ class HostPort(Observation):
     running: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostModule(Observation):
     """A part of the Linux kernel. ``loadable``: there as a module, loaded when it is needed."""
 
@@ -140,7 +140,7 @@ class HostModule(Observation):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostService(Observation):
     """A program or service that L2TP/IPsec needs, or that gets in its way. ``absent``: not
     installed."""
@@ -154,7 +154,7 @@ class HostService(Observation):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostSetting(Observation):
     """A setting. ``value`` empty with ``state`` ``not-set``: the system's default is in force."""
 
@@ -166,7 +166,7 @@ class HostSetting(Observation):
     """A file, registry key or command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostConnection(Observation):
     """A VPN connection that is configured here. Never holds secrets or user names."""
 
@@ -191,7 +191,7 @@ class HostConnection(Observation):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HostUnknown(Observation):
     """Something that cannot be told here: ``what`` and why."""
 

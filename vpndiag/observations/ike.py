@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Direction, Observation
+from vpndiag.records import record
 
 Protection = Literal["clear", "decrypted", "opaque", "undecryptable", "bad-hash"]
 """``clear``: not encrypted; ``decrypted``: read with the right key and, where there is one, the
@@ -13,7 +13,7 @@ hash verified; ``opaque``: encrypted and no key at hand; ``undecryptable``: the 
 not open it; ``bad-hash``: it opens but its HASH is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IkeNotify:
     """A Notification payload."""
 
@@ -24,7 +24,7 @@ class IkeNotify:
     """Hex, at most 64 bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Lifetime:
     """SA lifetime; None where the message does not carry the attribute."""
 
@@ -32,7 +32,7 @@ class Lifetime:
     kilobytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IkeMessage(Observation):
     """One IKE message."""
 
@@ -91,7 +91,7 @@ class IkeMessage(Observation):
     """Set when the packet came from another address than the one asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IkeEstablished(Observation):
     """Phase 1 is complete: both sides proved themselves."""
 
@@ -102,7 +102,7 @@ class IkeEstablished(Observation):
     transform: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CertificateSeen(Observation):
     """A certificate sent in phase 1, and how it fared against what was expected."""
 

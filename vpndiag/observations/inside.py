@@ -6,17 +6,17 @@ Packets inside are not kept one by one: each observation is the result of one qu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
 from vpndiag.observations.way import Hop
+from vpndiag.records import record
 
 TargetRole = Literal["peer", "dns", "host"]
 """The PPP peer, a DNS server, or an internal host that was named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideScope(Observation):
     """What was assigned, and what was to be tested inside. Addresses and networks as text."""
 
@@ -49,7 +49,7 @@ class InsideScope(Observation):
     """Users' own traffic in a capture: nobody said what is to work, and nothing was asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsidePing(Observation):
     """Echo requests to one target inside."""
 
@@ -73,7 +73,7 @@ class InsidePing(Observation):
         return self.received > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideTrace(Observation):
     """Packets with rising time to live to a target inside that was silent. Hop 1 is the gateway."""
 
@@ -95,7 +95,7 @@ class InsideTrace(Observation):
     """Packets sent with each time to live, at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideMtu(Observation):
     """The largest echo request with don't-fragment, in bytes of the IP packet, that was answered by
     ``target`` in full (the answer itself may be in fragments)."""
@@ -116,7 +116,7 @@ class InsideMtu(Observation):
     """Who sent it; empty: nobody did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideName(Observation):
     """What one DNS server inside said to one question."""
 
@@ -143,7 +143,7 @@ class InsideName(Observation):
     reporter: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideApp(Observation):
     """One application inside: connected over TCP and asked its first question."""
 
@@ -181,7 +181,7 @@ class InsideApp(Observation):
     """Whether it is for the host asked for; None: no certificate, or asked for by address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideDhcp(Observation):
     """The answer to DHCPINFORM over PPP (RFC 2131): what Windows and macOS learn beside IPCP."""
 
@@ -196,7 +196,7 @@ class InsideDhcp(Observation):
     """``10.0.0.0/8 via 10.0.0.1`` (options 121 and 249)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsideTraffic(Observation):
     """Users' packets inside as a whole, in a capture: whom they asked and who sent anything back.
     ``t`` is the time of the first. Groups and broadcasts are left out."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 NameOutcome = Literal[
     "answered", "nxdomain", "no-data", "servfail", "refused", "timeout", "invalid", "error"
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class NameAnswer(Observation):
     """What one resolver said to one question about the gateway's name, or (``role``) beside it."""
 
@@ -33,7 +33,7 @@ class NameAnswer(Observation):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LocalRoutes(Observation):
     """Whether this computer has a route to the Internet, by address family; None: not told."""
 
@@ -42,7 +42,7 @@ class LocalRoutes(Observation):
     ipv6: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IcmpError(Observation):
     """An ICMP error that quotes a packet of ours."""
 
@@ -63,7 +63,7 @@ class IcmpError(Observation):
     """``in``: the error came back to the client; ``out``: the client sent it to the gateway."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SendError(Observation):
     """The local machine could not send."""
 
@@ -74,7 +74,7 @@ class SendError(Observation):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LocalEnd(Observation):
     """Which addresses and ports the run uses, and what it could not do."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class OtherTraffic(Observation):
     """Packets of another VPN or none: ``IKEv2``, ``PPTP``, ``L2TPv3``, ``WireGuard``, ``OpenVPN``,
     ``PPPoE``, ``AH``, ``GRE``."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Direction, Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PppMessage(Observation):
     """One PPP control packet."""
 
@@ -38,7 +38,7 @@ class PppMessage(Observation):
     """L2TP session (or other carrier) that it belongs to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ServerProof(Observation):
     """Whether the server proved in MS-CHAPv2 that it knows the password (RFC 2759 section 5)."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Scope(Observation):
     """What this run was asked to do. Captures have none."""
 
@@ -22,7 +22,7 @@ class Scope(Observation):
     """Authenticate with a certificate rather than a pre-shared key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Ended(Observation):
     """The end of the material."""
 

@@ -6,17 +6,17 @@ renewal, and one for the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 SoakRole = Literal["peer", "dns", "host", "lcp"]
 """Who answered: as in ``inside-ping``; ``lcp``: nobody inside answers pings, so LCP Echo-Requests
 (RFC 1661 section 5.8) were sent to the gateway."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SoakSample(Observation):
     """One interval; ``t`` is its end. Times in seconds, None: no answer in it."""
 
@@ -35,7 +35,7 @@ class SoakSample(Observation):
     """Bits per second, at least; see :class:`Soak`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Soak(Observation):
     """The whole time; ``t`` is its end."""
 
@@ -75,7 +75,7 @@ class Soak(Observation):
         return self.lost / self.sent if self.sent else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Rekey(Observation):
     """A renewal of keys while the session is up; ``t`` is its first message."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.base import Observation
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Hop:
     """One step of a trace. ``address``: of the router that said "time exceeded", empty: nobody did
     (which alone is no fault: many routers say nothing)."""
@@ -18,7 +18,7 @@ class Hop:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PathTrace(Observation):
     """Packets of one kind sent with rising time to live (IPv6: hop limit)."""
 
@@ -46,7 +46,7 @@ class PathTrace(Observation):
     """Packets sent with each time to live, at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ControlCheck(Observation):
     """Something else that was asked, to tell "this network blocks VPN" from "nobody is there"."""
 
@@ -64,7 +64,7 @@ class ControlCheck(Observation):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class OuterMtu(Observation):
     """IKE messages of rising size that the gateway answers: which sizes get to it. Its answers are
     small, so nothing is shown about the way back. Sizes are bytes of the whole IP packet."""
@@ -97,7 +97,7 @@ class OuterMtu(Observation):
     """How often one packet was sent, at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class NatLifetime(Observation):
     """How long a silent mapping of UDP 4500 survives, by what the gateway sends when an answer is
     missing: on a line that is kept alive, and on a silent one. Times in seconds."""

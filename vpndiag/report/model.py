@@ -5,8 +5,10 @@ Names in the JSON are those of the fields here; scripts rely on them (docs/repor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from vpndiag.records import record
 
 SCHEMA_VERSION = "1.1.0"
 """Semver: minor adds fields, major changes or removes them."""
@@ -41,7 +43,7 @@ Outcome = Literal["healthy", "failed", "inconclusive", "not_applicable"]
 Owner = Literal["user", "helpdesk", "gateway-admin", "network"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Evidence:
     """One thing seen: a sentence, when (seconds), and the packets that show it."""
 
@@ -50,7 +52,7 @@ class Evidence:
     frames: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cause:
     """A possible cause, in order of likelihood within its finding."""
 
@@ -60,7 +62,7 @@ class Cause:
     likelihood: Literal["likely", "possible", "unlikely"] = "possible"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finding:
     """A judgement. ``code`` is ``layer.short-name`` and stands in the catalogue, from which title,
     explanation, causes, fix and owner come."""
@@ -83,7 +85,7 @@ class Finding:
     """Where the protocol is laid down: ``RFC 2409 section 5.4``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layer:
     """One rung. ``summary`` says what was found, ``reason`` why it was not reached."""
 
@@ -96,7 +98,7 @@ class Layer:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """The answer in one line."""
 
@@ -107,7 +109,7 @@ class Verdict:
     confidence: Confidence = "high"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Diagnosis:
     """What the rules say of one session's observations."""
 

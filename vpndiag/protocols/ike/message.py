@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.constants import HeaderFlag, PayloadType, V2NotifyType, name_of
 from vpndiag.protocols.ike.payloads import Payload, decode_payload
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 HEADER_SIZE = 28
 MAX_MESSAGE_SIZE = 0xFFFF
@@ -29,7 +30,7 @@ _FIELDS = (
 P = TypeVar("P", bound=Payload)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Header:
     """The fixed header. Cookies are 8 bytes; ``length`` counts the whole message in bytes."""
 
@@ -92,7 +93,7 @@ class Header:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class V2Payload:
     """One IKEv2 payload as the generic walk sees it."""
 
@@ -108,7 +109,7 @@ class V2Payload:
         return int.from_bytes(self.body[2:4], "big")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Message:
     """One message.
 
@@ -172,7 +173,7 @@ class Message:
         return replace(self.header, next_payload=first, length=length).encode() + body
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PayloadChain:
     """Payloads of a decrypted body.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike.attributes import Attribute
@@ -33,6 +33,7 @@ from vpndiag.protocols.ike.notation import (
     short_name,
 )
 from vpndiag.protocols.ike.payloads import Proposal, SaPayload, Transform
+from vpndiag.records import record
 
 _WEAK_GROUPS = (
     *(Group.MODP768, Group.MODP1024, Group.MODP1536, Group.EC2N155, Group.EC2N185),
@@ -76,7 +77,7 @@ def _lifetimes(
     return seconds, kilobytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IkeTransform:
     """A phase 1 transform.
 
@@ -198,7 +199,7 @@ _ESP_AUTH_BYTES: dict[int, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EspTransform:
     """An ESP transform of quick mode.
 

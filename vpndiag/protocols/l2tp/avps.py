@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.l2tp.constants import MAX_AVP, AvpType
 from vpndiag.protocols.l2tp.values import AvpValue, Format, decode_format, encode_format
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 MAX_AVPS = 512
 """More in one message are refused."""
@@ -19,7 +19,7 @@ _M, _H, _L = 0x8000, 0x4000, 0x03FF
 _HEAD = struct.Struct("!HHH")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AvpSpec:
     """``mandatory``: the M bit that RFC 2661 prescribes. ``may_hide``: hiding is allowed."""
 
@@ -76,7 +76,7 @@ SPECS: dict[int, AvpSpec] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Avp:
     """One AVP, known or not.
 

@@ -7,20 +7,20 @@ A datagram is a :class:`ControlMessage`, a :class:`DataMessage`, or, when its ve
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 _T, _L, _S, _O, _P, _VERSION = 0x8000, 0x4000, 0x0800, 0x0200, 0x0100, 0x000F
 _SHORT, _CONTROL = struct.Struct("!HH").unpack_from, struct.Struct("!HHHHH").unpack_from
 _VERSIONS = {1: "L2F", 3: "L2TPv3"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ControlMessage:
     """A control message; without AVPs it is a ZLB, a bare acknowledgement.
 
@@ -80,7 +80,7 @@ class ControlMessage:
         return value if isinstance(value, ResultCode) else None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DataMessage:
     """A PPP frame. ``ns`` and ``nr`` are None without sequence numbers, ``offset`` is the size of
     the offset padding or None without that field."""
@@ -96,7 +96,7 @@ class DataMessage:
     trailing: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OtherVersion:
     """``name`` is L2F, L2TPv3 or ``version n``."""
 

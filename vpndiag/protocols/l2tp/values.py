@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 
 class Format(Enum):
@@ -27,7 +27,7 @@ class Format(Enum):
     PROXY_ID = "proxy-id"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResultCode:
     """Result Code AVP. ``error`` is None when the peer left it out; ``message`` is raw."""
 
@@ -41,7 +41,7 @@ class ResultCode:
         return u16(self.result) + u16(self.error or 0) + self.message
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProtocolVersion:
     version: int
     revision: int
@@ -50,7 +50,7 @@ class ProtocolVersion:
         return bytes((self.version, self.revision))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Q931Cause:
     """Q.931 Cause Code AVP; ``advisory`` is raw."""
 
@@ -62,7 +62,7 @@ class Q931Cause:
         return u16(self.cause) + bytes((self.message,)) + self.advisory
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallErrors:
     crc_errors: int
     framing_errors: int
@@ -85,7 +85,7 @@ class CallErrors:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accm:
     """Async control character maps."""
 
@@ -96,7 +96,7 @@ class Accm:
         return b"\x00\x00" + u32(self.send) + u32(self.receive)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProxyAuthenId:
     identifier: int
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ppp.packet import encode_header, read_header
 from vpndiag.protocols.wire import Reader
+from vpndiag.records import record
 
 CHALLENGE, RESPONSE, SUCCESS, FAILURE = 1, 2, 3, 4
 NAMES = {CHALLENGE: "Challenge", RESPONSE: "Response", SUCCESS: "Success", FAILURE: "Failure"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChapValue:
     """Challenge or Response: ``value`` and the sender's ``name``."""
 
@@ -23,7 +23,7 @@ class ChapValue:
     name: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChapResult:
     """Success or Failure with the raw message."""
 

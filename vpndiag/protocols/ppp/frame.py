@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.wire import u16
+from vpndiag.records import record
 
 ADDRESS_CONTROL = b"\xff\x03"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Frame:
     """One PPP frame: ``protocol`` number and the information field, padding included."""
 

@@ -8,16 +8,16 @@ byte; the family modules (:mod:`lcp_options`, :mod:`ipcp_options`, :mod:`ipv6cp_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.wire import Reader
+from vpndiag.records import record
 
 MAX_OPTIONS = 256
 """More options than any packet has a use for; the rest of the packet is refused."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Option:
     """One configuration option; ``data`` excludes type and length."""
 

@@ -6,7 +6,6 @@ drops anything: an unknown code, or a body that does not decode, is a different 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from vpndiag.protocols.errors import DecodeError
@@ -19,6 +18,7 @@ from vpndiag.protocols.ppp import (
 )
 from vpndiag.protocols.ppp.options import Option, Options, decode_options, encode_options, raw_text
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 
 class Code(IntEnum):
@@ -53,7 +53,7 @@ def code_name(code: int) -> str:
     return _LABELS.get(code) or f"Code-{code}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Configure:
     """Configure-Request, -Ack, -Nak or -Reject."""
 
@@ -65,7 +65,7 @@ class Configure:
         return encode_options(self.options)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Terminate:
     """Terminate-Request or -Ack; ``message`` is the peer's raw text, often empty."""
 
@@ -77,7 +77,7 @@ class Terminate:
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CodeReject:
     """``rejected`` is the refused packet from its code on, perhaps cut."""
 
@@ -89,7 +89,7 @@ class CodeReject:
         return self.rejected
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProtocolReject:
     """``protocol`` is the refused protocol number, ``information`` its packet, perhaps cut."""
 
@@ -102,7 +102,7 @@ class ProtocolReject:
         return u16(self.protocol) + self.information
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MagicPacket:
     """Echo-Request, Echo-Reply, Discard-Request and Identification: a magic number (0 when none
     was negotiated) and data (for Identification a text)."""
@@ -116,7 +116,7 @@ class MagicPacket:
         return u32(self.magic) + self.data
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimeRemaining:
     """``seconds`` until the peer ends the session (RFC 1570 section 1.2)."""
 
@@ -130,7 +130,7 @@ class TimeRemaining:
         return u32(self.magic) + u32(self.seconds) + self.message
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OtherPacket:
     """A code without a class here (CCP resets too), or a body that does not decode: then
     ``malformed`` tells why."""

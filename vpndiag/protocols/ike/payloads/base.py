@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.protocols.ike.constants import PayloadType, name_of
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Payload:
     """Base of all payloads; ``body`` never includes the generic payload header.
 
@@ -40,7 +41,7 @@ class Payload:
         return name_of(PayloadType, self.payload_type)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RawPayload(Payload):
     """A payload of a type that is not decoded further."""
 

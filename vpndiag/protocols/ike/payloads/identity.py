@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.constants import CertEncoding, IdType, PayloadType, name_of
 from vpndiag.protocols.ike.dn import dn_text
 from vpndiag.protocols.ike.payloads.base import Payload
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -27,7 +27,7 @@ def _visible(data: bytes) -> str:
     return "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in data)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IdPayload(Payload):
     """Identification (RFC 2407 section 4.6.2).
 
@@ -103,7 +103,7 @@ class IdPayload(Payload):
         return cls(id_type, reader.rest(), protocol, port, raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CertPayload(Payload):
     """Certificate (RFC 2408 section 3.9): ``encoding`` 4 is one DER X.509 certificate."""
 
@@ -123,7 +123,7 @@ class CertPayload(Payload):
         return cls(reader.u8("certificate encoding"), reader.rest(), raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CertRequestPayload(Payload):
     """Certificate request (RFC 2408 section 3.10); ``authority`` is a DER name or empty (any)."""
 
@@ -143,7 +143,7 @@ class CertRequestPayload(Payload):
         return cls(reader.u8("certificate request encoding"), reader.rest(), raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NatDPayload(Payload):
     """NAT discovery: a hash of cookies, address and port (RFC 3947 section 3.2).
 
@@ -161,7 +161,7 @@ class NatDPayload(Payload):
         return self.hash
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NatOaPayload(Payload):
     """NAT original address (RFC 3947 section 5.2); ``draft`` selects number 131 in place of 21."""
 

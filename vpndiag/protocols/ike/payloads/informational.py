@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.attributes import Attribute, decode_attributes, encode_attributes
 from vpndiag.protocols.ike.constants import (
@@ -15,12 +13,13 @@ from vpndiag.protocols.ike.constants import (
 )
 from vpndiag.protocols.ike.payloads.base import Payload
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 MAX_SPIS = 1024
 """SPIs of one delete payload."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NotificationPayload(Payload):
     """Notification (RFC 2408 section 3.14).
 
@@ -67,7 +66,7 @@ class NotificationPayload(Payload):
         return cls(notify_type, protocol, spi, reader.rest(), doi, raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DeletePayload(Payload):
     """Delete (RFC 2408 section 3.15): the sender's own SPIs that are gone, all of one size."""
 
@@ -101,7 +100,7 @@ class DeletePayload(Payload):
         return cls(protocol, spis, doi, raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class VendorIdPayload(Payload):
     """Vendor id (RFC 2408 section 3.16)."""
 
@@ -115,7 +114,7 @@ class VendorIdPayload(Payload):
         return self.vendor_id
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttributesPayload(Payload):
     """Mode configuration and XAUTH attributes (draft-dukes-ike-mode-cfg section 3.2)."""
 
@@ -139,7 +138,7 @@ class AttributesPayload(Payload):
         return cls(cfg_type, identifier, decode_attributes(reader), raw=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FragmentPayload(Payload):
     """A piece of a whole ISAKMP message, header included (Cisco and [MS-IKEE] section 2.2.1).
 

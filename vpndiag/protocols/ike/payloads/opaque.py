@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.payloads.base import Payload
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KePayload(Payload):
     """Key exchange: the Diffie-Hellman public value (RFC 2408 section 3.7)."""
 
@@ -22,7 +21,7 @@ class KePayload(Payload):
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NoncePayload(Payload):
     """Nonce, 8 to 256 bytes (RFC 2409 section 5; the length is not checked here)."""
 
@@ -36,7 +35,7 @@ class NoncePayload(Payload):
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HashPayload(Payload):
     """HASH_I, HASH_R or HASH(1) to HASH(3) (RFC 2409)."""
 
@@ -50,7 +49,7 @@ class HashPayload(Payload):
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SignaturePayload(Payload):
     """SIG_I or SIG_R (RFC 2409 section 5.1)."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.attributes import Attribute, decode_attributes, encode_attributes
 from vpndiag.protocols.ike.constants import (
@@ -14,6 +12,7 @@ from vpndiag.protocols.ike.constants import (
 )
 from vpndiag.protocols.ike.payloads.base import Payload
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 MAX_PROPOSALS = 128
 """Proposals of one SA payload."""
@@ -21,7 +20,7 @@ MAX_TRANSFORMS = 1024
 """Transforms of one SA payload, all proposals together."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Transform:
     """One transform; attributes in the order on the wire (RFC 2408 section 3.6)."""
 
@@ -46,7 +45,7 @@ class Transform:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Proposal:
     """One proposal (RFC 2408 section 3.5): a protocol, the sender's SPI, and alternatives."""
 
@@ -71,7 +70,7 @@ class Proposal:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SaPayload(Payload):
     """DOI, situation and proposals.
 
