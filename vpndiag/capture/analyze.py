@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from vpndiag.capture.asked import Asked, read_comment
@@ -18,6 +19,7 @@ from vpndiag.capture.order import in_time_order
 from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import Attempt, sessions
+from vpndiag.capture.share import Share
 from vpndiag.capture.trust import Trust
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.protocols.esp.transport import guess_null
@@ -26,6 +28,11 @@ SMALL = 4 * 1024 * 1024
 """Bytes of a file whose every ESP packet is looked into without keys (NULL encryption)."""
 SAMPLE = 400
 """ESP packets of a larger file that are looked into first."""
+
+LONG = 16 * 1024 * 1024
+"""Bytes from which on several processes read a capture that is full of control packets."""
+FEW, CONTROL = 500, 8
+"""So many control packets are met first, and at most so many packets for each."""
 
 FileProgress = Callable[[int, int, int], None]
 """``progress(index of the file, bytes read, bytes in all)``."""
@@ -63,25 +70,27 @@ def read(
     progress: FileProgress | None = None,
     trust: Trust | None = None,
     asked: Asked | None = None,
+    share: Share | None = None,
 ) -> Analysis:
     """Read all files as one capture, in the order of their first packets. ``asked``: what was to
-    be tested inside, besides what the files say of it.
+    be tested inside, besides what the files say of it. ``share``: find only the attempts that are
+    in it, which takes a capture without ESP that could be read (:func:`divisible`).
 
     :raises CaptureError: a file that cannot be read as a capture, or not on to its end.
     """
     with growing():
         ordered = _in_time_order([Path(p) for p in paths])
-        collector = Collector(keys)
+        collector = Collector(keys, share)
         if asked is not None:
             collector.material.wanted(asked)
         files: list[FileRead] = []
         for index, path in enumerate(ordered):
-            files.append(_read_file(path, index, collector, keys, progress))
+            files.append(_read_file(path, index, collector, keys, progress, share))
         material = collector.material
         in_time_order(material)
         translated = join_translated(material)
         join_strangers(material)
-        attempts = tuple(sessions(material))
+        attempts = tuple(sessions(material, whole=share is None))
     observer = Observer(material, keys, trust)
     return Analysis(
         tuple(files),
@@ -142,8 +151,9 @@ def _read_file(
     collector: Collector,
     keys: Keys | None,
     progress: FileProgress | None,
+    share: Share | None,
 ) -> FileRead:
-    keep = bool(keys and keys.esp) or _worth_opening(path)
+    keep = share is None and (bool(keys and keys.esp) or _worth_opening(path))
     tell: Callable[[int, int], None] | None = None
     if progress is not None:
         report = progress
@@ -153,7 +163,7 @@ def _read_file(
 
     before = collector.material.frames
     with _open(path, tell) as capture:
-        scan = Prefilter(capture, keep_esp=keep)
+        scan = Prefilter(capture, keep_esp=keep, share=share)
         collector.read(scan)
         notes = tuple(str(note) for note in scan.notes)
         for comment in capture.comments:
@@ -180,6 +190,23 @@ def _worth_opening(path: Path) -> bool:
             if seen >= SAMPLE or capture.reader.number > 100 * SAMPLE:
                 return False
     return False
+
+
+def divisible(paths: Sequence[str | Path]) -> bool:
+    """Whether several processes can each read a share of these files, and are worth it: long ones,
+    on disk, full of control packets, without ESP that can be read."""
+    try:
+        files = [Path(p) for p in paths]
+        if not all(p.is_file() for p in files) or sum(p.stat().st_size for p in files) < LONG:
+            return False
+        largest = max(files, key=lambda p: p.stat().st_size)
+        with open_capture(largest) as capture:
+            kept = sum(1 for _ in islice(Prefilter(capture, fast=False), FEW))
+            return kept == FEW and capture.reader.number <= CONTROL * FEW and not any(
+                _worth_opening(p) for p in files
+            )  # fmt: skip
+    except (OSError, ValueError, CaptureError):
+        return False
 
 
 _KINDS = {

@@ -21,6 +21,7 @@ from vpndiag.capture.packets import (
     PppPacket,
 )
 from vpndiag.capture.prefilter import Prefilter, Tally, looks_like_ike
+from vpndiag.capture.share import Share
 from vpndiag.protocols.esp.udp import NON_ESP_MARKER
 
 Hosts = tuple[str, str]
@@ -181,8 +182,10 @@ class Material:
 class Collector:
     """Feed it the packets of one file after another, then take :attr:`material`."""
 
-    def __init__(self, keys: Keys | None = None) -> None:
+    def __init__(self, keys: Keys | None = None, share: Share | None = None) -> None:
+        """``share``: only what is in it is collected, and users' data inside, whosever it is."""
         self.material = Material()
+        self._share = share
         self._esp = EspDecryptor(keys or Keys())
         self._offset = 0
         self._ike: dict[tuple[bytes, Hosts], IkeTrack] = {}
@@ -227,6 +230,8 @@ class Collector:
             material.last_ns = max(material.last_ns, scan.last_ns or 0)
         for flow in scan.flows:
             key = flow.key
+            if self._share is not None and not self._share.has(key.src, key.dst):
+                continue
             flow_id = (key.src, key.sport, key.dst, key.dport, key.spi)
             track = self._flows.get(flow_id)
             if track is None:
@@ -269,6 +274,10 @@ class Collector:
 
     def _datagram(self, d: Datagram) -> None:
         kind = d.kind
+        if self._share is not None and kind != "dns" and not self._share.has(d.src, d.dst):
+            if kind == "l2tp":
+                self._of_others(d)
+            return
         if kind == "ike" or kind == "ike-natt":
             self._ike_message(d, kind == "ike-natt")
         elif kind == "l2tp":
@@ -282,6 +291,15 @@ class Collector:
             self._ike_message(d, False)
         elif len(self.material.odd) < MAX_ICMP:
             self.material.odd.append(replace(d, frames=self._frames(d.frames)))
+
+    def _of_others(self, d: Datagram) -> None:
+        """L2TP that is in another share: questions inside it may be answered in this one."""
+        carried = l2tp_data(d.payload)
+        if carried is not None and not is_ppp_control(carried[1]):
+            end, frame = (d.src, d.sport), d.frames[-1] + self._offset
+            packet = inner_packet(carried[1])
+            if packet is not None:
+                self.material.inside.feed(packet, len(packet) + d.missing, d.time_ns, frame, end, 0)
 
     def _ike_message(self, d: Datagram, marker: bool) -> None:
         data = d.payload[4:] if marker else d.payload
@@ -403,13 +421,8 @@ class Collector:
         missing: int,
     ) -> None:
         """Users' IP packets: questions and answers, and headers for judging which sizes pass."""
-        if ppp[:2] == b"\xff\x03":
-            ppp = ppp[2:]
-        if ppp[:2] == b"\x00\x21":
-            packet = ppp[2:]
-        elif ppp[:1] == b"\x21":
-            packet = ppp[1:]
-        else:
+        packet = inner_packet(ppp)
+        if packet is None:
             return
         self.material.inside.feed(packet, len(packet) + missing, time_ns, frame, src, spi)
         kept = self.material.inner.setdefault(pair, [])
@@ -421,6 +434,8 @@ class Collector:
             )
 
     def _ppp_packet(self, packet: PppPacket) -> None:
+        if self._share is not None and self._share.number:
+            return  # nearly always one link: it is in the first share
         one, two = hosts(packet.src, packet.dst)
         key = (one, two, packet.session)
         track = self._ppp.get(key)
@@ -453,6 +468,15 @@ def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
     if flags & 0x02:
         at += 2 + int.from_bytes(data[at : at + 2], "big")
     return tunnel, data[at:]
+
+
+def inner_packet(ppp: bytes) -> bytes | None:
+    """The IPv4 packet in a PPP frame (RFC 1661 section 6.5 shortens its protocol field)."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    if ppp[:2] == b"\x00\x21":
+        return ppp[2:]
+    return ppp[1:] if ppp[:1] == b"\x21" else None
 
 
 def is_ppp_control(ppp: bytes) -> bool:

@@ -86,6 +86,17 @@ class Attempt:
             yield self.ppp.first_ns if first else self.ppp.last_ns
 
     @property
+    def order(self) -> tuple[int, int]:
+        """Time and frame of the first packet."""
+        frames = [s.track.messages[0].frames[-1] for s in self.ike]
+        frames += [f.parts[0].first[0].frame + f.offsets[0] for f in self.flows]
+        frames += [m[0].frames[-1] for m in (self.clear, self.inside) if m]
+        frames += [d.first_frame for d in self.data]
+        if self.ppp is not None:
+            frames.append(self.ppp.packets[0].frame)
+        return self.first_ns, min(frames, default=0)
+
+    @property
     def client_ends(self) -> set[End]:
         """UDP ends of the client in IKE."""
         return {e for s in self.ike if self.is_client(s) for e in s.ends}
@@ -118,8 +129,9 @@ class Attempt:
         return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane
 
 
-def sessions(material: Material) -> list[Attempt]:
-    """All attempts, in order of their first packet."""
+def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
+    """All attempts, in order of their first packet. ``whole`` False: this is a share of a capture,
+    so that what is alone here (:func:`strays`) may not be so in the capture."""
     by_hosts: dict[Hosts, list[Sketch]] = defaultdict(list)
     sized = [track for track in material.ike if is_sized(track)]
     apart = {id(track) for track in sized}
@@ -135,7 +147,8 @@ def sessions(material: Material) -> list[Attempt]:
         made = _ipsec(by_hosts.get(pair, []), flows.get(pair, []))
         ipsec[pair] = made
         found += made
-    found = _adopt(found)
+    if whole:
+        found = _adopt(found)
     for tunnel in material.l2tp:
         if tunnel.inside_esp:
             _put_inside(tunnel, ipsec.get(tunnel.hosts, []))
@@ -144,7 +157,7 @@ def sessions(material: Material) -> list[Attempt]:
     for link in material.ppp:
         for part in rounds(link):
             found.append(Attempt(part.client, part.gateway, ppp=part, begun=part.begun))
-    found.sort(key=lambda a: a.first_ns)
+    found.sort(key=lambda a: a.order)
     _ends(found, material.last_ns)
     _errors(found, material)
     for track in sized:
@@ -185,11 +198,16 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
     return found
 
 
+def strays(found: Iterable[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
+    """IPsec attempts that came up and have no ESP, and ESP of which no IKE was seen."""
+    bare = [a for a in found if a.ike and not a.flows and a.established_ns is not None]
+    return bare, [a for a in found if a.flows and not a.ike]
+
+
 def _adopt(found: list[Attempt]) -> list[Attempt]:
     """ESP between two hosts that no IKE was seen of, beside exactly one IPsec attempt that came up
     and has no ESP: its SAs are between other addresses than its IKE."""
-    bare = [a for a in found if a.ike and not a.flows and a.established_ns is not None]
-    orphans = [a for a in found if not a.ike]
+    bare, orphans = strays(found)
     if len(bare) != 1 or len(orphans) != 1:
         return found
     home, orphan = bare[0], orphans[0]

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vpndiag import __version__
-from vpndiag.capture.analyze import Analysis, FileProgress, read
+from vpndiag.capture.analyze import Analysis, FileProgress, FileRead, read
 from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.share import Share
 from vpndiag.capture.trust import Trust
-from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.diagnosis.together import Judged, choose, nothing, with_notes
+from vpndiag.cli.examine import MAX_FULL, Examined, examine
+from vpndiag.cli.shares import Helper, HelperGone, helpers, independent, outline
+from vpndiag.diagnosis.together import choose, nothing, with_notes
+from vpndiag.observations import Observation
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
-
-MAX_FRAMES = 400
-MAX_FULL = 1_000
-"""Sessions whose observations are in the report; all others have their verdict and findings."""
 
 
 def analyze(
@@ -35,24 +33,97 @@ def analyze(
 
     :raises CaptureError: a file that cannot be read as a capture.
     """
-    return report_of(read(paths, keys, progress, trust, asked))
+    return judge(paths, keys, progress, trust, asked)[0]
 
 
-def report_of(found: Analysis) -> Report:
-    """The report of an analysis."""
+def judge(
+    paths: Sequence[str | Path],
+    keys: Keys | None = None,
+    progress: FileProgress | None = None,
+    trust: Trust | None = None,
+    asked: Asked | None = None,
+) -> tuple[Report, tuple[FileRead, ...]]:
+    """The same, with the files in the order in which they were read."""
+    if keys is None and trust is None:
+        with helpers(paths, asked) as others:
+            found = _together(paths, progress, asked, others) if others else None
+            if found is not None:
+                return found
+    whole = read(paths, keys, progress, trust, asked)
     with growing():
-        return _report(found)
+        examined = [examine(number, whole) for number in range(len(whole.attempts))]
+        return _report(whole, examined, _Observed(whole)), whole.files
 
 
-def _report(found: Analysis) -> Report:
+def _together(
+    paths: Sequence[str | Path],
+    progress: FileProgress | None,
+    asked: Asked | None,
+    others: list[Helper],
+) -> tuple[Report, tuple[FileRead, ...]] | None:
+    """What this process and others find in one share of the capture each; None: the shares cannot
+    be told apart, or a helper failed."""
+    mine = read(paths, None, progress, None, asked, Share(0, 1 + len(others)))
+    with growing():
+        examined = [examine(number, mine, whole=False) for number in range(len(mine.attempts))]
+        homes: list[tuple[Helper | None, int]] = [(None, n) for n in range(len(examined))]
+        outlines = [outline(mine)]
+        try:
+            for helper in others:
+                seen, theirs = helper.results()
+                outlines.append(seen)
+                examined += theirs
+                homes += [(helper, n) for n in range(len(theirs))]
+            if not independent(outlines):
+                return None
+            places = sorted(range(len(examined)), key=lambda place: examined[place].order)
+            examined = [examined[place] for place in places]
+            observed = _Observed(mine, [homes[place] for place in places])
+            return _report(mine, examined, observed), mine.files
+        except HelperGone:
+            return None
+
+
+class _Observed:
+    """What was seen of attempts, here or in another process."""
+
+    def __init__(
+        self, found: Analysis, homes: Sequence[tuple[Helper | None, int]] | None = None
+    ) -> None:
+        self._found = found
+        self._homes = homes
+
+    def of(self, numbers: list[int]) -> dict[int, tuple[Observation, ...]]:
+        """:raises HelperGone: the process that knows them ended."""
+        if self._homes is None:
+            return {n: self._found.observe(self._found.attempts[n]) for n in numbers}
+        seen: dict[int, tuple[Observation, ...]] = {}
+        by_home: dict[Helper | None, list[int]] = {}
+        for number in numbers:
+            by_home.setdefault(self._homes[number][0], []).append(number)
+        for helper, wanted in by_home.items():
+            theirs = [self._homes[number][1] for number in wanted]
+            if helper is None:
+                answers = [self._found.observe(self._found.attempts[n]) for n in theirs]
+            else:
+                answers = helper.observations(theirs)
+            seen |= zip(wanted, answers, strict=True)
+        return seen
+
+
+def _report(found: Analysis, examined: list[Examined], observed: _Observed) -> Report:
     start = found.material.first_ns or 0
-    examined = [_examine(i, found) for i in range(len(found.attempts))]
     judged = [each.judged for each in examined]
     chosen = choose(judged)
     diagnoses = with_notes(judged)
+    full = {n: each.observations for n, each in enumerate(judged[:MAX_FULL])}
+    lacking = [n for n, seen in full.items() if len(seen) == 1]
+    if chosen is not None and chosen not in full:
+        lacking.append(chosen)
+    full |= observed.of(lacking)
     sessions = tuple(
-        _session(i, examined[i], diagnoses[i], found, full=i < MAX_FULL or i == chosen)
-        for i in range(len(examined))
+        _session(number, each, diagnosis, full.get(number, ()))
+        for number, (each, diagnosis) in enumerate(zip(examined, diagnoses, strict=True))
     )
     if chosen is None:
         verdict = nothing(found.other)
@@ -77,39 +148,10 @@ def _report(found: Analysis) -> Report:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Examined:
-    """One attempt judged, and the frames of its control packets."""
-
-    judged: Judged
-    frames: tuple[int, ...]
-
-
-def _examine(number: int, found: Analysis) -> _Examined:
-    """Observe and judge an attempt. Of what was seen only the first is kept where the report will
-    not have it."""
-    attempt = found.attempts[number]
-    seen = found.observe(attempt)
-    start = found.material.first_ns or 0
-    judged = Judged(
-        attempt.key,
-        attempt.client,
-        attempt.gateway,
-        max(0, attempt.first_ns - start) / 1e9,
-        max(0, attempt.last_ns - start) / 1e9,
-        diagnose(seen),
-        seen if number < MAX_FULL else seen[:1],
-    )
-    return _Examined(judged, tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES]))
-
-
 def _session(
-    number: int, one: _Examined, diagnosis: Diagnosis, found: Analysis, *, full: bool
+    number: int, one: Examined, diagnosis: Diagnosis, observations: Sequence[Observation]
 ) -> Session:
     judged = one.judged
-    observations = judged.observations
-    if full and number >= MAX_FULL:
-        observations = found.observe(found.attempts[number])
     return Session(
         verdict=diagnosis.verdict,
         layers=diagnosis.layers,
@@ -120,7 +162,7 @@ def _session(
         first=judged.first,
         last=judged.last,
         frames=one.frames,
-        observations=tuple(observations) if full else (),  # type: ignore[arg-type]
+        observations=tuple(observations),  # type: ignore[arg-type]
     )
 
 

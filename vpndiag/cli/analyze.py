@@ -104,23 +104,20 @@ def carry_out(
     :raises UsageError: a file that cannot be read or written.
     """
     from vpndiag.capture.errors import CaptureError
-    from vpndiag.cli.analysis import report_of
+    from vpndiag.cli.analysis import judge
 
     check_writable(output.json, None)
     given, trust = _keys(keys), _trust(ca, cert_name)
     if frames is not None and any(not _on_disk(c) for c in captures):
         raise UsageError("--frames needs the capture as a file: it is read twice")
-    from vpndiag.capture.analyze import read
-
     try:
         with _Progress(captures, output.quiet) as progress:
-            found = read(captures, given, progress.tell, trust, asked)
+            report, files = judge(captures, given, progress.tell, trust, asked)
     except CaptureError as error:
         raise UsageError(str(error)) from None
-    report = report_of(found)
     failed = write_json(report, output)
     if frames is not None:
-        _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in found.files], given)
+        _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in files], given)
     else:
         _show(report, output)
     if failed is not None:

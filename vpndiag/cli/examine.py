@@ -1,0 +1,41 @@
+"""One attempt of a capture, observed and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vpndiag.capture.analyze import Analysis
+from vpndiag.diagnosis.ladder import diagnose
+from vpndiag.diagnosis.together import Judged
+
+MAX_FRAMES = 400
+MAX_FULL = 1_000
+"""Sessions whose observations are in the report; all others have their verdict and findings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One attempt judged, and the frames of its control packets. ``order``: its place among all."""
+
+    order: tuple[int, int]
+    judged: Judged
+    frames: tuple[int, ...]
+
+
+def examine(number: int, found: Analysis, *, whole: bool = True) -> Examined:
+    """Observe and judge an attempt. Of what was seen only the first is kept where the report will
+    not have it, or where this is a share of a capture (``whole`` False)."""
+    attempt = found.attempts[number]
+    seen = found.observe(attempt)
+    start = found.material.first_ns or 0
+    judged = Judged(
+        attempt.key,
+        attempt.client,
+        attempt.gateway,
+        max(0, attempt.first_ns - start) / 1e9,
+        max(0, attempt.last_ns - start) / 1e9,
+        diagnose(seen),
+        seen if whole and number < MAX_FULL else seen[:1],
+    )
+    frames = tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES])
+    return Examined(attempt.order, judged, frames)
