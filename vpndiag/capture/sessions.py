@@ -61,6 +61,7 @@ class Attempt:
     end_ns: int = 0
     followed: bool = False
     """Another attempt of the same client follows."""
+    place: tuple[int, int] = (0, 0)
     other: str = ""
     """Not an attempt of ours: what it is."""
 
@@ -86,15 +87,10 @@ class Attempt:
             yield self.ppp.first_ns if first else self.ppp.last_ns
 
     @property
-    def order(self) -> tuple[int, int]:
-        """Time and frame of the first packet."""
-        frames = [s.track.messages[0].frames[-1] for s in self.ike]
-        frames += [f.parts[0].first[0].frame + f.offsets[0] for f in self.flows]
-        frames += [m[0].frames[-1] for m in (self.clear, self.inside) if m]
-        frames += [d.first_frame for d in self.data]
-        if self.ppp is not None:
-            frames.append(self.ppp.packets[0].frame)
-        return self.first_ns, min(frames, default=0)
+    def order(self) -> tuple[int, int, int]:
+        """Time of the first packet; then, as the whole capture is gone through, the kind of session
+        and the first frame of these hosts."""
+        return self.first_ns, *self.place
 
     @property
     def client_ends(self) -> set[End]:
@@ -146,18 +142,21 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
     for pair in dict.fromkeys((*by_hosts, *flows)):
         made = _ipsec(by_hosts.get(pair, []), flows.get(pair, []))
         ipsec[pair] = made
-        found += made
+        found += _placed(made, *_first_of(by_hosts.get(pair, []), flows.get(pair, [])))
     if whole:
         found = _adopt(found)
     for tunnel in material.l2tp:
         if tunnel.inside_esp:
             _put_inside(tunnel, ipsec.get(tunnel.hosts, []))
         else:
-            found += _clear(tunnel, ipsec.get(tunnel.hosts, []))
+            frames = [m.frames[-1] for m in tunnel.messages[:1]]
+            first = min([*frames, *(d.first_frame for d in tunnel.data.values())])
+            found += _placed(_clear(tunnel, ipsec.get(tunnel.hosts, [])), 2, first)
     for link in material.ppp:
         for part in rounds(link):
-            found.append(Attempt(part.client, part.gateway, ppp=part, begun=part.begun))
-    found.sort(key=lambda a: a.order)
+            attempt = Attempt(part.client, part.gateway, ppp=part, begun=part.begun)
+            found += _placed([attempt], 3, link.packets[0].frame)
+    found.sort(key=lambda a: a.first_ns)
     _ends(found, material.last_ns)
     _errors(found, material)
     for track in sized:
@@ -165,6 +164,18 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
         if home is not None:
             home.sized.append(track)
     return found
+
+
+def _placed(attempts: list[Attempt], kind: int, frame: int) -> list[Attempt]:
+    for attempt in attempts:
+        attempt.place = kind, frame
+    return attempts
+
+
+def _first_of(sketches: list[Sketch], flows: list[FlowTrack]) -> tuple[int, int]:
+    if sketches:
+        return 0, min(s.track.messages[0].frames[-1] for s in sketches)
+    return 1, min(f.parts[0].first[0].frame + f.offsets[0] for f in flows)
 
 
 def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:

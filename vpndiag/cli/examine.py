@@ -17,7 +17,7 @@ MAX_FULL = 1_000
 class Examined:
     """One attempt judged, and the frames of its control packets. ``order``: its place among all."""
 
-    order: tuple[int, int]
+    order: tuple[int, int, int]
     judged: Judged
     frames: tuple[int, ...]
 
