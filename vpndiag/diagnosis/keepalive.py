@@ -11,11 +11,8 @@ from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     DataFlow,
     Direction,
-    EspFlow,
-    IkeMessage,
     L2tpMessage,
     Observation,
-    PppMessage,
 )
 
 REPEATS = 3
@@ -31,23 +28,11 @@ _SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp``; None: nobody fell silent."""
+    if layer not in ("l2tp", "lcp"):
+        return None
     if view.live or view.unrecorded or (view.ended is not None and view.ended.one_sided):
         return None
-    if layer == "l2tp":
-        return _hello(view)
-    return _echo(view) if layer == "lcp" else None
-
-
-def _last(view: View, direction: Direction) -> float:
-    """When the last packet of this direction was seen; below zero: never."""
-    last = -1.0
-    for o in view.all:
-        if isinstance(o, DataFlow | EspFlow):
-            if o.direction == direction:
-                last = max(last, o.last_t)
-        elif isinstance(o, IkeMessage | L2tpMessage | PppMessage) and o.direction == direction:
-            last = max(last, o.t)
-    return last
+    return _hello(view) if layer == "l2tp" else _echo(view)
 
 
 def _hello(view: View) -> Ruling | None:
@@ -55,7 +40,7 @@ def _hello(view: View) -> Ruling | None:
         said = any(m.direction == silent for m in view.ppp) or view.l2tp_of(silent, "HELLO")
         if view.carried is None and not said:
             continue  # it was not up yet
-        last = _last(view, silent)
+        last = view.last_seen[silent]
         asked = [m for m in view.l2tp if m.direction == asking and m.t > last]
         again = [m for m in asked if m.repeat]
         if last < 0 or len(again) < REPEATS or again[-1].t - last < SECONDS:
@@ -67,7 +52,7 @@ def _hello(view: View) -> Ruling | None:
 
 def _echo(view: View) -> Ruling | None:
     for silent, asking, who, other in _SIDES:
-        last = _last(view, silent)
+        last = view.last_seen[silent]
         asked = [
             d for d in view.data
             if d.direction == asking and d.echoes == d.packets >= ECHOES

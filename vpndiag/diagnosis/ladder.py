@@ -59,10 +59,10 @@ _OVER = ("failed", "inconclusive")
 def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     """Judge one session. Pure: the same observations give the same diagnosis."""
     observations = list(observations)
-    if any(isinstance(o, HostScope) for o in observations):
+    everything = View(observations)
+    if everything.of(HostScope):
         return host.diagnose(observations)
-    heard, lost = vantage.as_the_client_saw(observations)
-    view = View(heard)
+    view, lost = vantage.as_the_client_saw(everything)
     layers: dict[str, Layer] = {}
     findings: list[Finding] = []
     for layer_id, judge in RULES.items():
@@ -75,7 +75,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
             ruling = vantage.no_esp(view) or ruling
         if layer_id == "auth" and lost and ruling.layer.status == "inconclusive":
             # Message 6 may have been heard and not believed as well.
-            ruling = gave_up.judge("auth", View(observations)) or ruling
+            ruling = gave_up.judge("auth", everything) or ruling
         if ruling.layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import TypeVar
 
+from vpndiag.diagnosis.once import once
 from vpndiag.observations import (
     HostConnection,
     HostInterface,
@@ -36,7 +36,7 @@ class OwnVpn:
     def of(self, kind: type[_T]) -> list[_T]:
         return [o for o in self.all if type(o) is kind]
 
-    @cached_property
+    @once
     def scope(self) -> HostScope:
         found = self.of(HostScope)
         return found[-1] if found else HostScope(t=0.0, system="other")
@@ -45,18 +45,18 @@ class OwnVpn:
     def system(self) -> str:
         return self.scope.system
 
-    @cached_property
+    @once
     def connections(self) -> list[HostConnection]:
         """Those that use L2TP, or may; where a profile names a gateway, those to it if any."""
         found = [c for c in self.of(HostConnection) if is_l2tp(c)]
         named = [c for c in found if self.scope.gateway and same(c.server, self.scope.gateway)]
         return named or found
 
-    @cached_property
+    @once
     def connected(self) -> HostConnection | None:
         return next((c for c in self.connections if c.status == "connected"), None)
 
-    @cached_property
+    @once
     def vpn(self) -> HostInterface | None:
         """The interface of the VPN that is up. A PPP interface of unknown use is taken for it,
         unless it is this computer's only line."""
@@ -69,7 +69,7 @@ class OwnVpn:
         line = any(i.type == "network" and _usable(i) for i in there)
         return next((i for i in there if i.type == "ppp" and line and i.addresses), None)
 
-    @cached_property
+    @once
     def networks(self) -> list[tuple[HostInterface, str]]:
         """This computer's own networks, by interface."""
         return [
@@ -97,11 +97,11 @@ class OwnVpn:
     def ways(self, role: WayRole) -> list[HostWay]:
         return [w for w in self.of(HostWay) if w.role == role]
 
-    @cached_property
+    @once
     def routes(self) -> HostRoutes | None:
         return next(iter(self.of(HostRoutes)), None)
 
-    @cached_property
+    @once
     def resolvers(self) -> HostResolvers | None:
         return next(iter(self.of(HostResolvers)), None)
 

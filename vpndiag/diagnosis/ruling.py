@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from vpndiag.diagnosis.view import frames_of
 from vpndiag.observations import Observation
@@ -45,7 +46,7 @@ def rule(
     """A ruling; the rung's times are those of ``seen``. A passed rung with a warning among its
     findings becomes ``warning``."""
     times = [o.t for o in seen]
-    if status == "passed" and any(f.severity == "warning" for f in findings):
+    if findings and status == "passed" and any(f.severity == "warning" for f in findings):
         status = "warning"
     return Ruling(
         Layer(
@@ -62,7 +63,9 @@ def rule(
     )
 
 
+@lru_cache(maxsize=1024)
 def not_reached(layer: str, reason: str) -> Ruling:
+    """A rung of which there is nothing to say. Most rungs of most sessions: the same each time."""
     return rule(layer, "not_reached", reason=reason)
 
 

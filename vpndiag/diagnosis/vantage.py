@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
 from vpndiag.diagnosis.view import View
@@ -21,7 +20,6 @@ from vpndiag.observations import (
     L2tpMessage,
     Observation,
     PppMessage,
-    Scope,
 )
 from vpndiag.report.model import Finding
 
@@ -34,21 +32,16 @@ _L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
 _L2TP_ORDER = ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
 
 
-def as_the_client_saw(
-    observations: Sequence[Observation],
-) -> tuple[list[Observation], list[Observation]]:
-    """The observations that the client can have made, and the answers that it never got.
+def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
+    """What the client can have seen, and the answers that it never got.
 
-    Those of a live run are the client's own and all kept.
+    What a live run saw is the client's own and all kept.
     """
-    if any(isinstance(o, Scope) for o in observations):
-        return list(observations), []
-    ordered = sorted(observations, key=attrgetter("t"))
+    if view.live:
+        return view, []
+    ordered = view.all
     lost: set[int] = set()
-    cookies: dict[str, list[IkeMessage]] = {}
-    for o in ordered:
-        if isinstance(o, IkeMessage) and o.version == 1 and not o.other_source:
-            cookies.setdefault(o.initiator_cookie, []).append(o)
+    cookies = {sa.cookie: [m for m in sa.messages if m.version == 1] for sa in view.ike_sas}
     deaf: set[str] = set()
     for cookie, messages in cookies.items():
         answers = _unheard_ike(messages)
@@ -60,12 +53,11 @@ def as_the_client_saw(
         # nothing of such a port is heard: answers to questions on the side are lost as well
         if all(m.step in ("MM1", "AM1") for m in messages if m.direction == "out"):
             lost |= {id(m) for m in messages if m.direction == "in" and m.port in ports}
-    lost |= {
-        id(o) for o in ordered
-        if isinstance(o, IkeMessage) and o.version != 1 and o.direction == "in" and o.port in ports
-    }  # fmt: skip
-    inside = [o for o in ordered if isinstance(o, L2tpMessage)]
-    since = _unheard_l2tp(inside)
+    if ports:
+        lost |= {
+            id(m) for m in view.ike if m.version != 1 and m.direction == "in" and m.port in ports
+        }
+    since = _unheard_l2tp(view.l2tp_all)
     if since is not None:
         # ESP is counted as a whole: what came back is not heard either
         lost |= {
@@ -76,7 +68,7 @@ def as_the_client_saw(
             and (isinstance(o, EspFlow) or o.t >= since)
         }
     if not lost:
-        return ordered, []
+        return view, []
     early = min(o.t for o in ordered if id(o) in lost)
     kept = [
         o
@@ -85,11 +77,13 @@ def as_the_client_saw(
         and not (isinstance(o, IkeEstablished) and o.initiator_cookie in deaf)
         and not (isinstance(o, IpsecSa) and deaf and o.t >= early and since is None)
     ]
-    return kept, [o for o in ordered if id(o) in lost]
+    return View(kept), [o for o in ordered if id(o) in lost]
 
 
 def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
     """The gateway's messages from the first one on that the client did not get."""
+    if sum(m.repeat and m.direction == "out" for m in messages) < ASKED_AGAIN:
+        return []
     for asked, answered in _IKE_ANSWER.items():
         answers = [m for m in messages if m.step == answered and m.direction == "in"]
         if not answers or (answered in ("MM2", "AM2") and not answers[0].transforms):

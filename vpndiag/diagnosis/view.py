@@ -7,12 +7,11 @@ anything but the observations, so a report read back from a file is judged like 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from vpndiag.diagnosis import unrecorded
+from vpndiag.diagnosis.once import once
 from vpndiag.observations import (
     CertificateSeen,
     ControlCheck,
@@ -46,17 +45,29 @@ _T = TypeVar("_T", bound=Observation)
 
 _STEPS = ("MM1", "MM2", "MM3", "MM4", "MM5", "MM6")
 _AGGRESSIVE = ("AM1", "AM2", "AM3")
+_REACHED = (
+    {step: number for number, step in enumerate(_STEPS, 1)}
+    | {step: 2 * number for number, step in enumerate(_AGGRESSIVE, 1)}
+    | {"QM1": 7, "QM2": 7, "QM3": 7}
+)
 
 ERROR_NOTIFY_LIMIT = 16384
 """Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
 
 
-@dataclass(slots=True)
 class IkeSa:
     """All messages that carry one initiator cookie."""
 
-    cookie: str
-    messages: list[IkeMessage] = field(default_factory=list)
+    def __init__(self, cookie: str) -> None:
+        self.cookie = cookie
+        self.messages: list[IkeMessage] = []
+
+    @once
+    def _steps(self) -> dict[str, list[IkeMessage]]:
+        found: dict[str, list[IkeMessage]] = {}
+        for m in self.messages:
+            found.setdefault(m.step, []).append(m)
+        return found
 
     @property
     def first(self) -> IkeMessage:
@@ -81,26 +92,20 @@ class IkeSa:
 
     def step(self, *steps: str) -> list[IkeMessage]:
         """The messages of these steps, repeats included."""
+        if len(steps) == 1:
+            return list(self._steps.get(steps[0], ()))
         return [m for m in self.messages if m.step in steps]
 
-    @property
+    @once
     def reached(self) -> int:
         """Number of the last main mode step seen (aggressive mode: 2, 4, 6), 7 with quick mode."""
-        top = 0
-        for m in self.messages:
-            if m.step in _STEPS:
-                top = max(top, _STEPS.index(m.step) + 1)
-            elif m.step in _AGGRESSIVE:
-                top = max(top, 2 * (_AGGRESSIVE.index(m.step) + 1))
-            elif m.step.startswith("QM"):
-                top = max(top, 7)
-        return top
+        return max((_REACHED.get(step, 0) for step in self._steps), default=0)
 
     @property
     def answers(self) -> list[IkeMessage]:
         return [m for m in self.messages if m.direction == "in"]
 
-    @property
+    @once
     def chosen(self) -> IkeMessage | None:
         """The message with the gateway's choice of transform."""
         for m in self.messages:
@@ -152,9 +157,10 @@ class View:
         self.live = self.scope is not None
 
     def of(self, kind: type[_T]) -> list[_T]:
-        return list(self._kinds.get(kind, ()))
+        found: list[_T] | None = self._kinds.get(kind)
+        return [] if found is None else found.copy()
 
-    @cached_property
+    @once
     def ended(self) -> Ended | None:
         found = self.of(Ended)
         return found[-1] if found else None
@@ -175,12 +181,12 @@ class View:
         """The material is not complete yet: a live run in progress."""
         return self.live and self.ended is None
 
-    @cached_property
+    @once
     def local(self) -> LocalEnd | None:
         found = self.of(LocalEnd)
         return found[-1] if found else None
 
-    @cached_property
+    @once
     def names(self) -> list[NameAnswer]:
         """The look-ups that led to the gateway's address."""
         return [a for a in self.of(NameAnswer) if a.role == "gateway"]
@@ -189,53 +195,53 @@ class View:
         """What was asked beside the run: ``compared``, ``nonexistent`` or ``internal``."""
         return [a for a in self.of(NameAnswer) if a.role == role]
 
-    @cached_property
+    @once
     def icmp(self) -> list[IcmpError]:
         return self.of(IcmpError)
 
-    @cached_property
+    @once
     def traces(self) -> dict[str, PathTrace]:
         """By what was sent: ``ike``, ``ike-natt``, ``udp``."""
         return {trace.what: trace for trace in self.of(PathTrace)}
 
-    @cached_property
+    @once
     def controls(self) -> list[ControlCheck]:
         return self.of(ControlCheck)
 
-    @cached_property
+    @once
     def send_errors(self) -> list[SendError]:
         return self.of(SendError)
 
-    @cached_property
+    @once
     def other(self) -> list[OtherTraffic]:
         return self.of(OtherTraffic)
 
-    @cached_property
+    @once
     def ike(self) -> list[IkeMessage]:
         return self.of(IkeMessage)
 
-    @cached_property
+    @once
     def certificates(self) -> list[CertificateSeen]:
         return self.of(CertificateSeen)
 
-    @cached_property
+    @once
     def established(self) -> list[IkeEstablished]:
         return self.of(IkeEstablished)
 
-    @cached_property
+    @once
     def ipsec_sas(self) -> list[IpsecSa]:
         return self.of(IpsecSa)
 
-    @cached_property
+    @once
     def esp(self) -> list[EspFlow]:
         return self.of(EspFlow)
 
-    @cached_property
+    @once
     def data(self) -> list[DataFlow]:
         """Users' packets, counted."""
         return self.of(DataFlow)
 
-    @cached_property
+    @once
     def carried(self) -> float | None:
         """When the first packet of users' data is seen that the gateway sent, while the client
         sends some as well: the network phase of PPP was open (RFC 1661 section 3.5)."""
@@ -246,15 +252,15 @@ class View:
             return min(untold)
         return min(back) if back and any(d.direction == "out" for d in users) else None
 
-    @cached_property
+    @once
     def fragments_lost(self) -> list[FragmentsLost]:
         return self.of(FragmentsLost)
 
-    @cached_property
+    @once
     def large_lost(self) -> list[LargeLost]:
         return self.of(LargeLost)
 
-    @cached_property
+    @once
     def only_ikev2(self) -> bool:
         """A capture of another kind of VPN: all its IKE is version 2."""
         return (
@@ -273,21 +279,21 @@ class View:
         tunnel = any(p.mode == "tunnel" for p in self.ipsec_sas)
         return sa.aggressive or tunnel or any(m.step == "CONFIG" for m in sa.messages)
 
-    @cached_property
+    @once
     def soak(self) -> Soak | None:
         """The session was kept and measured."""
         found = self.of(Soak)
         return found[-1] if found else None
 
-    @cached_property
+    @once
     def rekeys(self) -> list[Rekey]:
         return self.of(Rekey)
 
-    @cached_property
+    @once
     def proofs(self) -> list[ServerProof]:
         return self.of(ServerProof)
 
-    @cached_property
+    @once
     def ike_sas(self) -> list[IkeSa]:
         """By initiator cookie, in order of their first message."""
         found: dict[str, IkeSa] = {}
@@ -297,7 +303,7 @@ class View:
             found.setdefault(m.initiator_cookie, IkeSa(m.initiator_cookie)).messages.append(m)
         return list(found.values())
 
-    @cached_property
+    @once
     def primary(self) -> IkeSa | None:
         """The IKE SA that the session is about: the one that went furthest beyond message 2 (later
         ones win: a retry that succeeds), else the first that the client began."""
@@ -315,7 +321,7 @@ class View:
                 return sa
         return sas[0] if sas else None
 
-    @cached_property
+    @once
     def others(self) -> list[IkeSa]:
         """The other attempts and probes."""
         return [sa for sa in self.ike_sas if sa is not self.primary]
@@ -326,7 +332,7 @@ class View:
             m for m in self.ike if m.direction == "in" and m.port == port and not m.other_source
         ]
 
-    @cached_property
+    @once
     def from_elsewhere(self) -> list[IkeMessage | L2tpMessage]:
         """Messages that came from another address or port than was asked."""
         found: list[IkeMessage | L2tpMessage] = [
@@ -346,7 +352,7 @@ class View:
             return []
         return [m for sa in fresh for m in sa.messages]
 
-    @cached_property
+    @once
     def l2tp_all(self) -> list[L2tpMessage]:
         return self.of(L2tpMessage)
 
@@ -357,7 +363,7 @@ class View:
             return self.scope.plain_l2tp
         return not self.ike_sas and not self.esp
 
-    @cached_property
+    @once
     def l2tp(self) -> list[L2tpMessage]:
         """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`."""
         if self.plain:
@@ -371,7 +377,7 @@ class View:
         # A capture on the inside of IPsec shows L2TP in the clear beside ESP.
         return clear
 
-    @cached_property
+    @once
     def clear_probe(self) -> list[L2tpMessage]:
         """L2TP in the clear beside an IPsec attempt."""
         if self.plain:
@@ -381,7 +387,7 @@ class View:
     def l2tp_of(self, direction: Direction, *messages: str) -> list[L2tpMessage]:
         return [m for m in self.l2tp if m.direction == direction and m.message in messages]
 
-    @cached_property
+    @once
     def ppp(self) -> list[PppMessage]:
         return self.of(PppMessage)
 
@@ -396,7 +402,7 @@ class View:
             and (not codes or m.code in codes)
         ]
 
-    @cached_property
+    @once
     def unrecorded(self) -> list[Observation]:
         """Messages of the client that answer something which a capture lacks: its silences prove
         nothing then."""
@@ -422,17 +428,26 @@ class View:
             return silence.tries >= 2 and silence.seconds >= 4.0 and not self.unrecorded
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
-    @cached_property
+    @once
     def retransmissions(self) -> tuple[int, int]:
         """(messages of ours sent again and answered in the end, all messages of ours)."""
-        again = total = 0
-        for m in self.all:
-            if isinstance(m, IkeMessage | L2tpMessage) and m.direction == "out":
-                if isinstance(m, L2tpMessage) and m.inside == "clear" and not self.plain:
-                    continue  # asked beside the run
-                total += 1
-                again += m.repeat
-        return again, total
+        # L2TP in the clear is asked beside the run.
+        messages: list[IkeMessage | L2tpMessage] = [*self.ike, *self.l2tp]
+        ours = [m.repeat for m in messages if m.direction == "out"]
+        return sum(ours), len(ours)
+
+    @once
+    def last_seen(self) -> dict[Direction, float]:
+        """When the last packet of each direction was seen; below zero: never."""
+        last: dict[Direction, float] = {"out": -1.0, "in": -1.0}
+        messages: list[IkeMessage | L2tpMessage | PppMessage] = [*self.ike, *self.l2tp_all]
+        for m in (*messages, *self.ppp):
+            last[m.direction] = max(last[m.direction], m.t)
+        flows: list[DataFlow | EspFlow] = [*self.data, *self.esp]
+        for f in flows:
+            if f.direction is not None:
+                last[f.direction] = max(last[f.direction], f.last_t)
+        return last
 
 
 def frames_of(observations: Iterable[Observation], most: int = 12) -> tuple[int, ...]:
