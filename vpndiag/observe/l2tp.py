@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Literal
 
 from vpndiag.observations import Direction, L2tpMessage, Observation, OtherTraffic
@@ -10,13 +11,31 @@ from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.l2tp.constants import AvpType
 from vpndiag.protocols.l2tp.message import ControlMessage, DataMessage, OtherVersion, decode
+from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.report.text import visible
 
 Address = tuple[str, int]
 
-_ACK, _HELLO = "ZLB", "HELLO"
+Values = Mapping[int, AvpValue | None]
+
+_HELLO = "HELLO"
+# As plain numbers: members of an enumeration are slow to look up.
+_RESULT, _HOST, _VENDOR = map(int, (AvpType.RESULT_CODE, AvpType.HOST_NAME, AvpType.VENDOR_NAME))
+_TUNNEL, _SESSION = int(AvpType.ASSIGNED_TUNNEL_ID), int(AvpType.ASSIGNED_SESSION_ID)
+_FIRMWARE, _WINDOW = int(AvpType.FIRMWARE_REVISION), int(AvpType.RECEIVE_WINDOW_SIZE)
+_CHALLENGE, _RESPONSE = int(AvpType.CHALLENGE), int(AvpType.CHALLENGE_RESPONSE)
 MAX_SEEN = 4096
 MAX_IDS = 1024
+
+
+def _number(values: Values, kind: int) -> int | None:
+    value = values.get(kind)
+    return value if isinstance(value, int) else None
+
+
+def _text(values: Values, kind: int) -> str:
+    value = values.get(kind)
+    return visible(value, 64) if isinstance(value, bytes) else ""
 
 
 class L2tpObserver:
@@ -64,12 +83,12 @@ class L2tpObserver:
             return self._ppp_of(message, direction).observe(
                 message.payload, t=t, direction=direction, frames=frames
             )
-        name = message.name
-        self._learn(message, name, direction)
-        if name == _ACK:
+        if message.is_zlb:
             return None
+        name, values = message.name, message.values()
+        self._learn(message, name, values, direction)
         gateway, client = (destination, source) if direction == "out" else (source, destination)
-        assigned = message.number(AvpType.ASSIGNED_TUNNEL_ID)
+        assigned = _number(values, _TUNNEL)
         # A retransmission has the same Ns; its Nr may have moved (RFC 2661 section 5.8).
         key = (direction, inside, message.tunnel_id, message.session_id, message.ns, name,
                assigned)  # fmt: skip
@@ -80,7 +99,9 @@ class L2tpObserver:
         self._seen[key] = None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
-        result = message.result
+        result = values.get(_RESULT)
+        if not isinstance(result, ResultCode):
+            result = None
         return L2tpMessage(
             t=t,
             frames=frames,
@@ -93,13 +114,13 @@ class L2tpObserver:
             nr=message.nr,
             repeat=repeat,
             assigned_tunnel_id=assigned,
-            assigned_session_id=message.number(AvpType.ASSIGNED_SESSION_ID),
-            host_name=visible(message.data(AvpType.HOST_NAME) or b"", 64),
-            vendor_name=visible(message.data(AvpType.VENDOR_NAME) or b"", 64),
-            firmware=message.number(AvpType.FIRMWARE_REVISION),
-            receive_window=message.number(AvpType.RECEIVE_WINDOW_SIZE),
-            challenge=message.find(AvpType.CHALLENGE) is not None,
-            challenge_response=message.find(AvpType.CHALLENGE_RESPONSE) is not None,
+            assigned_session_id=_number(values, _SESSION),
+            host_name=_text(values, _HOST),
+            vendor_name=_text(values, _VENDOR),
+            firmware=_number(values, _FIRMWARE),
+            receive_window=_number(values, _WINDOW),
+            challenge=_CHALLENGE in values,
+            challenge_response=_RESPONSE in values,
             response_valid=response_valid,
             result_code=result.result if result else None,
             error_code=result.error if result else None,
@@ -109,18 +130,19 @@ class L2tpObserver:
             other_source=other_source,
         )
 
-    def _learn(self, message: ControlMessage, name: str, direction: Direction) -> None:
+    def _learn(
+        self, message: ControlMessage, name: str, values: Values, direction: Direction
+    ) -> None:
         if name not in ("SCCRQ", "ICRQ", "ICRP"):
             return
-        tunnel = message.number(AvpType.ASSIGNED_TUNNEL_ID)
-        session = message.number(AvpType.ASSIGNED_SESSION_ID)
+        tunnel, session = _number(values, _TUNNEL), _number(values, _SESSION)
         if direction == "out" and name == "SCCRQ" and tunnel is not None:
             self._tunnels[tunnel] = None
             if len(self._tunnels) > MAX_IDS:
                 self._tunnels.popitem(last=False)
         if name == "ICRQ" and direction == "out" and session is not None:
             self._current = session
-        if message.name != "ICRP" or direction != "in" or session is None:
+        if name != "ICRP" or direction != "in" or session is None:
             return
         if len(self._gateway_session) < MAX_IDS:
             self._gateway_session[session] = message.session_id

@@ -20,6 +20,7 @@ class Registry(IntEnum):
 
 
 @lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)
 def name_of(registry: type[Registry], value: int) -> str:
     """The label of ``value``, or ``unknown <value>``. Never raises."""
     try:

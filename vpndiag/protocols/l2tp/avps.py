@@ -158,6 +158,20 @@ def encode_avps(avps: Iterable[Avp]) -> bytes:
     return b"".join(encode_avp(avp) for avp in avps)
 
 
+def read_avps(data: bytes, at: int) -> tuple[Avp, ...] | None:
+    """All AVPs from ``at`` to the end of ``data``; None: something is wrong, and
+    :func:`decode_avps` says what."""
+    found: list[Avp] = []
+    end = len(data)
+    while at + 6 <= end:
+        length = (data[at] << 8 | data[at + 1]) & _L
+        if length < 6 or at + length > end:
+            return None
+        found.append(_whole(data[at : at + length]))
+        at += length
+    return tuple(found) if at == end and len(found) <= MAX_AVPS else None
+
+
 def decode_avps(reader: Reader) -> tuple[Avp, ...]:
     """All AVPs to the end of ``reader``, in order, whatever they are.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps
+from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps, read_avps
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.protocols.wire import Reader, u16
@@ -72,6 +72,14 @@ class ControlMessage:
     def data(self, kind: int) -> bytes | None:
         value = self.value(kind)
         return value if isinstance(value, bytes) else None
+
+    def values(self) -> dict[int, AvpValue | None]:
+        """What :meth:`value` says of each attribute that is here."""
+        found: dict[int, AvpValue | None] = {}
+        for avp in self.avps:
+            if avp.vendor == 0 and avp.type not in found:
+                found[avp.type] = None if avp.hidden else avp.typed
+        return found
 
     @property
     def result(self) -> ResultCode | None:
@@ -172,8 +180,9 @@ def _usual(datagram: bytes) -> Message | None:
     if datagram[:2] == b"\xc8\x02" and size >= 12:
         length, tunnel_id, session_id, ns, nr = _CONTROL(datagram, 2)
         if length == size:
-            avps = decode_avps(Reader(datagram[12:], 12)) if size > 12 else ()
-            return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
+            avps = read_avps(datagram, 12)
+            if avps is not None:
+                return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
     return None
 
 

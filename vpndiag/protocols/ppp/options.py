@@ -8,6 +8,7 @@ byte; the family modules (:mod:`lcp_options`, :mod:`ipcp_options`, :mod:`ipv6cp_
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.wire import Reader
@@ -47,8 +48,18 @@ def decode_options(data: bytes, base: int = 0) -> Options:
 
     :raises DecodeError: a length below 2 or past the end, or more than :data:`MAX_OPTIONS`.
     """
-    reader = Reader(data, base)
     found: list[Option] = []
+    at, end = 0, len(data)
+    while at + 2 <= end and len(found) < MAX_OPTIONS:
+        size = data[at + 1]
+        if size < 2 or at + size > end:
+            break
+        found.append(_option(data[at], data[at + 2 : at + size]))
+        at += size
+    if at == end:
+        return tuple(found)
+    # What is wrong, in full.
+    reader, found = Reader(data, base), []
     while len(reader):
         if len(found) >= MAX_OPTIONS:
             raise DecodeError("too many configuration options", reader.offset)
@@ -58,6 +69,12 @@ def decode_options(data: bytes, base: int = 0) -> Options:
             raise DecodeError(f"option {kind} has length {length}", reader.offset - 1)
         found.append(Option(kind, reader.take(length - 2, f"option {kind}")))
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _option(kind: int, data: bytes) -> Option:
+    """Most options are the same in every session."""
+    return Option(kind, data)
 
 
 def find(options: Iterable[Option], kind: int) -> Option | None:

@@ -148,14 +148,10 @@ ControlPacket = (
     Configure | Terminate | CodeReject | ProtocolReject | MagicPacket | TimeRemaining | OtherPacket
 )
 
-_CONFIGURE = (
-    Code.CONFIGURE_REQUEST,
-    Code.CONFIGURE_ACK,
-    Code.CONFIGURE_NAK,
-    Code.CONFIGURE_REJECT,
-)
-_TERMINATE = (Code.TERMINATE_REQUEST, Code.TERMINATE_ACK)
-_MAGIC = (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST, Code.IDENTIFICATION)
+_CONFIGURE = frozenset((1, 2, 3, 4))
+_TERMINATE = frozenset((5, 6))
+_MAGIC = frozenset((9, 10, 11, 12))
+"""Codes with one shape of body, as plain numbers: members of an enumeration are slow to compare."""
 
 
 def read_header(data: bytes, what: str) -> tuple[int, int, bytes]:
@@ -163,6 +159,8 @@ def read_header(data: bytes, what: str) -> tuple[int, int, bytes]:
 
     :raises DecodeError: shorter than 4 bytes, or than its Length field says.
     """
+    if len(data) >= 4 and 4 <= (length := data[2] << 8 | data[3]) <= len(data):
+        return data[0], data[1], data[4:length]
     reader = Reader(data)
     code = reader.u8(f"{what} code")
     identifier = reader.u8(f"{what} identifier")
