@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from vpndiag.capture.asked import Asked, read_comment
@@ -31,8 +30,8 @@ SAMPLE = 400
 
 LONG = 16 * 1024 * 1024
 """Bytes from which on several processes read a capture that is full of control packets."""
-FEW, CONTROL = 500, 8
-"""So many control packets are met first, and at most so many packets for each."""
+LOOK, CONTROL = 4_000, 8
+"""One in so many of the first packets is a control packet then."""
 
 FileProgress = Callable[[int, int, int], None]
 """``progress(index of the file, bytes read, bytes in all)``."""
@@ -182,12 +181,13 @@ def _worth_opening(path: Path) -> bool:
         return False
     seen = 0
     with _open(path) as capture:
+        capture.most = 100 * SAMPLE
         for packet in Prefilter(capture, keep_esp=True):
             if isinstance(packet, EspPacket):
                 seen += 1
                 if guess_null(packet.payload) is not None:
                     return True
-            if seen >= SAMPLE or capture.reader.number > 100 * SAMPLE:
+            if seen >= SAMPLE:
                 return False
     return False
 
@@ -201,10 +201,9 @@ def divisible(paths: Sequence[str | Path]) -> bool:
             return False
         largest = max(files, key=lambda p: p.stat().st_size)
         with open_capture(largest) as capture:
-            kept = sum(1 for _ in islice(Prefilter(capture, fast=False), FEW))
-            return kept == FEW and capture.reader.number <= CONTROL * FEW and not any(
-                _worth_opening(p) for p in files
-            )  # fmt: skip
+            capture.most = LOOK
+            control = sum(1 for _ in Prefilter(capture, fast=False))
+        return control * CONTROL >= LOOK and not any(_worth_opening(p) for p in files)
     except (OSError, ValueError, CaptureError):
         return False
 

@@ -75,6 +75,8 @@ class CaptureFile:
         chunk: int | None = None,
     ) -> None:
         self.where = where
+        self.most: int | None = None
+        """Frames after which it is enough, for who reads them one by one."""
         self.bytes_total = bytes_total
         self._file = file
         self._close = close
@@ -156,10 +158,12 @@ class CaptureFile:
 
     def __iter__(self) -> Iterator[Frame]:
         """:raises CaptureError: when the operating system fails to read the file on."""
-        step = self.reader.next
+        step, most = self.reader.next, self.most
         try:
             while (frame := step()) is not None:
                 yield frame
+                if most is not None and self.reader.number >= most:
+                    return
         except OSError as error:
             raise _os_error(error, self.where) from None
 

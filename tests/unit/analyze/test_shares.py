@@ -1,0 +1,218 @@
+"""A long capture judged by several processes: the same report, to the letter."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import struct
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vpndiag.capture import analyze as reading
+from vpndiag.capture.share import Share
+from vpndiag.cli import analysis, shares
+from vpndiag.cli.analysis import analyze
+from vpndiag.report.document import to_dict
+
+GATEWAY = bytes((203, 0, 113, 5))
+
+
+def _benchmark() -> ModuleType:
+    path = Path(__file__).parents[3] / "benchmarks" / "control_capture.py"
+    spec = importlib.util.spec_from_file_location("control_capture", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MADE = _benchmark()
+Packets = list[tuple[float, bytes]]
+
+
+def sessions(count: int, clients: int, seed: int) -> Packets:
+    """Sessions with loss, repeats, ends that are not recorded, clients that come again, and ICMP
+    errors."""
+    rng = random.Random(seed)
+    packets: Packets = []
+    for n in range(count):
+        client = bytes((10, 0, 1, 1 + n % clients))
+        moment, lost = n * 0.4, rng.choice((0.0, 0.1))
+        last = rng.choice((5, 30, 999, 999))
+        made = (MADE._ipsec if n % 2 else MADE._l2tp)(rng, client)
+        for index, (mine, port, payload) in enumerate(made):
+            moment += 0.03
+            if index > last or rng.random() < lost:
+                continue
+            ends = (client, GATEWAY) if mine else (GATEWAY, client)
+            frame = MADE._frame(*ends, port, port, payload)
+            packets.append((moment, frame))
+            if rng.random() < 0.02:
+                error = struct.pack("!BBHI", 3, 3, 0, 0) + frame[14:58]
+                head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(error), 0, 0, 60, 1, 0)
+                packets.append((moment, frame[:14] + head + GATEWAY + client + error))
+    return packets
+
+
+def asked_inside(clients: int) -> Packets:
+    """Pings of every client's to one address, and answers to them through another tunnel."""
+    packets: Packets = []
+    for n in range(clients):
+        client = bytes((10, 0, 1, 1 + n))
+        for back in (False, True):
+            home = bytes((10, 0, 1, 1 + (n + 1) % clients)) if back else client
+            echo = struct.pack("!BBHHH", 0 if back else 8, 0, 0, n, 1) + bytes(32)
+            ends = (bytes((10, 1, 0, 5)), bytes((10, 1, 0, 9)))
+            head = struct.pack("!BBHHHBBH", 0x45, 0, 60, 0, 0, 64, 1, 0)
+            inner = head + (ends[1] + ends[0] if back else ends[0] + ends[1]) + echo
+            data = struct.pack("!HHH", 2, 7, 7) + b"\xff\x03\x00\x21" + inner
+            outer = (GATEWAY, home) if back else (home, GATEWAY)
+            packets.append((1.5 + n + back * 0.1, MADE._frame(*outer, 1701, 1701, data)))
+    return packets
+
+
+def write(path: Path, packets: Packets) -> Path:
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        for moment, frame in sorted(packets):
+            seconds, micros = divmod(round(moment * 1e6), 1_000_000)
+            head = struct.pack("<IIII", 1_700_000_000 + seconds, micros, len(frame), len(frame))
+            file.write(head + frame)
+    return path
+
+
+def told(path: Path) -> dict[str, Any]:
+    return to_dict(analyze([path])) | {"run_id": ""}
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """One process; :func:`several` changes that."""
+    monkeypatch.setattr(shares, "_processors", lambda: 1)
+    monkeypatch.setattr(analysis, "MAX_FULL", 25)
+    monkeypatch.setattr(reading, "SMALL", 0)
+    return monkeypatch
+
+
+def several(patch: pytest.MonkeyPatch, count: int = 3) -> list[shares.Helper]:
+    """All captures are long now. Helpers are noted as they are started."""
+    started: list[shares.Helper] = []
+
+    class Noted(shares.Helper):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            started.append(self)
+
+    patch.setattr(shares, "_processors", lambda: count)
+    patch.setattr(shares, "Helper", Noted)
+    patch.setattr(reading, "LONG", 0)
+    patch.setattr(reading, "LOOK", 200)
+    return started
+
+
+def test_the_report_is_that_of_one_process(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.pcap", sessions(80, 30, 1) + asked_inside(30))
+    expected = told(path)
+    assert len({s["verdict"]["outcome"] for s in expected["sessions"]}) >= 2
+    started = several(alone)
+    together: list[int] = []
+    report = analysis._report
+    alone.setattr(analysis, "_report", lambda found, examined, seen: (
+        together.append(len(found.attempts)), report(found, examined, seen))[1])  # fmt: skip
+    assert told(path) == expected
+    assert len(started) == 2 and all(h._process.returncode is not None for h in started)
+    assert together and together[0] < len(expected["sessions"]), "it was read as a whole"
+
+
+def test_an_answer_with_the_cookie_of_another_share(
+    alone: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A capture on the router that translates: the two directions have other hosts. It is read as a
+    whole then."""
+    packets = []
+    for moment, frame in sessions(12, 6, 2):
+        if frame[30:34] == GATEWAY:
+            packets.append((moment, frame))
+        else:
+            own = bytes((192, 168, 7)) + frame[33:34]
+            packets.append((moment, frame[:30] + own + frame[34:]))
+    path = write(tmp_path / "translated.pcap", packets)
+    expected = told(path)
+    assert any("translated" in note for note in expected["notes"])
+    started = several(alone)
+    assert told(path) == expected
+    assert len(started) == 2
+
+
+def test_a_helper_that_dies(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.pcap", sessions(20, 9, 3))
+    expected = told(path)
+    started = several(alone)
+    results = shares.Helper.results
+
+    def killed(self: shares.Helper) -> Any:
+        started[-1]._process.kill()
+        started[-1]._process.wait()
+        return results(self)
+
+    alone.setattr(shares.Helper, "results", killed)
+    assert told(path) == expected
+    assert len(started) == 2
+
+
+def test_interrupted_it_leaves_no_process(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.pcap", sessions(20, 9, 4))
+    started = several(alone)
+
+    def interrupted(_self: shares.Helper) -> None:
+        raise KeyboardInterrupt
+
+    alone.setattr(shares.Helper, "results", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        analyze([path])
+    assert len(started) == 2 and all(h._process.returncode is not None for h in started)
+
+
+def test_where_no_helper_can_be_started(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.pcap", sessions(20, 9, 5))
+    expected = told(path)
+    several(alone)
+    alone.setattr(shares.sys, "executable", str(tmp_path / "no-python-here"))
+    assert told(path) == expected
+
+
+def test_what_is_worth_dividing(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    control = write(tmp_path / "control.pcap", sessions(20, 9, 6))
+    assert not reading.divisible([control]), "it is short"
+    several(alone)
+    assert reading.divisible([control])
+    assert not reading.divisible(["-"])
+    assert not reading.divisible([control, tmp_path / "missing.pcap"])
+    esp = [
+        (n * 0.001, MADE._frame(GATEWAY, bytes((10, 0, 0, 1)), 4500, 4500,
+                                struct.pack("!II", 77, n) + bytes(90)))
+        for n in range(1, 2000)
+    ]  # fmt: skip
+    assert not reading.divisible([write(tmp_path / "bulk.pcap", esp)])
+
+
+def test_every_conversation_is_in_one_share() -> None:
+    for n in range(200):
+        one, two = f"10.0.{n}.1", f"203.0.113.{n}"
+        owners = [k for k in range(5) if Share(k, 5).has(one, two)]
+        assert owners == [k for k in range(5) if Share(k, 5).has(two, one)]
+        assert len(owners) == 1
+
+
+def test_what_makes_shares_depend_on_each_other() -> None:
+    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, left: int = 0) -> shares.Outline:
+        return shares.Outline(frozenset((cookie,)), bare, orphans, left)
+
+    assert shares.independent([outline(b"1"), outline(b"2")])
+    assert not shares.independent([outline(b"1"), outline(b"1")])
+    assert not shares.independent([outline(b"1", bare=1), outline(b"2", orphans=1)])
+    assert shares.independent([outline(b"1", bare=2), outline(b"2", orphans=1)])
+    assert not shares.independent([outline(b"1", left=1), outline(b"2")])
