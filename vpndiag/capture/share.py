@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 
@@ -15,5 +16,11 @@ class Share:
 
     def has(self, one: str, two: str) -> bool:
         """Whether what these hosts say to each other is in this share."""
-        first, second = (one, two) if one <= two else (two, one)
-        return crc32(f"{first} {second}".encode()) % self.count == self.number
+        return _checksum(one, two) % self.count == self.number
+
+
+@lru_cache(maxsize=65_536)
+def _checksum(one: str, two: str) -> int:
+    """The same in every process, and either way round."""
+    first, second = (one, two) if one <= two else (two, one)
+    return crc32(f"{first} {second}".encode())

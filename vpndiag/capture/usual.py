@@ -38,6 +38,8 @@ _MOST_ROWS = 64
 _MOST_GATHERED = 65_536
 _CONTROL = 0x80000000
 """The T bit of L2TP's header (RFC 2661 section 3.1)."""
+_DATA = 2
+"""Flags and version of a data message without any field that may be left out."""
 _EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
 
 _LEAVE, _SKIP, _IKE, _NATT, _L2TP, _OTHERS_L2TP = range(6)
@@ -86,8 +88,11 @@ def _kind(way: int, buf: bytearray, at: int, size: int, word: int) -> str | None
         return None
     if way == _L2TP:
         return "l2tp"
-    # Users' data is looked into whosever it is.
-    return "" if word & _CONTROL else None
+    if word & _CONTROL:
+        return ""
+    # Users' data is looked into whosever it is, control packets of PPP are not.
+    at += 8 if buf[at + 6] == 0xFF and buf[at + 7] == 0x03 else 6
+    return "" if word >> 16 == _DATA and buf[at] & 0x81 == 0x80 else None
 
 
 class UsualReader:
