@@ -54,6 +54,7 @@ _TUNNEL_MODES = (1, 3, 61443)
 _ENCAPSULATED = (3, 4, 61443, 61444)
 _SAMPLES = 16
 _AGGRESSIVE = b"\x04"
+_BOTH_WAYS = (IkeMessage, EspFlow, L2tpMessage, PppMessage)
 
 
 class Observer:
@@ -69,7 +70,8 @@ class Observer:
         self._trust = trust
 
     def t(self, time_ns: int) -> float:
-        return max(0, time_ns - self._start) / SECOND
+        since = time_ns - self._start
+        return since / SECOND if since > 0 else 0.0
 
     def observe(self, attempt: Attempt) -> list[Observation]:
         """All observations of ``attempt`` in time order, with how it ended."""
@@ -525,9 +527,7 @@ def _given_up(found: list[Observation]) -> Observation | None:
 def _one_sided(attempt: Attempt, found: list[Observation]) -> bool:
     """Only one direction is in the capture although the other must have been there: a cookie, an
     acknowledgement or a session that cannot be without it."""
-    ways = {
-        o.direction for o in found if isinstance(o, IkeMessage | EspFlow | L2tpMessage | PppMessage)
-    }
+    ways = {o.direction for o in found if isinstance(o, _BOTH_WAYS)}
     if len(ways) != 1:
         return False
     for o in found:

@@ -64,9 +64,9 @@ class Entry:
     windows: tuple[str, ...]
     references: tuple[str, ...]
 
-    @property
-    def explanation(self) -> str:
-        return f"{self.meaning} {self.technical}"
+    explanation: str
+    fix: tuple[str, ...]
+    """``now`` as text."""
 
 
 class UnknownFinding(LookupError):
@@ -95,14 +95,19 @@ def complete(finding: Finding) -> Finding:
         known = entry(finding.code)
     except UnknownFinding:
         return finding
-    return replace(
-        finding,
+    return Finding(
+        code=finding.code,
+        layer=finding.layer,
+        severity=finding.severity,
+        confidence=finding.confidence,
         title=finding.title or known.title,
+        detail=finding.detail,
         explanation=finding.explanation or known.explanation,
+        evidence=finding.evidence,
         causes=finding.causes or known.causes,
-        fix=finding.fix or tuple(str(step) for step in known.now),
+        fix=finding.fix or known.fix,
         owner=_owner(finding, known),
-        clients_show=finding.clients_show or dict(known.clients_show),
+        clients_show=finding.clients_show or known.clients_show,
         references=finding.references or known.references,
     )
 
@@ -135,6 +140,7 @@ def _clients() -> dict[str, dict[str, Any]]:
 
 
 def _entry(raw: dict[str, Any], layer: str) -> Entry:
+    now = tuple(Step(who=s["who"], do=s["do"]) for s in raw["now"])
     return Entry(
         code=raw["code"],
         layer=layer,
@@ -147,10 +153,12 @@ def _entry(raw: dict[str, Any], layer: str) -> Entry:
             Cause(text=c["text"], owner=c["who"], fix=c["fix"], likelihood=c["p"])
             for c in raw["causes"]
         ),
-        now=tuple(Step(who=s["who"], do=s["do"]) for s in raw["now"]),
+        now=now,
         clients_show=_shown(raw.get("clients", {})),
         windows=_numbers(raw.get("clients", {}).get("windows", ())),
         references=tuple(raw["references"]),
+        explanation=f"{raw['meaning']} {raw['technical']}",
+        fix=tuple(str(step) for step in now),
     )
 
 

@@ -16,24 +16,23 @@ _L2TP = (("SCCRQ", "SCCRP", "SCCCN"), ("ICRQ", "ICRP", "ICCN"))
 _REPLIES = ("Configure-Ack", "Configure-Nak", "Configure-Reject")
 
 
-def answers(observations: Sequence[Observation]) -> list[Observation]:
+def answers(
+    ike: Sequence[IkeMessage], l2tp: Sequence[L2tpMessage], ppp: Sequence[PppMessage]
+) -> list[Observation]:
     """Messages of the client that follow from an answer which is not here."""
     found: list[Observation] = []
     exchanges: dict[tuple[str, int], dict[tuple[str, str], IkeMessage]] = {}
     calls: dict[tuple[str, str], L2tpMessage] = {}
     asked: set[tuple[str, int]] = set()
-    ppp: list[PppMessage] = []
-    for o in observations:
-        if isinstance(o, IkeMessage):
-            number = o.message_id if o.step.startswith("QM") else 0
-            seen = exchanges.setdefault((o.initiator_cookie, number), {})
-            seen.setdefault((o.step, o.direction), o)
-        elif isinstance(o, L2tpMessage):
-            calls.setdefault((o.message, o.direction), o)
-        elif isinstance(o, PppMessage):
-            ppp.append(o)
-            if o.direction == "in" and o.code == "Configure-Request":
-                asked.add((o.protocol, o.identifier))
+    for m in ike:
+        number = m.message_id if m.step.startswith("QM") else 0
+        seen = exchanges.setdefault((m.initiator_cookie, number), {})
+        seen.setdefault((m.step, m.direction), m)
+    for call in l2tp:
+        calls.setdefault((call.message, call.direction), call)
+    for o in ppp:
+        if o.direction == "in" and o.code == "Configure-Request":
+            asked.add((o.protocol, o.identifier))
     for seen in exchanges.values():
         for ask, answer, third in _IKE:
             if (ask, "out") in seen and (third, "out") in seen and (answer, "in") not in seen:

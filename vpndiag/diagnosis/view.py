@@ -406,7 +406,7 @@ class View:
     def unrecorded(self) -> list[Observation]:
         """Messages of the client that answer something which a capture lacks: its silences prove
         nothing then."""
-        return [] if self.live else unrecorded.answers(self.all)
+        return [] if self.live else unrecorded.answers(self.ike, self.l2tp_all, self.ppp)
 
     def unanswered(self, tries: Sequence[Observation]) -> Unanswered | None:
         """``tries`` as one unanswered question, or None when there are none."""

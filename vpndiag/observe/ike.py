@@ -250,14 +250,7 @@ def _deleted(delete: DeletePayload, header: Header) -> str:
 
 
 def _offer(sa: _Sa, offer: SaPayload, step: str) -> dict[str, object]:
-    phase1: list[IkeTransform] = []
-    phase2: list[EspTransform] = []
-    for proposal in offer.proposals:
-        for transform in proposal.transforms:
-            if proposal.protocol == ProtocolId.ISAKMP:
-                phase1.append(IkeTransform.from_transform(transform))
-            elif proposal.protocol == ProtocolId.ESP:
-                phase2.append(EspTransform.from_transform(transform))
+    phase1, phase2 = _transforms(offer)
     if phase1:
         first = phase1[0]
         chosen = step in ("MM2", "AM2")
@@ -279,6 +272,20 @@ def _offer(sa: _Sa, offer: SaPayload, step: str) -> dict[str, object]:
             "lifetime": Lifetime(seconds=first2.life_seconds, kilobytes=first2.life_kb),
         }
     return {}
+
+
+@lru_cache(maxsize=64)
+def _transforms(offer: SaPayload) -> tuple[tuple[IkeTransform, ...], tuple[EspTransform, ...]]:
+    """Those for phase 1 and for ESP. Clients offer the same again and again."""
+    phase1: list[IkeTransform] = []
+    phase2: list[EspTransform] = []
+    for proposal in offer.proposals:
+        for transform in proposal.transforms:
+            if proposal.protocol == ProtocolId.ISAKMP:
+                phase1.append(IkeTransform.from_transform(transform))
+            elif proposal.protocol == ProtocolId.ESP:
+                phase2.append(EspTransform.from_transform(transform))
+    return tuple(phase1), tuple(phase2)
 
 
 def _nat(
