@@ -12,12 +12,11 @@ from vpndiag.capture.analyze import Analysis, FileProgress, FileRead, read
 from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.share import Share
 from vpndiag.capture.trust import Trust
-from vpndiag.cli.examine import MAX_FULL, Examined, examine
-from vpndiag.cli.shares import Helper, HelperGone, helpers, independent, outline
+from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
+from vpndiag.cli.shares import Helper, HelperGone, workers
+from vpndiag.cli.work import Outline, Place, Work, independent
 from vpndiag.diagnosis.together import choose, nothing, with_notes
-from vpndiag.observations import Observation
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
 
@@ -45,84 +44,63 @@ def judge(
 ) -> tuple[Report, tuple[FileRead, ...]]:
     """The same, with the files in the order in which they were read."""
     if keys is None and trust is None:
-        with helpers(paths, asked) as others:
-            found = _together(paths, progress, asked, others) if others else None
-            if found is not None:
-                return found
+        with workers(paths, asked, progress) as several:
+            report = _together(*several) if several is not None else None
+            if report is not None:
+                return report
     whole = read(paths, keys, progress, trust, asked)
     with growing():
-        examined = [examine(number, whole) for number in range(len(whole.attempts))]
-        return _report(whole, examined, _Observed(whole)), whole.files
+        examined: list[Examined] = []
+        seen: dict[int, Seen] = {}
+        for number in range(len(whole.attempts)):
+            one, observed = examine(number, whole)
+            examined.append(one)
+            if number < MAX_FULL:
+                seen[number] = observed
+        chosen = choose([each.judged for each in examined])
+        if chosen is not None and chosen not in seen:
+            seen[chosen] = whole.observe(whole.attempts[chosen])
+        return _report(whole, examined, chosen, seen), whole.files
 
 
-def _together(
-    paths: Sequence[str | Path],
-    progress: FileProgress | None,
-    asked: Asked | None,
-    others: list[Helper],
-) -> tuple[Report, tuple[FileRead, ...]] | None:
-    """What this process and others find in one share of the capture each; None: the shares cannot
-    be told apart, or a helper failed."""
-    mine = read(paths, None, progress, None, asked, Share(0, 1 + len(others)))
-    with growing():
-        examined = [examine(number, mine, whole=False) for number in range(len(mine.attempts))]
-        homes: list[tuple[Helper | None, int]] = [(None, n) for n in range(len(examined))]
-        outlines = [outline(mine)]
-        try:
-            for helper in others:
-                seen, theirs = helper.results()
+def _together(work: Work, helpers: list[Helper]) -> tuple[Report, tuple[FileRead, ...]] | None:
+    """What this process and helpers find in shares of a capture; None: the shares cannot be told
+    apart, or a helper failed."""
+    found: list[tuple[Examined, Work | Helper, Place]] = []
+    outlines: list[Outline] = []
+    everyone: list[Work | Helper] = [work, *helpers]
+    try:
+        for worker in everyone:
+            for turn, (seen, examined) in enumerate(worker.results()):
                 outlines.append(seen)
-                examined += theirs
-                homes += [(helper, n) for n in range(len(theirs))]
-            if not independent(outlines):
-                return None
-            places = sorted(range(len(examined)), key=lambda place: examined[place].order)
-            examined = [examined[place] for place in places]
-            observed = _Observed(mine, [homes[place] for place in places])
-            return _report(mine, examined, observed), mine.files
-        except HelperGone:
+                found += [(one, worker, (turn, n)) for n, one in enumerate(examined)]
+        if not independent(outlines):
             return None
+        with growing():
+            found.sort(key=lambda one: one[0].order)
+            ordered = [one for one, _, _ in found]
+            chosen = choose([each.judged for each in ordered])
+            wanted = list(range(min(len(found), MAX_FULL)))
+            if chosen is not None and chosen not in wanted:
+                wanted.append(chosen)
+            observed: dict[int, Seen] = {}
+            for worker in everyone:
+                mine = [n for n in wanted if found[n][1] is worker]
+                answers = worker.observations([found[n][2] for n in mine])
+                observed |= zip(mine, answers, strict=True)
+            last = work.last
+            return _report(last, ordered, chosen, observed), last.files
+    except HelperGone:
+        return None
 
 
-class _Observed:
-    """What was seen of attempts, here or in another process."""
-
-    def __init__(
-        self, found: Analysis, homes: Sequence[tuple[Helper | None, int]] | None = None
-    ) -> None:
-        self._found = found
-        self._homes = homes
-
-    def of(self, numbers: list[int]) -> dict[int, tuple[Observation, ...]]:
-        """:raises HelperGone: the process that knows them ended."""
-        if self._homes is None:
-            return {n: self._found.observe(self._found.attempts[n]) for n in numbers}
-        seen: dict[int, tuple[Observation, ...]] = {}
-        by_home: dict[Helper | None, list[int]] = {}
-        for number in numbers:
-            by_home.setdefault(self._homes[number][0], []).append(number)
-        for helper, wanted in by_home.items():
-            theirs = [self._homes[number][1] for number in wanted]
-            if helper is None:
-                answers = [self._found.observe(self._found.attempts[n]) for n in theirs]
-            else:
-                answers = helper.observations(theirs)
-            seen |= zip(wanted, answers, strict=True)
-        return seen
-
-
-def _report(found: Analysis, examined: list[Examined], observed: _Observed) -> Report:
+def _report(
+    found: Analysis, examined: list[Examined], chosen: int | None, observed: dict[int, Seen]
+) -> Report:
     start = found.material.first_ns or 0
-    judged = [each.judged for each in examined]
-    chosen = choose(judged)
-    diagnoses = with_notes(judged)
-    full = {n: each.observations for n, each in enumerate(judged[:MAX_FULL])}
-    lacking = [n for n, seen in full.items() if len(seen) == 1]
-    if chosen is not None and chosen not in full:
-        lacking.append(chosen)
-    full |= observed.of(lacking)
+    diagnoses = with_notes([each.judged for each in examined])
     sessions = tuple(
-        _session(number, each, diagnosis, full.get(number, ()))
+        _session(number, each, diagnosis, observed.get(number, ()))
         for number, (each, diagnosis) in enumerate(zip(examined, diagnoses, strict=True))
     )
     if chosen is None:
@@ -148,9 +126,7 @@ def _report(found: Analysis, examined: list[Examined], observed: _Observed) -> R
     )
 
 
-def _session(
-    number: int, one: Examined, diagnosis: Diagnosis, observations: Sequence[Observation]
-) -> Session:
+def _session(number: int, one: Examined, diagnosis: Diagnosis, seen: Seen) -> Session:
     judged = one.judged
     return Session(
         verdict=diagnosis.verdict,
@@ -162,7 +138,7 @@ def _session(
         first=judged.first,
         last=judged.last,
         frames=one.frames,
-        observations=tuple(observations),  # type: ignore[arg-type]
+        observations=seen,  # type: ignore[arg-type]
     )
 
 

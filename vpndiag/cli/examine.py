@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from vpndiag.capture.analyze import Analysis
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged
+from vpndiag.observations import Observation
 
+Seen = tuple[Observation, ...]
 MAX_FRAMES = 400
 MAX_FULL = 1_000
 """Sessions whose observations are in the report; all others have their verdict and findings."""
@@ -22,9 +24,8 @@ class Examined:
     frames: tuple[int, ...]
 
 
-def examine(number: int, found: Analysis, *, whole: bool = True) -> Examined:
-    """Observe and judge an attempt. Of what was seen only the first is kept where the report will
-    not have it, or where this is a share of a capture (``whole`` False)."""
+def examine(number: int, found: Analysis) -> tuple[Examined, Seen]:
+    """Observe and judge an attempt. In the result only the first of what was seen is kept."""
     attempt = found.attempts[number]
     seen = found.observe(attempt)
     start = found.material.first_ns or 0
@@ -35,7 +36,7 @@ def examine(number: int, found: Analysis, *, whole: bool = True) -> Examined:
         max(0, attempt.first_ns - start) / 1e9,
         max(0, attempt.last_ns - start) / 1e9,
         diagnose(seen),
-        seen if whole and number < MAX_FULL else seen[:1],
+        seen[:1],
     )
     frames = tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES])
-    return Examined(attempt.order, judged, frames)
+    return Examined(attempt.order, judged, frames), seen

@@ -1,42 +1,33 @@
 """A long capture full of control packets, judged by several processes.
 
-Conversations of different hosts have nothing to do with each other, but for a few things that
-:class:`Outline` is there to notice. So each process reads the files by itself, looks only at the
-conversations in its share, and hands over what it found. The first share is this process's own.
-
-A helper is this Python again, with a pipe each way. It holds no terminal and no signal reaches it:
-it ends when it is told to, or with its pipes.
+A helper is this Python again, with a pipe each way, and some shares of the work. It holds no
+terminal and no signal of ours reaches it: it ends when it is told to, or with its pipes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copyreg
-import io
 import os
-import pickle
 import signal
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from vpndiag.capture.analyze import Analysis, divisible, read
+from vpndiag.capture.analyze import FileProgress, divisible
 from vpndiag.capture.asked import Asked
-from vpndiag.capture.heap import growing
-from vpndiag.capture.sessions import strays
 from vpndiag.capture.share import Share
-from vpndiag.cli.examine import Examined, examine
-from vpndiag.diagnosis.together import Judged
-from vpndiag.observations import Observation
-from vpndiag.report.model import Cause, Diagnosis, Evidence, Finding, Layer, Verdict
+from vpndiag.cli.examine import Examined, Seen
+from vpndiag.cli.packing import pack, unpack
+from vpndiag.cli.work import Outline, Place, Work
 
 MOST = 8
 """Processes; more would mostly read past what is not theirs."""
+SIZE = 64 * 1024 * 1024
+"""Bytes of capture for each share: what memory is needed at a time, however long the capture."""
 BATCH = 256
 _SIZE = struct.Struct("!Q")
 
@@ -45,38 +36,10 @@ class HelperGone(Exception):
     """A helper could not be started, or ended before it had said all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What of one share may concern the others: the cookies of its IKE SAs (an answer from
-    elsewhere, or one through a NAT, has a cookie of another conversation), and how many attempts
-    lack ESP, and ESP an attempt. ``left_out`` packets were too many."""
-
-    cookies: frozenset[bytes]
-    bare: int
-    orphans: int
-    left_out: int
-
-
-def outline(found: Analysis) -> Outline:
-    """The outline of a share that was read."""
-    bare, orphans = strays(found.attempts)
-    cookies = frozenset(track.cookie for track in found.material.ike)
-    return Outline(cookies, len(bare), len(orphans), found.material.left_out)
-
-
-def independent(outlines: Sequence[Outline]) -> bool:
-    """Whether the shares say together what the capture read as a whole would say."""
-    cookies = sum(len(o.cookies) for o in outlines)
-    if cookies != len(frozenset().union(*(o.cookies for o in outlines))):
-        return False
-    alone = sum(o.bare for o in outlines), sum(o.orphans for o in outlines)
-    return alone != (1, 1) and not any(o.left_out for o in outlines)
-
-
 class Helper:
-    """A process with one share of the work."""
+    """:class:`Work` in a process of its own."""
 
-    def __init__(self, paths: Sequence[Path], asked: Asked | None, share: Share) -> None:
+    def __init__(self, paths: Sequence[Path], asked: Asked | None, shares: Sequence[Share]) -> None:
         """:raises HelperGone: it cannot be started."""
         path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
         command = [sys.executable, "-P", "-c", "from vpndiag.cli.shares import serve; serve()"]
@@ -92,7 +55,7 @@ class Helper:
             raise HelperGone(str(error)) from None
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
-        self._say((paths, asked, share))
+        self._say((paths, asked, shares))
 
     def _say(self, what: object) -> None:
         try:
@@ -100,24 +63,22 @@ class Helper:
         except OSError as error:
             raise HelperGone(str(error)) from None
 
-    def results(self) -> tuple[Outline, list[Examined]]:
-        """Waits for all that it found, without observations.
+    def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
+        """Waits for them. :raises HelperGone: it ended before it had said all."""
+        while (seen := _receive(self._out)) is not None:
+            found: list[Examined] = []
+            while batch := _receive(self._out):
+                found += batch
+            yield seen, found
+
+    def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
+        """What was seen of these attempts of its, after all results.
 
         :raises HelperGone: it ended before it had said all.
         """
-        seen: Outline = _receive(self._out)
-        found: list[Examined] = []
-        while batch := _receive(self._out):
-            found += batch
-        return seen, found
-
-    def observations(self, numbers: list[int]) -> list[tuple[Observation, ...]]:
-        """What was seen of these attempts of its.
-
-        :raises HelperGone: it ended before it had said all.
-        """
-        self._say(numbers)
-        return [observed for _ in numbers for observed in _receive(self._out)]
+        self._say(places)
+        for _ in places:
+            yield _receive(self._out)
 
     def stop(self) -> None:
         """Whatever it does."""
@@ -130,20 +91,41 @@ class Helper:
 
 
 @contextmanager
-def helpers(paths: Sequence[str | Path], asked: Asked | None) -> Iterator[list[Helper]]:
-    """Helpers for all shares but the first; none where one process does as well, or has to."""
-    started: list[Helper] = []
-    count = min(_processors(), MOST)
+def workers(
+    paths: Sequence[str | Path], asked: Asked | None, progress: FileProgress | None
+) -> Iterator[tuple[Work, list[Helper]] | None]:
+    """The work of this process, and helpers for the rest; None: read the capture as a whole."""
+    helpers: list[Helper] = []
+    turns = _turns(paths)
     try:
-        if count > 1 and not getattr(sys, "frozen", False) and sys.executable and divisible(paths):
-            files = [Path(p).absolute() for p in paths]
-            with contextlib.suppress(HelperGone):
-                for number in range(1, count):
-                    started.append(Helper(files, asked, Share(number, count)))
-        yield started if len(started) == count - 1 else []
+        if not turns:
+            yield None
+            return
+        files, count = [Path(p).absolute() for p in paths], len(turns) * len(turns[0])
+        shares = [[Share(number, count) for number in turn] for turn in turns]
+        try:
+            helpers += [Helper(files, asked, theirs) for theirs in shares[1:]]
+        except HelperGone:
+            yield None
+            return
+        yield Work([Path(p) for p in paths], asked, shares[0], progress), helpers
     finally:
-        for helper in started:
+        for helper in helpers:
             helper.stop()
+
+
+def _turns(paths: Sequence[str | Path]) -> list[list[int]]:
+    """Which shares each process works through; none: one process reads it as a whole."""
+    if not divisible(paths):
+        return []
+    processes = min(_processors(), MOST)
+    if getattr(sys, "frozen", False) or not sys.executable:
+        processes = 1
+    size = sum(Path(p).stat().st_size for p in paths)
+    turns = -(-size // (processes * SIZE))
+    if processes * turns == 1:
+        return []
+    return [list(range(k * turns, (k + 1) * turns)) for k in range(processes)]
 
 
 def _processors() -> int:
@@ -157,42 +139,28 @@ def serve() -> None:
     """The main program of a helper."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, target = sys.stdin.buffer, sys.stdout.buffer
-    with contextlib.suppress(HelperGone, OSError), growing():
-        paths, asked, share = _receive(source)
-        found = read(paths, asked=asked, share=share)
-        _send(target, outline(found))
-        for start in range(0, len(found.attempts), BATCH):
-            numbers = range(start, min(start + BATCH, len(found.attempts)))
-            _send(target, [examine(number, found, whole=False) for number in numbers])
-        _send(target, [])
-        for number in _receive(source):
-            _send(target, [found.observe(found.attempts[number])])
+    with contextlib.suppress(HelperGone, OSError):
+        work = Work(*_receive(source))
+        said: list[bytes] = []  # nobody listens before all is done
+        for seen, examined in work.results():
+            said.append(_message(seen))
+            for start in range(0, len(examined), BATCH):
+                said.append(_message(examined[start : start + BATCH]))
+            said.append(_message([]))
+        target.writelines((*said, _message(None)))
+        target.flush()
+        for observed in work.observations(_receive(source)):
+            _send(target, observed)
 
 
-# Values made by the ten thousand go as a call of their class: half the time of pickle's own way.
-
-
-def _positional(kind: type) -> Any:
-    names = [f.name for f in fields(kind)]
-    return lambda value: (kind, tuple(getattr(value, name) for name in names))
-
-
-_REDUCE = copyreg.dispatch_table | {
-    kind: _positional(kind)
-    for kind in (Cause, Diagnosis, Evidence, Examined, Finding, Judged, Layer, Verdict)
-}
+def _message(what: object) -> bytes:
+    data = pack(what)
+    return _SIZE.pack(len(data)) + data
 
 
 def _send(pipe: IO[bytes], what: object) -> None:
-    with io.BytesIO() as packed:
-        pickler = pickle.Pickler(packed, pickle.HIGHEST_PROTOCOL)
-        pickler.dispatch_table = _REDUCE
-        pickler.dump(what)
-        data = packed.getbuffer()
-        pipe.write(_SIZE.pack(len(data)))
-        pipe.write(data)
-        pipe.flush()
-        data.release()
+    pipe.write(_message(what))
+    pipe.flush()
 
 
 def _receive(pipe: IO[bytes]) -> Any:
@@ -205,4 +173,4 @@ def _receive(pipe: IO[bytes]) -> Any:
     data = pipe.read(size) if size >= 0 else b""
     if len(data) != size:
         raise HelperGone("a helper ended early")
-    return pickle.loads(data)
+    return unpack(data)

@@ -13,7 +13,7 @@ import pytest
 
 from vpndiag.capture import analyze as reading
 from vpndiag.capture.share import Share
-from vpndiag.cli import analysis, shares
+from vpndiag.cli import analysis, shares, work
 from vpndiag.cli.analysis import analyze
 from vpndiag.report.document import to_dict
 
@@ -120,11 +120,28 @@ def test_the_report_is_that_of_one_process(alone: pytest.MonkeyPatch, tmp_path: 
     started = several(alone)
     together: list[int] = []
     report = analysis._report
-    alone.setattr(analysis, "_report", lambda found, examined, seen: (
-        together.append(len(found.attempts)), report(found, examined, seen))[1])  # fmt: skip
+    alone.setattr(analysis, "_report", lambda found, *given: (
+        together.append(len(found.attempts)), report(found, *given))[1])  # fmt: skip
     assert told(path) == expected
     assert len(started) == 2 and all(h._process.returncode is not None for h in started)
     assert together and together[0] < len(expected["sessions"]), "it was read as a whole"
+
+
+def test_one_process_that_reads_share_after_share(
+    alone: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So it needs no more memory for a longer capture. What it has not kept it reads again."""
+    path = write(tmp_path / "many.pcap", sessions(60, 30, 7))
+    expected = told(path)
+    several(alone, 1)
+    alone.setattr(shares, "SIZE", path.stat().st_size // 4)
+    alone.setattr(work, "MAX_FULL", 0)
+    alone.setattr(work, "SLACK", 3)
+    turns: list[int] = []
+    found = work.Work.found
+    alone.setattr(work.Work, "found", lambda self, turn: (turns.append(turn), found(self, turn))[1])
+    assert told(path) == expected
+    assert turns[:5] == [0, 1, 2, 3, 4] and len(turns) > 5
 
 
 def test_an_answer_with_the_cookie_of_another_share(
@@ -208,11 +225,11 @@ def test_every_conversation_is_in_one_share() -> None:
 
 
 def test_what_makes_shares_depend_on_each_other() -> None:
-    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, left: int = 0) -> shares.Outline:
-        return shares.Outline(frozenset((cookie,)), bare, orphans, left)
+    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, *notes: str) -> work.Outline:
+        return work.Outline(frozenset((cookie,)), bare, orphans, notes)
 
-    assert shares.independent([outline(b"1"), outline(b"2")])
-    assert not shares.independent([outline(b"1"), outline(b"1")])
-    assert not shares.independent([outline(b"1", bare=1), outline(b"2", orphans=1)])
-    assert shares.independent([outline(b"1", bare=2), outline(b"2", orphans=1)])
-    assert not shares.independent([outline(b"1", left=1), outline(b"2")])
+    assert work.independent([outline(b"1"), outline(b"2")])
+    assert not work.independent([outline(b"1"), outline(b"1")])
+    assert not work.independent([outline(b"1", 1), outline(b"2", 0, 1)])
+    assert work.independent([outline(b"1", 2), outline(b"2", 0, 1)])
+    assert not work.independent([outline(b"1", 0, 0, "7 packets were too many"), outline(b"2")])

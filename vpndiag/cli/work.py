@@ -1,0 +1,122 @@
+"""Shares of a long capture, read and judged one after the other.
+
+Conversations of different hosts have nothing to do with each other, but for a few things that
+:class:`Outline` is there to notice. A share is a part of the conversations, from the whole length
+of the files. Nothing of it but verdicts is kept when the next one is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpndiag.capture.analyze import Analysis, FileProgress, read
+from vpndiag.capture.asked import Asked
+from vpndiag.capture.heap import growing
+from vpndiag.capture.sessions import strays
+from vpndiag.capture.share import Share
+from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
+from vpndiag.cli.packing import pack, unpack
+
+SLACK = 64
+"""Attempts more than their part of those that will be shown in full, of which all is kept."""
+
+Place = tuple[int, int]
+"""Which of a worker's shares, and which attempt in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What of one share may concern the others: the cookies of its IKE SAs (an answer from
+    elsewhere, or one through a NAT, has a cookie of another conversation), how many attempts lack
+    ESP, and ESP an attempt; and what is to be said of the capture, which should be the same."""
+
+    cookies: frozenset[bytes]
+    bare: int
+    orphans: int
+    notes: tuple[str, ...]
+
+
+def outline(found: Analysis) -> Outline:
+    """The outline of a share that was read."""
+    bare, orphans = strays(found.attempts)
+    cookies = frozenset(track.cookie for track in found.material.ike)
+    return Outline(cookies, len(bare), len(orphans), found.notes)
+
+
+def independent(outlines: Sequence[Outline]) -> bool:
+    """Whether the shares say together what the capture read as a whole would say."""
+    cookies = sum(len(o.cookies) for o in outlines)
+    if cookies != len(frozenset().union(*(o.cookies for o in outlines))):
+        return False
+    alone = sum(o.bare for o in outlines), sum(o.orphans for o in outlines)
+    return alone != (1, 1) and len({o.notes for o in outlines}) == 1
+
+
+class Work:
+    """What this process does of it."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        asked: Asked | None,
+        shares: Sequence[Share],
+        progress: FileProgress | None = None,
+    ) -> None:
+        self._paths = paths
+        self._asked = asked
+        self._shares = shares
+        self._progress = progress
+        self._read: tuple[int, Analysis] | None = None
+        self._kept: dict[Place, bytes] = {}
+
+    def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
+        """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
+        for turn, share in enumerate(self._shares):
+            found = self.found(turn)
+            keep = 2 * MAX_FULL // share.count + SLACK
+            examined: list[Examined] = []
+            with growing():
+                for number in range(len(found.attempts)):
+                    one, seen = examine(number, found)
+                    examined.append(one)
+                    if number < keep:
+                        self._kept[turn, number] = pack(seen)
+            yield outline(found), examined
+
+    def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
+        """What was seen of these attempts; a share of which it was not kept is read again."""
+        for turn, number in places:
+            kept = self._kept.get((turn, number))
+            if kept is not None:
+                yield unpack(kept)
+            else:
+                found = self.found(turn)
+                yield found.observe(found.attempts[number])
+
+    def found(self, turn: int) -> Analysis:
+        """One of the shares, read now if it is not the last that was."""
+        if self._read is None or self._read[0] != turn:
+            self._read = None  # let go of it first
+            share, progress = self._shares[turn], self._in_turn(turn)
+            found = read(self._paths, None, progress, None, self._asked, share)
+            self._read = turn, found
+        return self._read[1]
+
+    @property
+    def last(self) -> Analysis:
+        """The share that was read last: what it says of the files is true of all."""
+        assert self._read is not None
+        return self._read[1]
+
+    def _in_turn(self, turn: int) -> FileProgress | None:
+        """All turns are one reading for who looks on."""
+        progress, turns = self._progress, len(self._shares)
+        if progress is None:
+            return None
+
+        def tell(index: int, done: int, total: int) -> None:
+            progress(index, (turn * total + done) // turns, total)
+
+        return tell
