@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.collect import Collector, Material
@@ -19,9 +20,11 @@ from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import Attempt, sessions
 from vpndiag.capture.share import Share
-from vpndiag.capture.trust import Trust
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.protocols.esp.transport import guess_null
+
+if TYPE_CHECKING:
+    from vpndiag.capture.trust import Trust
 
 SMALL = 4 * 1024 * 1024
 """Bytes of a file whose every ESP packet is looked into without keys (NULL encryption)."""

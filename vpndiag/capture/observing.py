@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
@@ -20,7 +20,6 @@ from vpndiag.capture.sessions import SECOND, Attempt
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
 from vpndiag.capture.traces import traces
-from vpndiag.capture.trust import Trust
 from vpndiag.observations import (
     CertificateSeen,
     DataFlow,
@@ -48,6 +47,9 @@ from vpndiag.protocols.ike.payloads import IdPayload, Payload, SaPayload
 from vpndiag.protocols.ike.transforms import EspTransform
 from vpndiag.protocols.ppp.frame import encode_frame
 from vpndiag.report.text import visible
+
+if TYPE_CHECKING:
+    from vpndiag.capture.trust import Trust
 
 MAX_OBSERVATIONS = 5_000
 _TUNNEL_MODES = (1, 3, 61443)

@@ -6,19 +6,22 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vpndiag import __version__
 from vpndiag.capture.analyze import Analysis, FileProgress, FileRead, read
 from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.trust import Trust
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
 from vpndiag.cli.shares import Helper, HelperGone, workers
 from vpndiag.cli.work import Outline, Place, Work, independent
 from vpndiag.diagnosis.together import choose, nothing, with_notes
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
+
+if TYPE_CHECKING:
+    from vpndiag.capture.trust import Trust
 
 
 def analyze(

@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vpndiag.protocols.l2tp import Event, L2tpConfig, L2tpTunnel
+from vpndiag.protocols.l2tp.config import L2tpConfig
+from vpndiag.protocols.l2tp.events import Event
+from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
 
 
 def random_source(seed: int) -> Callable[[int], bytes]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from vpndiag.protocols.errors import DecodeError
-from vpndiag.protocols.l2tp import AvpType, ControlMessage, DataMessage, decode
+from vpndiag.protocols.l2tp.constants import AvpType
+from vpndiag.protocols.l2tp.message import ControlMessage, DataMessage, decode
 
 CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
 needs_captures = pytest.mark.skipif(

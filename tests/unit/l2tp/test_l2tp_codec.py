@@ -11,35 +11,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.l2tp import (
-    SPECS,
-    Avp,
-    AvpType,
-    AvpValue,
+from vpndiag.protocols.l2tp import results
+from vpndiag.protocols.l2tp.auth import challenge_response, response_matches
+from vpndiag.protocols.l2tp.avps import SPECS, Avp, encode_avp, make
+from vpndiag.protocols.l2tp.config import L2tpConfig
+from vpndiag.protocols.l2tp.constants import AvpType, MessageType, message_name
+from vpndiag.protocols.l2tp.hidden import hide, hide_some, reveal, reveal_all
+from vpndiag.protocols.l2tp.message import (
     ControlMessage,
     DataMessage,
-    L2tpConfig,
-    L2tpTunnel,
-    MessageType,
     OtherVersion,
-    ResultCode,
     decode,
     encode_control,
     encode_data,
-    message_name,
     peek_tunnel_id,
-    results,
 )
-from vpndiag.protocols.l2tp.auth import challenge_response, response_matches
-from vpndiag.protocols.l2tp.avps import encode_avp, make
-from vpndiag.protocols.l2tp.hidden import hide, hide_some, reveal, reveal_all
+from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
 from vpndiag.protocols.l2tp.values import (
     Accm,
+    AvpValue,
     CallErrors,
     Format,
     ProtocolVersion,
     ProxyAuthenId,
     Q931Cause,
+    ResultCode,
 )
 
 SCCRQ = bytes.fromhex(

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.l2tp import AvpType, ControlMessage, MessageType, RetransmitConfig
 from vpndiag.protocols.l2tp.avps import make
-from vpndiag.protocols.l2tp.reliable import Arrival, ReliableChannel, before
+from vpndiag.protocols.l2tp.constants import AvpType, MessageType
+from vpndiag.protocols.l2tp.message import ControlMessage
+from vpndiag.protocols.l2tp.reliable import Arrival, ReliableChannel, RetransmitConfig, before
 
 HELLO = (make(AvpType.MESSAGE_TYPE, MessageType.HELLO),)
 

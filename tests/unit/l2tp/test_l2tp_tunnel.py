@@ -8,25 +8,15 @@ import pytest
 
 from tests.unit.l2tp.l2tp_network import Network, network, random_source
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.l2tp import (
-    Accept,
-    Avp,
-    AvpType,
-    CallRequest,
-    ControlMessage,
-    DataMessage,
+from vpndiag.protocols.l2tp.avps import Avp, make
+from vpndiag.protocols.l2tp.config import Accept, CallRequest, Ignore, L2tpConfig, Refuse
+from vpndiag.protocols.l2tp.constants import AvpType, MessageType
+from vpndiag.protocols.l2tp.events import (
     Dropped,
     DropReason,
-    Ignore,
-    L2tpConfig,
-    L2tpTunnel,
     MessageReceived,
     MessageSent,
-    MessageType,
     PppFrame,
-    Refuse,
-    ResultCode,
-    RetransmitConfig,
     SecretMismatch,
     SecretWanted,
     SessionClosed,
@@ -36,12 +26,18 @@ from vpndiag.protocols.l2tp import (
     TunnelClosed,
     TunnelEstablished,
     UnknownMandatory,
+)
+from vpndiag.protocols.l2tp.message import (
+    ControlMessage,
+    DataMessage,
     decode,
     encode_control,
     encode_data,
 )
-from vpndiag.protocols.l2tp.avps import make
+from vpndiag.protocols.l2tp.reliable import RetransmitConfig
 from vpndiag.protocols.l2tp.states import TunnelState
+from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
+from vpndiag.protocols.l2tp.values import ResultCode
 
 
 def up(net: Network, limit: float = 60.0) -> int:
