@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vpndiag.capture.asked import Asked, read_comment
-from vpndiag.capture.collect import Collector, Material
+from vpndiag.capture.attempt import Attempt
+from vpndiag.capture.collect import Collector
 from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.material import Material
 from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
 from vpndiag.capture.packets import EspPacket
 from vpndiag.capture.prefilter import Prefilter
-from vpndiag.capture.sessions import Attempt, sessions
+from vpndiag.capture.sessions import sessions
 from vpndiag.capture.share import Share
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.protocols.esp.transport import guess_null

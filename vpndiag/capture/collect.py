@@ -1,17 +1,24 @@
-"""From the packets of capture files to tracks: what belongs to one IKE SA, one pair of hosts, one
-PPP link. Nothing is judged and nobody is called a client here (that is ``sessions``)."""
+"""From the packets of capture files to tracks (:mod:`vpndiag.capture.material`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from dataclasses import replace
 
-from vpndiag.capture.asked import Asked
-from vpndiag.capture.decrypt import EspDecryptor, EspStats, Inner
-from vpndiag.capture.flows import EspFlow
-from vpndiag.capture.inside_log import InsideLog
+from vpndiag.capture.carried import inner_packet, is_echo, is_ppp_control, l2tp_data
+from vpndiag.capture.decrypt import EspDecryptor, Inner
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.material import (
+    DataCount,
+    End,
+    FlowTrack,
+    Hosts,
+    IkeTrack,
+    L2tpTrack,
+    Material,
+    Message,
+    PppTrack,
+    hosts,
+)
 from vpndiag.capture.packets import (
     Datagram,
     EspPacket,
@@ -20,13 +27,8 @@ from vpndiag.capture.packets import (
     Kept,
     PppPacket,
 )
-from vpndiag.capture.prefilter import Prefilter, Tally, looks_like_ike
+from vpndiag.capture.prefilter import Prefilter, Tally
 from vpndiag.capture.share import Share
-from vpndiag.protocols.esp.udp import NON_ESP_MARKER
-
-Hosts = tuple[str, str]
-"""Two addresses, sorted."""
-End = tuple[str, int]
 
 MAX_TRACKS = 100_000
 MAX_MESSAGES = 2_000
@@ -35,148 +37,6 @@ MAX_KEPT = 2_000_000
 MAX_DNS = 4_096
 MAX_ICMP = 4_096
 MAX_INNER = 4_096
-
-
-def hosts(one: str, two: str) -> Hosts:
-    return (one, two) if one <= two else (two, one)
-
-
-@dataclass(slots=True)
-class Message:
-    """A datagram of interest. ``data`` without the non-ESP marker."""
-
-    frames: tuple[int, ...]
-    time_ns: int
-    src: End
-    dst: End
-    data: bytes
-    marker: bool = False
-    missing: int = 0
-    spi: int = 0
-    """Of the ESP packet that it came in; 0: in the clear."""
-    other_source: str = ""
-    """Set when it came from another address than the one asked."""
-    ttl: int = 0
-
-
-@dataclass(slots=True)
-class IkeTrack:
-    """All messages with one initiator cookie between two hosts."""
-
-    cookie: bytes
-    hosts: Hosts
-    messages: list[Message] = field(default_factory=list)
-    left_out: int = 0
-    last_ns: int = 0
-
-    @property
-    def first_ns(self) -> int:
-        return self.messages[0].time_ns
-
-
-@dataclass(slots=True)
-class DataCount:
-    """Packets that carry users' data, one direction: ``src`` sent them."""
-
-    src: str
-    packets: int = 0
-    bytes: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    first_frame: int = 0
-    echoes: int = 0
-    """LCP echoes among them."""
-    inside_esp: bool = False
-
-    def add(self, time_ns: int, size: int, frame: int) -> None:
-        if not self.packets:
-            self.first_ns, self.first_frame = time_ns, frame
-        self.packets += 1
-        self.bytes += size
-        self.last_ns = time_ns
-
-
-@dataclass(slots=True)
-class L2tpTrack:
-    """All L2TP between two hosts that is seen in one way: in the clear, or inside ESP."""
-
-    hosts: Hosts
-    inside_esp: bool
-    messages: list[Message] = field(default_factory=list)
-    data: dict[tuple[str, int, bool], DataCount] = field(default_factory=dict)
-    """By sender and tunnel ID; LCP echoes (True) apart from users' packets."""
-    left_out: int = 0
-
-
-@dataclass(slots=True)
-class PppTrack:
-    """A PPP link that was captured bare or in PPPoE."""
-
-    key: tuple[str, str, int]
-    packets: list[PppPacket] = field(default_factory=list)
-    left_out: int = 0
-
-
-@dataclass(slots=True)
-class FlowTrack:
-    """The ESP packets of one SPI between two ends; several counters when several files were read.
-    ``stats`` when there were keys."""
-
-    src: End
-    dst: End
-    spi: int
-    parts: list[EspFlow] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    stats: EspStats | None = None
-
-    @property
-    def first_ns(self) -> int:
-        return self.parts[0].first_ns
-
-    @property
-    def last_ns(self) -> int:
-        return self.parts[-1].last_ns
-
-    @property
-    def packets(self) -> int:
-        return sum(p.packets for p in self.parts)
-
-    @property
-    def udp(self) -> bool:
-        return bool(self.src[1] or self.dst[1])
-
-    @property
-    def hosts(self) -> Hosts:
-        return hosts(self.src[0], self.dst[0])
-
-
-@dataclass(slots=True)
-class Material:
-    """What all files hold together. Times in nanoseconds since 1970."""
-
-    first_ns: int | None = None
-    last_ns: int = 0
-    frames: int = 0
-    ike: list[IkeTrack] = field(default_factory=list)
-    l2tp: list[L2tpTrack] = field(default_factory=list)
-    ppp: list[PppTrack] = field(default_factory=list)
-    flows: list[FlowTrack] = field(default_factory=list)
-    icmp: list[IcmpError] = field(default_factory=list)
-    incomplete: list[Incomplete] = field(default_factory=list)
-    dns: list[Datagram] = field(default_factory=list)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    odd: list[Datagram] = field(default_factory=list)
-    inner: dict[Hosts, list[Message]] = field(default_factory=dict)
-    """IP packets that ESP carried in PPP, headers only, by outer hosts."""
-    inside: InsideLog = field(default_factory=InsideLog)
-    """Questions and answers in users' IP packets."""
-    asked: Asked | None = None
-    """What was to be tested inside; None: nobody said."""
-    left_out: int = 0
-
-    def wanted(self, asked: Asked) -> None:
-        """Somebody says what was to be tested."""
-        self.asked = asked if self.asked is None else self.asked.joined(asked)
 
 
 class Collector:
@@ -455,71 +315,3 @@ class Collector:
 
 def inner_spi(packet: EspPacket) -> int:
     return int.from_bytes(packet.payload[:4], "big")
-
-
-def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
-    """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
-    if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
-        return None
-    flags = data[0]
-    at = 2 + (2 if flags & 0x40 else 0)
-    tunnel = int.from_bytes(data[at : at + 2], "big")
-    at += 4 + (4 if flags & 0x08 else 0)
-    if flags & 0x02:
-        at += 2 + int.from_bytes(data[at : at + 2], "big")
-    return tunnel, data[at:]
-
-
-def inner_packet(ppp: bytes) -> bytes | None:
-    """The IPv4 packet in a PPP frame (RFC 1661 section 6.5 shortens its protocol field)."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
-    if ppp[:2] == b"\x00\x21":
-        return ppp[2:]
-    return ppp[1:] if ppp[:1] == b"\x21" else None
-
-
-def is_ppp_control(ppp: bytes) -> bool:
-    """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
-    return bool(ppp) and not ppp[0] & 1 and ppp[0] >= 0x80 and not is_echo(ppp)
-
-
-def is_echo(ppp: bytes) -> bool:
-    """LCP Echo-Request, Echo-Reply or Discard-Request."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
-    return ppp[:2] == b"\xc0\x21" and ppp[2:3] in (b"\x09", b"\x0a", b"\x0b")
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def collect(scans: Iterable[Prefilter], keys: Keys | None = None) -> Material:
-    """All of several files, in the order given."""
-    collector = Collector(keys)
-    for scan in scans:
-        collector.read(scan)
-    return collector.material
-
-
-__all__ = [
-    "NON_ESP_MARKER",
-    "Collector",
-    "DataCount",
-    "FlowTrack",
-    "IkeTrack",
-    "L2tpTrack",
-    "Material",
-    "Message",
-    "PppTrack",
-    "collect",
-    "hosts",
-    "looks_like_ike",
-]

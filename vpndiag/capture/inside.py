@@ -7,9 +7,9 @@ from ipaddress import IPv4Address
 
 from vpndiag.capture import inside_apps, inside_echo, inside_names
 from vpndiag.capture.asked import Asked
+from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.inside_log import End, InsideIndex
 from vpndiag.capture.inside_part import Part, dotted
-from vpndiag.capture.sessions import Attempt
 from vpndiag.observations import (
     InsideName,
     InsidePing,

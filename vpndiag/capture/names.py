@@ -11,7 +11,7 @@ from vpndiag.observations import NameAnswer
 from vpndiag.report.text import visible
 
 if TYPE_CHECKING:
-    from vpndiag.capture.sessions import Attempt
+    from vpndiag.capture.attempt import Attempt
 
 BEFORE_NS = 120_000_000_000
 _MAX = 8

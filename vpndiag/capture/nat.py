@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from vpndiag.capture.collect import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
+from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
 
 
 def join_strangers(material: Material) -> None:

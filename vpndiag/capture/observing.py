@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from vpndiag.capture.collect import End, FlowTrack, Material, Message
+from vpndiag.capture.attempt import SECOND, Attempt
+from vpndiag.capture.certificates import certificate, judge_dates
+from vpndiag.capture.children import Children
 from vpndiag.capture.decrypt import IkeDecryptor
+from vpndiag.capture.ending import ended
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.material import End, FlowTrack, Material, Message
 from vpndiag.capture.outer_mtu import outer_mtu
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import LCP
-from vpndiag.capture.sessions import SECOND, Attempt
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
 from vpndiag.capture.traces import traces
 from vpndiag.observations import (
-    CertificateSeen,
     DataFlow,
-    Ended,
     EspFlow,
     FragmentsLost,
     IkeEstablished,
     IkeMessage,
-    IpsecSa,
-    L2tpMessage,
     NameAnswer,
     Observation,
     PppMessage,
@@ -40,11 +38,10 @@ from vpndiag.observe.ike import IkeObserver
 from vpndiag.observe.l2tp import L2tpObserver
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
-from vpndiag.protocols.ike.constants import PayloadType, ProtocolId
+from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.message import Message as IkeWire
 from vpndiag.protocols.ike.message import decode
-from vpndiag.protocols.ike.payloads import IdPayload, Payload, SaPayload
-from vpndiag.protocols.ike.transforms import EspTransform
+from vpndiag.protocols.ike.payloads import IdPayload, Payload
 from vpndiag.protocols.ppp.frame import encode_frame
 from vpndiag.report.text import visible
 
@@ -52,11 +49,8 @@ if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
 
 MAX_OBSERVATIONS = 5_000
-_TUNNEL_MODES = (1, 3, 61443)
-_ENCAPSULATED = (3, 4, 61443, 61444)
 _SAMPLES = 16
 _AGGRESSIVE = b"\x04"
-_BOTH_WAYS = (IkeMessage, EspFlow, L2tpMessage, PppMessage)
 
 
 class Observer:
@@ -96,8 +90,8 @@ class Observer:
         found.sort(key=attrgetter("t"))
         if len(found) > MAX_OBSERVATIONS:
             del found[MAX_OBSERVATIONS - 1 : -1]
-        _judge_dates(found, self._start)
-        found.append(self._ended(attempt, found))
+        judge_dates(found, self._start)
+        found.append(ended(attempt, found, self.t(attempt.end_ns)))
         return found
 
     # IKE
@@ -106,7 +100,7 @@ class Observer:
         observer = IkeObserver()
         key = self._keys.ike.get(s.track.cookie, [])
         decryptor = IkeDecryptor(key)
-        children = _Children(s)
+        children = Children(s)
         proof: dict[bool, Payload] = {}
         client = attempt.is_client(s)
         asked: set[End] = set()
@@ -175,7 +169,7 @@ class Observer:
     ) -> Iterator[Observation]:
         bodies = [p.body for p in payloads if p.payload_type == PayloadType.CERT]
         for body in bodies[:1]:
-            found = _certificate(seen, body[1:] if body[:1] == b"\x04" else b"")
+            found = certificate(seen, body[1:] if body[:1] == b"\x04" else b"")
             if found is not None and self._trust is not None and found.direction == "in":
                 moment = self._start / SECOND + found.t
                 found = replace(found, problem=self._trust.problem(bodies, moment))
@@ -363,15 +357,6 @@ class Observer:
             found += _name_answers(d[0], self.t(d[0].time_ns), d[1])
         return found
 
-    def _ended(self, attempt: Attempt, found: list[Observation]) -> Ended:
-        """When the client itself gave up, that is the end; else the capture's, or the client's
-        next attempt."""
-        gone = _given_up(found)
-        one_sided = _one_sided(attempt, found)
-        if gone is not None:
-            return Ended(t=gone.t, frames=gone.frames, why="stopped", one_sided=one_sided)
-        return Ended(t=self.t(attempt.end_ns), why="capture-end", one_sided=one_sided)
-
 
 def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:
     if m.spi:
@@ -403,142 +388,3 @@ def _cut_short(seen: IkeMessage) -> IkeMessage:
 def _proven(payloads: tuple[Payload, ...]) -> bool:
     kinds = {p.payload_type for p in payloads}
     return PayloadType.ID in kinds and bool(kinds & {PayloadType.HASH, PayloadType.SIG})
-
-
-class _Children:
-    """IPsec SAs out of decrypted quick modes."""
-
-    def __init__(self, s: Sketch) -> None:
-        self._s = s
-        self._offers: dict[int, tuple[str, SaPayload]] = {}
-        self._made = 0
-
-    def take(self, seen: IkeMessage, payloads: tuple[Payload, ...]) -> IpsecSa | None:
-        offer = next((p for p in payloads if isinstance(p, SaPayload)), None)
-        if offer is None:
-            return None
-        if seen.step == "QM1":
-            if len(self._offers) < 1024:
-                self._offers[seen.message_id] = (seen.direction, offer)
-            return None
-        asked = self._offers.get(seen.message_id)
-        theirs = _esp(offer)
-        if asked is None or theirs is None:
-            return None
-        ours = _esp(asked[1])
-        if ours is None:
-            return None
-        # SPIs are named by the receiver of the packets.
-        first, second = ours[0], theirs[0]
-        spi_in, spi_out = (first, second) if asked[0] == "out" else (second, first)
-        transform = theirs[1]
-        self._made += 1
-        ids = [p for p in payloads if isinstance(p, IdPayload)][:2]
-        if asked[0] != "out":
-            ids.reverse()
-        return IpsecSa(
-            t=seen.t,
-            frames=seen.frames,
-            spi_in=f"0x{spi_in:08x}",
-            spi_out=f"0x{spi_out:08x}",
-            transform=transform.text,
-            mode="tunnel" if transform.encapsulation_mode in _TUNNEL_MODES else "transport",
-            udp_encapsulated=transform.encapsulation_mode in _ENCAPSULATED,
-            pfs_group=transform.pfs_group,
-            weak=transform.weak,
-            rekey=self._made > 1,
-            client_port=ids[0].port if len(ids) == 2 else None,
-            gateway_port=ids[1].port if len(ids) == 2 else None,
-        )
-
-
-def _esp(offer: SaPayload) -> tuple[int, EspTransform] | None:
-    for proposal in offer.proposals:
-        if proposal.protocol == ProtocolId.ESP and len(proposal.spi) == 4 and proposal.transforms:
-            spi = int.from_bytes(proposal.spi, "big")
-            return spi, EspTransform.from_transform(proposal.transforms[0])
-    return None
-
-
-def _judge_dates(found: list[Observation], start_ns: int) -> None:
-    """A certificate of the gateway that was out of date when it was sent, and that the client did
-    not go on with."""
-    for index, o in enumerate(found):
-        if not isinstance(o, CertificateSeen) or o.direction != "in":
-            continue
-        if any(isinstance(m, IkeMessage) and m.step.startswith("QM") for m in found[index:]):
-            found[index] = replace(o, problem="")
-            continue
-        if o.problem:
-            continue
-        moment = _iso(start_ns / SECOND + o.t)
-        if o.not_after and moment and o.not_after < moment:
-            found[index] = replace(o, problem="expired")
-        elif o.not_before and moment and moment < o.not_before:
-            found[index] = replace(o, problem="not-yet-valid")
-
-
-def _certificate(seen: IkeMessage, der: bytes) -> CertificateSeen | None:
-    from vpndiag.protocols.ike.certificates import describe
-
-    try:
-        leaf = describe(der)
-    except (ProtocolError, ValueError):
-        return None
-    return CertificateSeen(
-        t=seen.t,
-        frames=seen.frames,
-        direction=seen.direction,
-        subject=visible(leaf.subject, 160),
-        issuer=visible(leaf.issuer, 160),
-        not_before=_iso(leaf.not_before),
-        not_after=_iso(leaf.not_after),
-        names=tuple(visible(n, 80) for n in leaf.names[:16]),
-    )
-
-
-def _iso(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return ""
-
-
-def _given_up(found: list[Observation]) -> Observation | None:
-    """The client's own farewell before it was let in; None after success."""
-    if any(
-        isinstance(o, PppMessage) and o.protocol == "IPCP" and o.code == "Configure-Ack"
-        and o.direction == "in" for o in found
-    ):  # fmt: skip
-        return None
-    for o in found:
-        if isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
-            return o
-        if isinstance(o, L2tpMessage) and o.direction == "out" and o.message in ("StopCCN", "CDN"):
-            return o
-        if (
-            isinstance(o, PppMessage)
-            and o.direction == "out"
-            and o.protocol == "LCP"
-            and o.code == "Terminate-Request"
-        ):
-            return o
-    return None
-
-
-def _one_sided(attempt: Attempt, found: list[Observation]) -> bool:
-    """Only one direction is in the capture although the other must have been there: a cookie, an
-    acknowledgement or a session that cannot be without it."""
-    ways = {o.direction for o in found if isinstance(o, _BOTH_WAYS)}
-    if len(ways) != 1:
-        return False
-    for o in found:
-        if isinstance(o, IkeMessage) and o.responder_cookie != "00" * 8 and o.direction == "out":
-            return True
-        if isinstance(o, L2tpMessage) and (o.tunnel_id or o.nr):
-            return True
-        if isinstance(o, PppMessage) and o.code.endswith(("-Ack", "-Nak", "-Reject")):
-            return True
-    if ways == {"in"}:
-        return True
-    return bool(attempt.flows) and not attempt.ike

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from vpndiag.capture.collect import IkeTrack, Message
+from vpndiag.capture.material import IkeTrack, Message
 from vpndiag.capture.packets import IcmpError
 from vpndiag.observations import OuterMtu
 from vpndiag.observe.icmp import icmp_what

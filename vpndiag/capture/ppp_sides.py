@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vpndiag.capture.collect import PppTrack
+from vpndiag.capture.material import PppTrack
 from vpndiag.capture.packets import PppPacket
 
 LCP, IPCP, PAP, CHAP, EAP = 0xC021, 0x8021, 0xC023, 0xC223, 0xC227

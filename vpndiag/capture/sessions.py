@@ -11,118 +11,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from vpndiag.capture.collect import (
-    DataCount,
+from vpndiag.capture.attempt import SECOND, SLACK, Attempt
+from vpndiag.capture.l2tp_attempts import clear, put_inside
+from vpndiag.capture.material import (
     End,
     FlowTrack,
     Hosts,
-    IkeTrack,
-    L2tpTrack,
     Material,
-    Message,
-    l2tp_data,
 )
 from vpndiag.capture.outer_mtu import is_sized, is_sized_head
-from vpndiag.capture.packets import IcmpError, Incomplete
-from vpndiag.capture.ppp_sides import PppRound, client_vote, rounds
+from vpndiag.capture.ppp_sides import rounds
 from vpndiag.capture.sketch import Sketch, sketch
 
-SECOND = 1_000_000_000
-SLACK = 3 * SECOND
-"""Longer silence than this ends an attempt that has not succeeded."""
 PROBE = 5 * SECOND
 """A question beside a session that is up is given up sooner than this; an attempt is not."""
-AFTER = 10 * SECOND
-"""L2TP in the clear may follow an IPsec attempt by this much and be of it."""
 _SERVER_PORTS = (500, 4500, 1701)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """``begun`` False: it was going on when the capture started. ``end_ns`` is until when silence
-    can be judged: the next attempt of the same client, or the end of the capture."""
-
-    client: str
-    gateway: str
-    lane: int = 0
-    begun: bool = True
-    ike: list[Sketch] = field(default_factory=list)
-    flows: list[FlowTrack] = field(default_factory=list)
-    clear: list[Message] = field(default_factory=list)
-    inside: list[Message] = field(default_factory=list)
-    data: list[DataCount] = field(default_factory=list)
-    ppp: PppRound | None = None
-    sized: list[IkeTrack] = field(default_factory=list)
-    """Questions about sizes, beside the attempt."""
-    icmp: list[IcmpError] = field(default_factory=list)
-    incomplete: list[Incomplete] = field(default_factory=list)
-    end_ns: int = 0
-    followed: bool = False
-    """Another attempt of the same client follows."""
-    place: tuple[int, int] = (0, 0)
-    other: str = ""
-    """Not an attempt of ours: what it is."""
-
-    @property
-    def first_ns(self) -> int:
-        return min(self._times(first=True), default=0)
-
-    @property
-    def last_ns(self) -> int:
-        return max(self._times(first=False), default=0)
-
-    def _times(self, first: bool) -> Iterable[int]:
-        for s in self.ike:
-            yield s.first_ns if first else s.last_ns
-        for f in self.flows:
-            yield f.first_ns if first else f.last_ns
-        for messages in (self.clear, self.inside):
-            if messages:
-                yield messages[0 if first else -1].time_ns
-        for d in self.data:
-            yield d.first_ns if first else d.last_ns
-        if self.ppp is not None:
-            yield self.ppp.first_ns if first else self.ppp.last_ns
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        """Time of the first packet; then, as the whole capture is gone through, the kind of session
-        and the first frame of these hosts."""
-        return self.first_ns, *self.place
-
-    @property
-    def client_ends(self) -> set[End]:
-        """UDP ends of the client in IKE."""
-        return {e for s in self.ike if self.is_client(s) for e in s.ends}
-
-    def is_client(self, s: Sketch) -> bool:
-        """Whether the initiator of this SA is the session's client."""
-        if self.client != self.gateway:
-            return s.initiator[0] == self.client
-        return s is self.ike[0] or bool(s.ends & self.ike[0].ends)
-
-    def sent(self, flow: FlowTrack) -> bool:
-        """Whether the client sent these ESP packets."""
-        if self.client != self.gateway:
-            if flow.src[0] in (self.client, self.gateway):
-                return flow.src[0] == self.client
-            return flow.src[0] == self.flows[0].src[0]
-        ends = self.client_ends
-        if flow.src in ends or flow.dst in ends:
-            return flow.src in ends
-        return flow.src == self.flows[0].src
-
-    @property
-    def established_ns(self) -> int | None:
-        return min((s.established_ns for s in self.ike if s.established_ns), default=None)
-
-    @property
-    def key(self) -> tuple[Hosts, int]:
-        """The same for all attempts of one client at one gateway."""
-        pair = (self.client, self.gateway)
-        return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane
 
 
 def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
@@ -147,11 +51,11 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
         found = _adopt(found)
     for tunnel in material.l2tp:
         if tunnel.inside_esp:
-            _put_inside(tunnel, ipsec.get(tunnel.hosts, []))
+            put_inside(tunnel, ipsec.get(tunnel.hosts, []))
         else:
             frames = [m.frames[-1] for m in tunnel.messages[:1]]
             first = min([*frames, *(d.first_frame for d in tunnel.data.values())])
-            found += _placed(_clear(tunnel, ipsec.get(tunnel.hosts, [])), 2, first)
+            found += _placed(clear(tunnel, ipsec.get(tunnel.hosts, [])), 2, first)
     for link in material.ppp:
         for part in rounds(link):
             attempt = Attempt(part.client, part.gateway, ppp=part, begun=part.begun)
@@ -372,151 +276,6 @@ def _assign(attempts: list[Attempt], flows: list[FlowTrack]) -> None:
                 best = attempt
         if best is not None:
             best.flows.append(flow)
-
-
-def _put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
-    """L2TP that came out of ESP goes where its ESP flow went."""
-    owner = {f.spi: a for a in attempts for f in a.flows}
-    for m in tunnel.messages:
-        attempt = owner.get(m.spi)
-        if attempt is not None:
-            attempt.inside.append(m)
-    for attempt in attempts:
-        if attempt.inside and not attempt.ike and attempt.client != attempt.gateway:
-            client = _l2tp_client(attempt.inside, tunnel.hosts)
-            attempt.client, attempt.gateway = client, _other(tunnel.hosts, client)
-    for count in tunnel.data.values():
-        for attempt in attempts:
-            if attempt.first_ns <= count.first_ns <= attempt.last_ns:
-                attempt.data.append(count)
-                break
-
-
-def _type(data: bytes) -> int:
-    """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
-    if len(data) < 12 or not data[0] & 0x80:
-        return 0
-    if len(data) < 20:
-        return 0 if len(data) == 12 else -1
-    return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
-
-
-_SCCRQ, _SCCRP, _SCCCN, _STOPCCN, _ICRQ, _ICCN, _CDN = 1, 2, 3, 4, 10, 12, 14
-
-
-def _clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
-    """Attempts made of L2TP in the clear. What overlaps an IPsec attempt of the same two hosts is
-    of that one: a capture inside of IPsec, a probe, or packets that leaked."""
-    rest: list[Message] = []
-    for m in tunnel.messages:
-        for attempt in ipsec:
-            if attempt.first_ns - SLACK <= m.time_ns <= attempt.last_ns + AFTER:
-                attempt.clear.append(m)
-                break
-        else:
-            rest.append(m)
-    found = _tunnels(rest, tunnel)
-    everyone = found or ipsec
-    if not everyone and tunnel.data:
-        first = min(tunnel.data.values(), key=lambda d: d.first_ns)
-        other = tunnel.hosts[1] if first.src == tunnel.hosts[0] else tunnel.hosts[0]
-        found = everyone = [Attempt(first.src, other, begun=False)]
-    for count in tunnel.data.values():
-        home = everyone[0]
-        for attempt in everyone:
-            if attempt.first_ns and attempt.first_ns <= count.last_ns:
-                home = attempt
-        home.data.append(count)
-    return found
-
-
-def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
-    found: list[Attempt] = []
-    current: Attempt | None = None
-    asked: bytes = b""
-    client = ""
-    closed = False
-    for m in messages:
-        kind = _type(m.data)
-        if kind == _SCCRQ:
-            offered = _assigned_tunnel(m.data)
-            again = offered == asked and m.src[0] == client and not closed
-            quick = (
-                current is not None
-                and not closed
-                and m.src[0] == client
-                and len({_type(x.data) for x in current.clear}) == 1
-                and m.time_ns - current.last_ns < SLACK
-            )
-            if current is None or not (again or quick):
-                client, closed = m.src[0], False
-                current = Attempt(client, _other(tunnel.hosts, client))
-                found.append(current)
-            asked = offered
-        elif current is None:
-            client = _l2tp_client(messages, tunnel.hosts)
-            current = Attempt(client, _other(tunnel.hosts, client), begun=False)
-            found.append(current)
-        current.clear.append(m)
-        if kind == _STOPCCN:
-            closed = True
-    return found
-
-
-def _other(pair: Hosts, one: str) -> str:
-    return pair[1] if one == pair[0] else pair[0]
-
-
-def _assigned_tunnel(data: bytes) -> bytes:
-    """The value of the Assigned Tunnel ID AVP (type 9), by a quick look."""
-    at = 12
-    while at + 6 <= len(data):
-        size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
-        if size < 6:
-            return b""
-        if data[at + 2 : at + 6] == b"\0\0\0\x09":
-            return data[at + 6 : at + size]
-        at += size
-    return b""
-
-
-def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
-    """Who dialled a tunnel that is older than the capture."""
-    for m in messages:
-        kind = _type(m.data)
-        if kind in (_SCCCN, _ICRQ, _ICCN):
-            return m.src[0]
-        if kind == _SCCRP:
-            return m.dst[0]
-        if kind == _SCCRQ:
-            break
-    told = _by_ppp(messages)
-    if told:
-        return told
-    for m in messages:
-        if (m.src[1] == 1701) != (m.dst[1] == 1701):
-            return m.dst[0] if m.src[1] == 1701 else m.src[0]
-    for m in messages:
-        if _type(m.data) == _SCCRQ:
-            return m.src[0]
-    return messages[0].src[0] if messages else pair[0]
-
-
-def _by_ppp(messages: list[Message]) -> str:
-    """The client's address as PPP tells it: who proves itself, who asks for an address; empty when
-    it does not."""
-    votes: dict[str, int] = defaultdict(int)
-    for m in messages:
-        carried = l2tp_data(m.data)
-        if carried is None:
-            continue
-        frame = carried[1].removeprefix(b"\xff\x03")
-        vote = client_vote(int.from_bytes(frame[:2], "big"), frame[2:])
-        votes[m.src[0] if vote > 0 else m.dst[0]] += abs(vote)
-    best = sorted(votes.values())
-    if not best or not best[-1] or (len(best) > 1 and best[-1] == best[-2]):
-        return ""
-    return max(votes, key=lambda one: votes[one])
 
 
 def _ends(found: list[Attempt], last_ns: int) -> None:

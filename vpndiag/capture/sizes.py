@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from vpndiag.capture.collect import Message
+from vpndiag.capture.material import Message
 from vpndiag.observations import Direction, LargeLost
 
 SMALLEST = 576

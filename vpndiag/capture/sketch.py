@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vpndiag.capture.collect import End, IkeTrack
+from vpndiag.capture.material import End, IkeTrack
 
 _MAIN, _AGGRESSIVE, _INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37

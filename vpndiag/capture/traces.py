@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.packets import IcmpError
-from vpndiag.capture.sessions import Attempt
 from vpndiag.capture.sketch import Sketch
 from vpndiag.observations import Hop, PathTrace
 from vpndiag.observe.icmp import icmp_what

@@ -7,8 +7,9 @@ gateway took it.
 
 from __future__ import annotations
 
+from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
-from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.report.model import Finding
 

@@ -8,8 +8,9 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 from __future__ import annotations
 
 from vpndiag.diagnosis import aggressive, outer_mtu, xauth
+from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
 from vpndiag.report.model import Cause, Confidence, Evidence
 

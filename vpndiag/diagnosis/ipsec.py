@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import nat
+from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import IkeSa, View
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
 from vpndiag.report.model import Finding
 

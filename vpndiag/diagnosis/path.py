@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vpndiag.diagnosis import lifetime, loss, nat, outer_mtu, way
+from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import IkeSa, Unanswered, View
+from vpndiag.diagnosis.view import Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vpndiag.diagnosis.view import ERROR_NOTIFY_LIMIT, IkeSa, View
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage, Observation
 
 HELD_UP = 2.0

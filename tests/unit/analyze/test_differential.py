@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.captures import captures
-from vpndiag.capture.collect import is_echo
+from vpndiag.capture.carried import is_echo
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.packets import Datagram, PppPacket
 from vpndiag.capture.prefilter import Prefilter

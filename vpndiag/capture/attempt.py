@@ -1,0 +1,108 @@
+"""A session: one client, one gateway, one connection attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vpndiag.capture.material import (
+    DataCount,
+    End,
+    FlowTrack,
+    Hosts,
+    IkeTrack,
+    Message,
+)
+from vpndiag.capture.packets import IcmpError, Incomplete
+from vpndiag.capture.ppp_sides import PppRound
+from vpndiag.capture.sketch import Sketch
+
+SECOND = 1_000_000_000
+SLACK = 3 * SECOND
+"""Longer silence than this ends an attempt that has not succeeded."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """``begun`` False: it was going on when the capture started. ``end_ns`` is until when silence
+    can be judged: the next attempt of the same client, or the end of the capture."""
+
+    client: str
+    gateway: str
+    lane: int = 0
+    begun: bool = True
+    ike: list[Sketch] = field(default_factory=list)
+    flows: list[FlowTrack] = field(default_factory=list)
+    clear: list[Message] = field(default_factory=list)
+    inside: list[Message] = field(default_factory=list)
+    data: list[DataCount] = field(default_factory=list)
+    ppp: PppRound | None = None
+    sized: list[IkeTrack] = field(default_factory=list)
+    """Questions about sizes, beside the attempt."""
+    icmp: list[IcmpError] = field(default_factory=list)
+    incomplete: list[Incomplete] = field(default_factory=list)
+    end_ns: int = 0
+    followed: bool = False
+    """Another attempt of the same client follows."""
+    place: tuple[int, int] = (0, 0)
+    other: str = ""
+    """Not an attempt of ours: what it is."""
+
+    @property
+    def first_ns(self) -> int:
+        return min(self._times(first=True), default=0)
+
+    @property
+    def last_ns(self) -> int:
+        return max(self._times(first=False), default=0)
+
+    def _times(self, first: bool) -> Iterable[int]:
+        for s in self.ike:
+            yield s.first_ns if first else s.last_ns
+        for f in self.flows:
+            yield f.first_ns if first else f.last_ns
+        for messages in (self.clear, self.inside):
+            if messages:
+                yield messages[0 if first else -1].time_ns
+        for d in self.data:
+            yield d.first_ns if first else d.last_ns
+        if self.ppp is not None:
+            yield self.ppp.first_ns if first else self.ppp.last_ns
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Time of the first packet; then, as the whole capture is gone through, the kind of session
+        and the first frame of these hosts."""
+        return self.first_ns, *self.place
+
+    @property
+    def client_ends(self) -> set[End]:
+        """UDP ends of the client in IKE."""
+        return {e for s in self.ike if self.is_client(s) for e in s.ends}
+
+    def is_client(self, s: Sketch) -> bool:
+        """Whether the initiator of this SA is the session's client."""
+        if self.client != self.gateway:
+            return s.initiator[0] == self.client
+        return s is self.ike[0] or bool(s.ends & self.ike[0].ends)
+
+    def sent(self, flow: FlowTrack) -> bool:
+        """Whether the client sent these ESP packets."""
+        if self.client != self.gateway:
+            if flow.src[0] in (self.client, self.gateway):
+                return flow.src[0] == self.client
+            return flow.src[0] == self.flows[0].src[0]
+        ends = self.client_ends
+        if flow.src in ends or flow.dst in ends:
+            return flow.src in ends
+        return flow.src == self.flows[0].src
+
+    @property
+    def established_ns(self) -> int | None:
+        return min((s.established_ns for s in self.ike if s.established_ns), default=None)
+
+    @property
+    def key(self) -> tuple[Hosts, int]:
+        """The same for all attempts of one client at one gateway."""
+        pair = (self.client, self.gateway)
+        return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane

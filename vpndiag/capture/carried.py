@@ -1,0 +1,39 @@
+"""What L2TP data messages carry, by a quick look (RFC 2661 section 3.1, RFC 1661 section 2)."""
+
+from __future__ import annotations
+
+
+def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
+    """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
+    if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
+        return None
+    flags = data[0]
+    at = 2 + (2 if flags & 0x40 else 0)
+    tunnel = int.from_bytes(data[at : at + 2], "big")
+    at += 4 + (4 if flags & 0x08 else 0)
+    if flags & 0x02:
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+    return tunnel, data[at:]
+
+
+def inner_packet(ppp: bytes) -> bytes | None:
+    """The IPv4 packet in a PPP frame (RFC 1661 section 6.5 shortens its protocol field)."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    if ppp[:2] == b"\x00\x21":
+        return ppp[2:]
+    return ppp[1:] if ppp[:1] == b"\x21" else None
+
+
+def is_ppp_control(ppp: bytes) -> bool:
+    """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    return bool(ppp) and not ppp[0] & 1 and ppp[0] >= 0x80 and not is_echo(ppp)
+
+
+def is_echo(ppp: bytes) -> bool:
+    """LCP Echo-Request, Echo-Reply or Discard-Request."""
+    if ppp[:2] == b"\xff\x03":
+        ppp = ppp[2:]
+    return ppp[:2] == b"\xc0\x21" and ppp[2:3] in (b"\x09", b"\x0a", b"\x0b")

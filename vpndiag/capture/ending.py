@@ -1,0 +1,64 @@
+"""How a session of a capture ended, and whether both sides of it were recorded."""
+
+from __future__ import annotations
+
+from vpndiag.capture.attempt import Attempt
+from vpndiag.observations import (
+    Ended,
+    EspFlow,
+    IkeMessage,
+    L2tpMessage,
+    Observation,
+    PppMessage,
+)
+
+_BOTH_WAYS = (IkeMessage, EspFlow, L2tpMessage, PppMessage)
+
+
+def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
+    """When the client itself gave up, that is the end; else ``end``: the capture's, or the client's
+    next attempt."""
+    gone, half = given_up(found), one_sided(attempt, found)
+    if gone is not None:
+        return Ended(t=gone.t, frames=gone.frames, why="stopped", one_sided=half)
+    return Ended(t=end, why="capture-end", one_sided=half)
+
+
+def given_up(found: list[Observation]) -> Observation | None:
+    """The client's own farewell before it was let in; None after success."""
+    if any(
+        isinstance(o, PppMessage) and o.protocol == "IPCP" and o.code == "Configure-Ack"
+        and o.direction == "in" for o in found
+    ):  # fmt: skip
+        return None
+    for o in found:
+        if isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
+            return o
+        if isinstance(o, L2tpMessage) and o.direction == "out" and o.message in ("StopCCN", "CDN"):
+            return o
+        if (
+            isinstance(o, PppMessage)
+            and o.direction == "out"
+            and o.protocol == "LCP"
+            and o.code == "Terminate-Request"
+        ):
+            return o
+    return None
+
+
+def one_sided(attempt: Attempt, found: list[Observation]) -> bool:
+    """Only one direction is in the capture although the other must have been there: a cookie, an
+    acknowledgement or a session that cannot be without it."""
+    ways = {o.direction for o in found if isinstance(o, _BOTH_WAYS)}
+    if len(ways) != 1:
+        return False
+    for o in found:
+        if isinstance(o, IkeMessage) and o.responder_cookie != "00" * 8 and o.direction == "out":
+            return True
+        if isinstance(o, L2tpMessage) and (o.tunnel_id or o.nr):
+            return True
+        if isinstance(o, PppMessage) and o.code.endswith(("-Ack", "-Nak", "-Reject")):
+            return True
+    if ways == {"in"}:
+        return True
+    return bool(attempt.flows) and not attempt.ike

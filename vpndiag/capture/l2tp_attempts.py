@@ -1,0 +1,162 @@
+"""L2TP in attempts: out of ESP it goes to its IPsec attempt, in the clear it makes its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from vpndiag.capture.attempt import SECOND, SLACK, Attempt
+from vpndiag.capture.carried import l2tp_data
+from vpndiag.capture.material import (
+    Hosts,
+    L2tpTrack,
+    Message,
+)
+from vpndiag.capture.ppp_sides import client_vote
+
+AFTER = 10 * SECOND
+"""L2TP in the clear may follow an IPsec attempt by this much and be of it."""
+
+
+def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
+    """L2TP that came out of ESP goes where its ESP flow went."""
+    owner = {f.spi: a for a in attempts for f in a.flows}
+    for m in tunnel.messages:
+        attempt = owner.get(m.spi)
+        if attempt is not None:
+            attempt.inside.append(m)
+    for attempt in attempts:
+        if attempt.inside and not attempt.ike and attempt.client != attempt.gateway:
+            client = _l2tp_client(attempt.inside, tunnel.hosts)
+            attempt.client, attempt.gateway = client, _other(tunnel.hosts, client)
+    for count in tunnel.data.values():
+        for attempt in attempts:
+            if attempt.first_ns <= count.first_ns <= attempt.last_ns:
+                attempt.data.append(count)
+                break
+
+
+def _type(data: bytes) -> int:
+    """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
+    if len(data) < 12 or not data[0] & 0x80:
+        return 0
+    if len(data) < 20:
+        return 0 if len(data) == 12 else -1
+    return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
+
+
+_SCCRQ, _SCCRP, _SCCCN, _STOPCCN, _ICRQ, _ICCN, _CDN = 1, 2, 3, 4, 10, 12, 14
+
+
+def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
+    """Attempts made of L2TP in the clear. What overlaps an IPsec attempt of the same two hosts is
+    of that one: a capture inside of IPsec, a probe, or packets that leaked."""
+    rest: list[Message] = []
+    for m in tunnel.messages:
+        for attempt in ipsec:
+            if attempt.first_ns - SLACK <= m.time_ns <= attempt.last_ns + AFTER:
+                attempt.clear.append(m)
+                break
+        else:
+            rest.append(m)
+    found = _tunnels(rest, tunnel)
+    everyone = found or ipsec
+    if not everyone and tunnel.data:
+        first = min(tunnel.data.values(), key=lambda d: d.first_ns)
+        other = tunnel.hosts[1] if first.src == tunnel.hosts[0] else tunnel.hosts[0]
+        found = everyone = [Attempt(first.src, other, begun=False)]
+    for count in tunnel.data.values():
+        home = everyone[0]
+        for attempt in everyone:
+            if attempt.first_ns and attempt.first_ns <= count.last_ns:
+                home = attempt
+        home.data.append(count)
+    return found
+
+
+def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
+    found: list[Attempt] = []
+    current: Attempt | None = None
+    asked: bytes = b""
+    client = ""
+    closed = False
+    for m in messages:
+        kind = _type(m.data)
+        if kind == _SCCRQ:
+            offered = _assigned_tunnel(m.data)
+            again = offered == asked and m.src[0] == client and not closed
+            quick = (
+                current is not None
+                and not closed
+                and m.src[0] == client
+                and len({_type(x.data) for x in current.clear}) == 1
+                and m.time_ns - current.last_ns < SLACK
+            )
+            if current is None or not (again or quick):
+                client, closed = m.src[0], False
+                current = Attempt(client, _other(tunnel.hosts, client))
+                found.append(current)
+            asked = offered
+        elif current is None:
+            client = _l2tp_client(messages, tunnel.hosts)
+            current = Attempt(client, _other(tunnel.hosts, client), begun=False)
+            found.append(current)
+        current.clear.append(m)
+        if kind == _STOPCCN:
+            closed = True
+    return found
+
+
+def _other(pair: Hosts, one: str) -> str:
+    return pair[1] if one == pair[0] else pair[0]
+
+
+def _assigned_tunnel(data: bytes) -> bytes:
+    """The value of the Assigned Tunnel ID AVP (type 9), by a quick look."""
+    at = 12
+    while at + 6 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
+        if size < 6:
+            return b""
+        if data[at + 2 : at + 6] == b"\0\0\0\x09":
+            return data[at + 6 : at + size]
+        at += size
+    return b""
+
+
+def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
+    """Who dialled a tunnel that is older than the capture."""
+    for m in messages:
+        kind = _type(m.data)
+        if kind in (_SCCCN, _ICRQ, _ICCN):
+            return m.src[0]
+        if kind == _SCCRP:
+            return m.dst[0]
+        if kind == _SCCRQ:
+            break
+    told = _by_ppp(messages)
+    if told:
+        return told
+    for m in messages:
+        if (m.src[1] == 1701) != (m.dst[1] == 1701):
+            return m.dst[0] if m.src[1] == 1701 else m.src[0]
+    for m in messages:
+        if _type(m.data) == _SCCRQ:
+            return m.src[0]
+    return messages[0].src[0] if messages else pair[0]
+
+
+def _by_ppp(messages: list[Message]) -> str:
+    """The client's address as PPP tells it: who proves itself, who asks for an address; empty when
+    it does not."""
+    votes: dict[str, int] = defaultdict(int)
+    for m in messages:
+        carried = l2tp_data(m.data)
+        if carried is None:
+            continue
+        frame = carried[1].removeprefix(b"\xff\x03")
+        vote = client_vote(int.from_bytes(frame[:2], "big"), frame[2:])
+        votes[m.src[0] if vote > 0 else m.dst[0]] += abs(vote)
+    best = sorted(votes.values())
+    if not best or not best[-1] or (len(best) > 1 and best[-1] == best[-2]):
+        return ""
+    return max(votes, key=lambda one: votes[one])

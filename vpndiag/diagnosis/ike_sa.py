@@ -1,0 +1,90 @@
+"""The messages of one IKE SA, as rules look at them."""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis.once import once
+from vpndiag.observations import Direction, IkeMessage, IkeNotify
+
+_STEPS = ("MM1", "MM2", "MM3", "MM4", "MM5", "MM6")
+_AGGRESSIVE = ("AM1", "AM2", "AM3")
+_REACHED = (
+    {step: number for number, step in enumerate(_STEPS, 1)}
+    | {step: 2 * number for number, step in enumerate(_AGGRESSIVE, 1)}
+    | {"QM1": 7, "QM2": 7, "QM3": 7}
+)
+
+ERROR_NOTIFY_LIMIT = 16384
+"""Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
+
+
+class IkeSa:
+    """All messages that carry one initiator cookie."""
+
+    def __init__(self, cookie: str) -> None:
+        self.cookie = cookie
+        self.messages: list[IkeMessage] = []
+
+    @once
+    def _steps(self) -> dict[str, list[IkeMessage]]:
+        found: dict[str, list[IkeMessage]] = {}
+        for m in self.messages:
+            found.setdefault(m.step, []).append(m)
+        return found
+
+    @property
+    def first(self) -> IkeMessage:
+        return self.messages[0]
+
+    @property
+    def by_client(self) -> bool:
+        return self.first.direction == "out"
+
+    @property
+    def version(self) -> int:
+        return self.first.version
+
+    @property
+    def aggressive(self) -> bool:
+        return self.first.step.startswith("AM")
+
+    @property
+    def port(self) -> int:
+        """The gateway's port that the first message went to."""
+        return self.first.port
+
+    def step(self, *steps: str) -> list[IkeMessage]:
+        """The messages of these steps, repeats included."""
+        if len(steps) == 1:
+            return list(self._steps.get(steps[0], ()))
+        return [m for m in self.messages if m.step in steps]
+
+    @once
+    def reached(self) -> int:
+        """Number of the last main mode step seen (aggressive mode: 2, 4, 6), 7 with quick mode."""
+        return max((_REACHED.get(step, 0) for step in self._steps), default=0)
+
+    @property
+    def answers(self) -> list[IkeMessage]:
+        return [m for m in self.messages if m.direction == "in"]
+
+    @once
+    def chosen(self) -> IkeMessage | None:
+        """The message with the gateway's choice of transform."""
+        for m in self.messages:
+            if m.direction == "in" and m.step in ("MM2", "AM2") and m.transforms:
+                return m
+        return None
+
+    @property
+    def offered(self) -> IkeMessage:
+        return self.first
+
+    def notifies(self, direction: Direction = "in") -> list[tuple[IkeMessage, IkeNotify]]:
+        """Error notifications, in order."""
+        return [
+            (m, n)
+            for m in self.messages
+            if m.direction == direction
+            for n in m.notifies
+            if n.type < ERROR_NOTIFY_LIMIT
+        ]
