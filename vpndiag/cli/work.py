@@ -30,19 +30,22 @@ Place = tuple[int, int]
 class Outline:
     """What of one share may concern the others: the cookies of its IKE SAs (an answer from
     elsewhere, or one through a NAT, has a cookie of another conversation), how many attempts lack
-    ESP, and ESP an attempt; and what is to be said of the capture, which should be the same."""
+    ESP, and ESP an attempt. ``common``: what each share says of the whole capture; it differs when
+    the file was still being written, and by packets that were too many."""
 
     cookies: frozenset[bytes]
     bare: int
     orphans: int
-    notes: tuple[str, ...]
+    common: tuple[object, ...]
 
 
 def outline(found: Analysis) -> Outline:
     """The outline of a share that was read."""
     bare, orphans = strays(found.attempts)
     cookies = frozenset(track.cookie for track in found.material.ike)
-    return Outline(cookies, len(bare), len(orphans), found.notes)
+    material = found.material
+    common = material.frames, material.first_ns, material.last_ns, *found.notes
+    return Outline(cookies, len(bare), len(orphans), common)
 
 
 def independent(outlines: Sequence[Outline]) -> bool:
@@ -51,7 +54,7 @@ def independent(outlines: Sequence[Outline]) -> bool:
     if cookies != len(frozenset().union(*(o.cookies for o in outlines))):
         return False
     alone = sum(o.bare for o in outlines), sum(o.orphans for o in outlines)
-    return alone != (1, 1) and len({o.notes for o in outlines}) == 1
+    return alone != (1, 1) and len({o.common for o in outlines}) == 1
 
 
 class Work:

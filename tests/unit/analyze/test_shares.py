@@ -225,8 +225,8 @@ def test_every_conversation_is_in_one_share() -> None:
 
 
 def test_what_makes_shares_depend_on_each_other() -> None:
-    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, *notes: str) -> work.Outline:
-        return work.Outline(frozenset((cookie,)), bare, orphans, notes)
+    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, *common: str) -> work.Outline:
+        return work.Outline(frozenset((cookie,)), bare, orphans, common)
 
     assert work.independent([outline(b"1"), outline(b"2")])
     assert not work.independent([outline(b"1"), outline(b"1")])
