@@ -148,6 +148,7 @@ class Prefilter:
         self._flush()
         if self._usual is not None:
             self._usual.count()
+        window.before_refill = None  # else what is counted here would never be let go
         out.extend(self._fragments.finish())
         yield from out
         out.clear()

@@ -19,7 +19,7 @@ from vpndiag.capture.share import Share
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
 from vpndiag.cli.packing import pack, unpack
 
-SLACK = 64
+SLACK = 128
 """Attempts more than their part of those that will be shown in full, of which all is kept."""
 
 Place = tuple[int, int]
@@ -78,7 +78,7 @@ class Work:
         """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
         for turn, share in enumerate(self._shares):
             found = self.found(turn)
-            keep = 2 * MAX_FULL // share.count + SLACK
+            keep = MAX_FULL // share.count + SLACK
             examined: list[Examined] = []
             with growing():
                 for number in range(len(found.attempts)):

@@ -72,9 +72,7 @@ def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     ]  # fmt: skip
     until = min((t for t in left if t >= since), default=float("inf"))
     for m in view.all:
-        if m.t < since or m.t >= until:
-            continue
-        if isinstance(m, PppMessage | L2tpMessage) and is_farewell(m):
+        if since <= m.t < until and isinstance(m, (PppMessage, L2tpMessage)) and is_farewell(m):
             return m
     return None
 

@@ -31,6 +31,8 @@ class Renewal:
 
 def renewals(view: View) -> list[Renewal]:
     """In order of their first messages."""
+    if not view.esp or not view.ike:
+        return []
     back = [f.t for f in view.esp if f.direction == "in"]
     forth = [f.t for f in view.esp if f.direction == "out"]
     if not back or not forth:

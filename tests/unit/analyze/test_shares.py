@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import random
 import struct
+import weakref
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from vpndiag.capture import analyze as reading
+from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
 from vpndiag.cli import analysis, shares, work
 from vpndiag.cli.analysis import analyze
@@ -142,6 +145,30 @@ def test_one_process_that_reads_share_after_share(
     alone.setattr(work.Work, "found", lambda self, turn: (turns.append(turn), found(self, turn))[1])
     assert told(path) == expected
     assert turns[:5] == [0, 1, 2, 3, 4] and len(turns) > 5
+
+
+def test_a_share_is_let_go_when_the_next_is_read(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No reference cycle keeps it: Python does not look for any meanwhile."""
+    path = write(tmp_path / "many.pcap", sessions(20, 9, 8))
+    several(alone, 1)
+    alone.setattr(shares, "SIZE", path.stat().st_size // 3)
+    held: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    class Watched(Prefilter):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            if named.get("share") is not None:
+                alive.append(sum(ref() is not None for ref in held))
+                held.append(weakref.ref(self))
+
+    alone.setattr(reading, "Prefilter", Watched)
+    gc.disable()
+    try:
+        analyze([path])
+    finally:
+        gc.enable()
+    assert len(alive) >= 3 and not any(alive)
 
 
 def test_an_answer_with_the_cookie_of_another_share(
