@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from mmap import mmap
 from typing import NamedTuple
 
 from vpndiag.capture import ip
@@ -74,7 +75,7 @@ def _clocks(reader: PcapngReader) -> dict[int, tuple[int, int]]:
     return {n: (i.units, i.offset * _BILLION) for n, i in mine if i.linktype == _ETHERNET}
 
 
-def _kind(way: int, buf: bytearray, at: int, size: int, word: int) -> str | None:
+def _kind(way: int, buf: mmap, at: int, size: int, word: int) -> str | None:
     """What a datagram is, as the Prefilter has it; empty: nothing that matters here; None: it is
     for the Prefilter to say."""
     if way == _NATT:
