@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -10,6 +10,7 @@ from typing import Literal
 
 from vpndiag.capture.collect import End, FlowTrack, Material, Message
 from vpndiag.capture.decrypt import IkeDecryptor
+from vpndiag.capture.flows import EspFlow as EspCounter
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
@@ -53,6 +54,7 @@ MAX_OBSERVATIONS = 5_000
 _TUNNEL_MODES = (1, 3, 61443)
 _ENCAPSULATED = (3, 4, 61443, 61444)
 _SAMPLES = 16
+_SHOWN = 8
 _AGGRESSIVE = b"\x04"
 
 
@@ -237,8 +239,14 @@ class Observer:
             bad_integrity=stats.bad if stats else None,
             truncated_to_96=stats.truncated if stats else None,
             replayed=sum(p.duplicates for p in parts),
+            copies=sum(p.copies for p in parts),
             missing=sum(p.missing for p in parts),
-            out_of_order=sum(p.late for p in parts),
+            out_of_order=sum(p.late + p.stale - p.misfiled for p in parts),
+            late_by=max(p.behind for p in parts),
+            replayed_frames=_numbered(flow, lambda p: p.repeated),
+            late_frames=_numbered(flow, lambda p: p.overtaken),
+            gap_frames=_numbered(flow, lambda p: [g.frame for g in p.gap_samples]),
+            last_frames=tuple(s.frame + flow.offsets[-1] for s in parts[-1].last),
             longest_silence=longest.seconds if longest else 0.0,
             silence_from=self.t(longest.from_ns) if longest else 0.0,
             sizes=tuple(size for _, _, size in samples),
@@ -367,6 +375,15 @@ class Observer:
         if gone is not None:
             return Ended(t=gone.t, frames=gone.frames, why="stopped", one_sided=one_sided)
         return Ended(t=self.t(attempt.end_ns), why="capture-end", one_sided=one_sided)
+
+
+def _numbered(flow: FlowTrack, frames: Callable[[EspCounter], list[int]]) -> tuple[int, ...]:
+    """The first few frame numbers of a list that each part of a flow keeps."""
+    return tuple(
+        frame + offset
+        for part, offset in zip(flow.parts, flow.offsets, strict=True)
+        for frame in frames(part)
+    )[:_SHOWN]
 
 
 def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:

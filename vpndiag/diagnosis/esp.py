@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import numbers
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow
@@ -57,18 +58,7 @@ def judge(view: View) -> Ruling:
         return _one_way(view, back) or rule(
             "esp", "inconclusive", summary="only gateway to client is seen", seen=back
         )
-    findings: list[Finding] = []
-    replayed = sum(f.replayed for f in (*out, *back))
-    total = sum(f.packets for f in (*out, *back))
-    if replayed >= 3 and replayed > total * 0.02 and not _recorded_twice(view, [*out, *back]):
-        findings.append(
-            finding(
-                "esp.replayed",
-                evidence(f"{replayed} of {total} packets are repeats", *out, *back),
-                severity="warning",
-                confidence="medium",
-            )
-        )
+    findings = numbers.findings(view)
     if view.local is not None and view.local.encapsulation_forced:
         findings.append(
             finding("esp.forced-encapsulation", evidence("a NAT was claimed in message 3"),
@@ -78,11 +68,6 @@ def judge(view: View) -> Ruling:
     how = "in UDP" if any(f.udp_encapsulated for f in back) else "protocol 50"
     summary = f"{_count(out)} out, {_count(back)} in, {how}"
     return rule("esp", "passed", *findings, summary=summary, seen=[*out, *back])
-
-
-def _recorded_twice(view: View, flows: list[EspFlow]) -> bool:
-    """All of it, both ways: by a recorder on several interfaces."""
-    return not view.live and all(0.4 <= f.replayed / max(f.packets, 1) <= 0.55 for f in flows)
 
 
 def _count(flows: list[EspFlow]) -> int:

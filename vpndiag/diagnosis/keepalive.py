@@ -7,6 +7,7 @@ RFC 2661 section 6.5 and RFC 1661 section 5.8. Captures only; what says the same
 from __future__ import annotations
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.upkeep import SIDES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     DataFlow,
@@ -23,10 +24,6 @@ REPEATS = 3
 SECONDS = 8.0
 ECHOES = 4
 ECHO_SECONDS = 20.0
-_SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
-    ("in", "out", "gateway", "client"),
-    ("out", "in", "client", "gateway"),
-)
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -51,7 +48,7 @@ def _last(view: View, direction: Direction) -> float:
 
 
 def _hello(view: View) -> Ruling | None:
-    for silent, asking, who, other in _SIDES:
+    for silent, asking, who, other in SIDES:
         said = any(m.direction == silent for m in view.ppp) or view.l2tp_of(silent, "HELLO")
         if view.carried is None and not said:
             continue  # it was not up yet
@@ -66,7 +63,7 @@ def _hello(view: View) -> Ruling | None:
 
 
 def _echo(view: View) -> Ruling | None:
-    for silent, asking, who, other in _SIDES:
+    for silent, asking, who, other in SIDES:
         last = _last(view, silent)
         asked = [
             d for d in view.data

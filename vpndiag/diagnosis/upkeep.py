@@ -6,10 +6,10 @@ from itertools import pairwise
 
 from vpndiag.diagnosis import ipsec
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text, renewals
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow, IkeMessage, Observation
-from vpndiag.report.model import Finding
+from vpndiag.observations import Direction, EspFlow, IkeMessage, Observation
+from vpndiag.report.model import Evidence, Finding
 
 GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
@@ -19,6 +19,11 @@ STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
+SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
+    ("in", "out", "gateway", "client"),
+    ("out", "in", "client", "gateway"),
+)
+"""Who falls silent, who asks, and their names."""
 LOSS = 0.03
 """Share of packets from which on loss is told."""
 
@@ -99,8 +104,7 @@ def _gateway_gone(view: View) -> Ruling | None:
     still there (RFC 3706) stay unanswered."""
     if not (_came_up(view) or (_set_up(view) and not view.esp)) or view.unrecorded:
         return None
-    for silent, asking, who, other in (("in", "out", "gateway", "client"),
-                                       ("out", "in", "client", "gateway")):  # fmt: skip
+    for silent, asking, who, other in SIDES:
         last = _last(view, silent)
         asked: list[IkeMessage] = []
         for m in view.ike:
@@ -117,7 +121,7 @@ def _gateway_gone(view: View) -> Ruling | None:
             "failed",
             finding(
                 "path.dpd-timeout",
-                evidence(f"the last packet from the {who}", *_at(view, last)),
+                last_packet(view, f"the last packet from the {who}", silent, last),
                 evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
                          "whether it is still there, without an answer", *asked),
                 detail=f"The session was up, and then the {who} answered nothing any more.",
@@ -135,8 +139,13 @@ def _set_up(view: View) -> bool:
     return quick or {("IKEv2 AUTH", "in"), ("IKEv2 AUTH", "out")} <= steps
 
 
-def _at(view: View, t: float) -> list[Observation]:
-    return [o for o in view.all if o.t == t][:1]
+def last_packet(view: View, text: str, direction: Direction, t: float) -> Evidence:
+    """The packet of this direction at ``t``, whatever it was: evidence for a silence behind it."""
+    flows = [f for f in view.esp if f.direction == direction and f.last_t == t and f.last_frames]
+    if flows:
+        return at_frames(text, t, flows[0].last_frames[-1:])
+    seen = [o for o in view.all if o.t == t and getattr(o, "direction", "") == direction]
+    return at_frames(text, t, seen[0].frames if seen else ())
 
 
 def _selectors(view: View) -> Ruling | None:
@@ -237,7 +246,7 @@ def _unanswered(view: View, r: Renewal, what: str) -> Finding:
         f"{r.layer}.rekey-stall",
         evidence(f"a new {what} asked for {times(len(r.tries))} in {over:.0f} s, no answer",
                  r.first, r.tries[-1]),
-        evidence(f"{goes_on} {last_in:.1f} s"),
+        last_packet(view, f"{goes_on} {last_in:.1f} s", "in", last_in),
         detail=f"The session was up; renewing its keys ({what}) was never answered.",
     )  # fmt: skip
 
@@ -292,7 +301,12 @@ def lossy(view: View) -> Finding | None:
         return None
     return finding(
         "path.lossy",
-        evidence(f"{missing} of {total} ESP packets are missing", *flows),
+        at_frames(
+            f"{missing} of {total} ESP packets are missing: gaps in their numbers, before "
+            "these packets",
+            flows[0].t,
+            [n for f in flows for n in f.gap_frames or f.frames],
+        ),
         detail=f"{100 * missing / total:.0f}% of the encrypted packets are missing.",
         severity="warning",
         confidence="medium",
@@ -318,8 +332,14 @@ def _one_way(view: View) -> Ruling | None:
         "failed",
         finding(
             "esp.one-way",
-            evidence(f"the last ESP packet from the gateway is at {last:.1f} s", *back),
-            evidence(f"the client goes on sending for {gap:.0f} s", *since),
+            last_packet(
+                view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last
+            ),
+            at_frames(
+                f"the client goes on sending for {gap:.0f} s",
+                since[-1].last_t,
+                [n for f in since for n in f.last_frames or f.frames],
+            ),
             detail="Encrypted packets went both ways, and then none came back any more.",
             confidence="medium",
         ),
@@ -342,8 +362,9 @@ def _nat_rebound(view: View) -> Finding | None:
             back = any(f.direction == "in" and f.last_t > two.t for f in view.esp)
             return finding(
                 "path.nat-rebound",
-                evidence(f"SPI {one.spi} comes from one port until {one.last_t:.1f} s and from "
-                         f"another from {two.t:.1f} s on", one, two),
+                at_frames(f"SPI {one.spi} comes from one port until {one.last_t:.1f} s and from "
+                          f"another from {two.t:.1f} s on", one.last_t,
+                          (one.last_frames[-2:] or one.frames) + two.frames[:2]),
                 detail="The NAT in front of the client forgot its mapping and made a new one"
                 + ("." if back else "; nothing came back after that."),
                 severity="info" if back else "warning",

@@ -501,6 +501,7 @@ CANNOT: dict[str, str] = {
     "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
     "esp.one-way": _CAPTURE,
+    "esp.out-of-order": _CAPTURE,
     "path.port-taken": _SYSTEM,
     "ike.no-service": _SYSTEM,
     "ike.ikev1-disabled": _SYSTEM,
