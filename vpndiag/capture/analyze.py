@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.collect import Collector, Material
+from vpndiag.capture.elsewhere import described
 from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.heap import growing
@@ -83,14 +84,12 @@ def read(
         join_strangers(material)
         attempts = tuple(sessions(material))
     observer = Observer(material, keys, trust)
-    return Analysis(
-        tuple(files),
-        material,
-        attempts,
-        observer,
-        tuple(_other(material, observer)),
-        _notes(files, material, translated),
-    )
+    notes = _notes(files, material, translated)
+    other = tuple(_other(material, observer))
+    if not attempts and not other and files:
+        instead = described(files[0].path)
+        notes += (instead,) if instead else ()
+    return Analysis(tuple(files), material, attempts, observer, other, notes)
 
 
 def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> CaptureFile:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Literal
 
-from vpndiag.capture.collect import End, FlowTrack, Material, Message
+from vpndiag.capture.collect import End, FlowTrack, Material, Message, hosts
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.flows import EspFlow as EspCounter
 from vpndiag.capture.inside import inside
@@ -34,6 +34,7 @@ from vpndiag.observations import (
     L2tpMessage,
     NameAnswer,
     Observation,
+    OtherTraffic,
     PppMessage,
 )
 from vpndiag.observations import IcmpError as IcmpObservation
@@ -83,6 +84,7 @@ class Observer:
         found += self._l2tp(attempt, attempt.inside, "esp")
         found += self._ppp(attempt)
         found += [self._flow(attempt, f) for f in attempt.flows]
+        found += self._authenticated(attempt)
         found += [self._icmp(attempt, e) for e in attempt.icmp]
         found += traces(attempt, self.t)
         sizes = outer_mtu(attempt.sized, attempt.icmp, self.t)
@@ -203,7 +205,8 @@ class Observer:
     def _ppp(self, attempt: Attempt) -> Iterator[Observation]:
         if attempt.ppp is None:
             return
-        observer = PppObserver()
+        number = attempt.ppp.packets[0].session
+        observer = PppObserver(f"PPPoE {number}" if number else "PPP link")
         for p, sent in zip(attempt.ppp.packets, attempt.ppp.sent, strict=True):
             seen = observer.observe(
                 encode_frame(p.protocol, p.payload),
@@ -253,6 +256,20 @@ class Observer:
             times=tuple(self.t(time_ns) for _, time_ns, _ in samples),
             largest=max((size for p in parts for size in p.sizes), default=None),
         )
+
+    def _authenticated(self, attempt: Attempt) -> list[OtherTraffic]:
+        """AH between the two hosts; whatever it carries can be read."""
+        tally = self._material.tallies.get("ah")
+        if tally is None or not any(hosts(e[0], e[2]) == attempt.key[0] for e in tally.ends):
+            return []
+        return [
+            OtherTraffic(
+                t=self.t(tally.first_ns),
+                frames=(tally.first_frame,),
+                what="AH",
+                packets=tally.packets,
+            )
+        ]
 
     def _icmp(self, attempt: Attempt, error: IcmpError) -> IcmpObservation:
         quote = error.quote

@@ -36,7 +36,7 @@ _PROBLEMS = {
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("auth", "L2TP without IPsec")
+        return not_reached("auth", view.without_ipsec)
     bad = [c for c in view.certificates if c.direction == "in" and c.problem]
     if bad:
         return _bad_certificate(bad[0])

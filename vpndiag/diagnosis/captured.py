@@ -93,12 +93,18 @@ def notes(view: View) -> list[Finding]:
     found = upkeep.notes(view)
     if view.plain and not view.live and (view.l2tp or any(d.inside == "clear" for d in view.data)):
         seen = view.l2tp[:1] or view.data[:1]
+        within = [o for o in view.other if o.what == "AH"][:1]
         found.append(
             finding(
                 "path.l2tp-in-clear",
-                evidence("the whole session is outside IPsec", *seen),
-                detail="L2TP runs without IPsec here, or was recorded inside of it.",
-                severity="info",
+                evidence("the whole session is outside ESP, and inside AH", *seen, *within)
+                if within
+                else evidence("the whole session is outside IPsec", *seen),
+                detail="L2TP runs inside AH here: nobody can change it on the way, and everybody "
+                "can read it."
+                if within
+                else "L2TP runs without IPsec here, or was recorded inside of it.",
+                severity="warning" if within else "info",
                 confidence="high",
             )
         )
@@ -170,7 +176,7 @@ def _data_both_ways(seen: list[DataFlow]) -> Ruling:
 
 def _hidden(view: View) -> Ruling | None:
     """ESP both ways that nobody can read: a session that the client ends within seconds, after no
-    more packets than a login takes, has probably failed inside."""
+    more packets than a login takes, has probably failed inside; with retries it may be more."""
     if view.l2tp or view.ppp or view.only_ikev2 or not view.esp:
         return None
     if any(f.verified for f in view.esp):
@@ -193,18 +199,22 @@ def _hidden(view: View) -> Ruling | None:
     most = max(_count(out), _count(back))
     farewell = _farewell(view, last)
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
-    small = last - start <= LONGER_LIFE and _largest(out, back) <= SMALL
+    small = (
+        last - start <= LONGER_LIFE and most <= 4 * LOGIN_PACKETS and _largest(out, back) <= SMALL
+    )
     if not farewell or not (few or small):
         return None
     who = "client" if farewell[0].direction == "out" else "gateway"
+    size = "no more than setting up takes" if few else "all of them small"
+    how = "likely" if few else "possible"
     text = (
         f"the {who} ends the session {farewell[0].t - start:.1f} s after the first ESP packet; "
-        f"{_count(out)} packets out and {_count(back)} in, no more than setting up takes"
+        f"{_count(out)} packets out and {_count(back)} in, {size}"
     )
     return rule(
         "l2tp",
         "inconclusive",
-        summary=f"{text}: a failed login or a refusal inside IPsec is likely; keys would tell",
+        summary=f"{text}: a failed login or a refusal inside IPsec is {how}; keys would tell",
         seen=[*out, *back, *farewell],
     )
 

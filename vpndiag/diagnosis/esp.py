@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import numbers
+from vpndiag.diagnosis import numbers, told
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow
@@ -14,7 +14,7 @@ R_U_THERE = 36136
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("esp", "L2TP without IPsec")
+        return not_reached("esp", view.without_ipsec)
     out = [f for f in view.esp if f.direction == "out" and f.packets]
     back = [f for f in view.esp if f.direction == "in" and f.packets]
     if not out and not back:
@@ -111,7 +111,8 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
     if view.ended is not None and view.ended.one_sided:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
-    if view.interrupted or (span < 4.0 and (packets < 2 or not view.live)):
+    refused = told.refusals(view, 0, 4500, since=min(f.t for f in out))
+    if view.interrupted or (span < 4.0 and not refused and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
     if view.other_ipsec:
         return _one_way(view, out) or rule(
@@ -126,8 +127,9 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             finding(
                 "path.esp-blocked",
                 said,
+                *told.said(refused),
                 detail="IPsec is up with plain ESP (IP protocol 50), and nothing comes back.",
-                confidence="medium",
+                confidence="high" if refused else "medium",
             ),
             summary="ESP: nothing comes back",
             seen=out,
@@ -156,6 +158,19 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     more = [said]
     if asked and alive:
         more.append(evidence("IKE on the same UDP port is answered all the while", alive[0]))
+    if refused:
+        return rule(
+            "path",
+            "failed",
+            finding(
+                told.REFUSALS[refused[0].what], said, *told.said(refused),
+                detail="IPsec came up, and then its packets are refused on the way or by the "
+                "gateway.",
+            ),
+            summary="ESP is refused",
+            seen=[*out, *refused],
+            own=own,
+        )  # fmt: skip
     sent = view.l2tp_of("out", "SCCRQ")
     if sent:
         more.append(evidence(f"L2TP SCCRQ sent {times(len(sent))} inside IPsec, no answer", *sent))

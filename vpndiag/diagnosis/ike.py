@@ -29,7 +29,7 @@ _NATT_VIDS = (
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("ike", "L2TP without IPsec")
+        return not_reached("ike", view.without_ipsec)
     sa = view.primary
     if sa is None:
         return _no_main_mode(view)

@@ -14,7 +14,7 @@ _IDENTITY = {18}
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("ipsec", "L2TP without IPsec")
+        return not_reached("ipsec", view.without_ipsec)
     if view.ipsec_sas:
         return _agreed(view)
     sa = view.primary
@@ -198,7 +198,8 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
     if refusal is not None:
         message, notify = refusal
         said = evidence(f"the gateway answers {notify.name}", message)
-        what = evidence(f"offered: {offered}", ours[0])
+        what = evidence(f"offered: {offered}" if offered else "the client's offer, encrypted",
+                        ours[0])  # fmt: skip
         if notify.type in _NO_PROPOSAL:
             found = finding(
                 "ipsec.no-proposal-chosen",
@@ -257,7 +258,7 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
             "ipsec.unanswered",
             evidence(f"quick mode sent {times(silence.tries)} in {silence.seconds:.1f} s, "
                      "no answer", silence.first, silence.last),
-            evidence(f"offered: {offered}", ours[0]),
+            *([evidence(f"offered: {offered}", ours[0])] if offered else []),
             detail="The gateway completes phase 1 and then does not answer quick mode.",
         ),
         summary="no answer to quick mode",

@@ -271,6 +271,10 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
                 summary="the client does not log in",
                 seen=packets,
             )  # fmt: skip
+    if ours and not view.live:
+        left = _client_stops(view, packets, ours)
+        if left is not None:
+            return left
     silence = view.unanswered(ours)
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
@@ -285,5 +289,28 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             detail="The gateway does not answer the login: its authentication server is silent.",
         ),
         summary="no answer to the login",
+        seen=packets,
+    )  # fmt: skip
+
+
+def _client_stops(view: View, packets: list[PppMessage], ours: list[PppMessage]) -> Ruling | None:
+    """The gateway goes on asking, and the client answers no more."""
+    asked = [m for m in packets if m.direction == "in" and m.t > ours[-1].t
+             and m.code in ("Challenge", "Request")]  # fmt: skip
+    waiting = view.unanswered(asked)
+    if waiting is None or waiting.tries < 3 or not view.conclusive(waiting):
+        return None
+    what = f"{asked[-1].protocol} {asked[-1].method}".strip()
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.client-silent",
+            evidence("the client's last answer", ours[-1]),
+            evidence(f"the gateway asks for {what} {times(waiting.tries)} in "
+                     f"{waiting.seconds:.1f} s, no answer", waiting.first, waiting.last),
+            detail=f"The client begins the login and then does not answer the gateway's {what}.",
+        ),
+        summary=f"the client does not answer {what}",
         seen=packets,
     )  # fmt: skip

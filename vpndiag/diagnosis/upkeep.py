@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vpndiag.diagnosis import ipsec
+from vpndiag.diagnosis import ipsec, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text, renewals
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -57,8 +57,10 @@ def _came_up(view: View) -> bool:
 def _fragments(view: View) -> Ruling | None:
     """A large IKE message of which fragments are missing, in a session that never came up."""
     lost = [f for f in view.fragments_lost if f.port in (0, 500, 4500) and f.protocol == 17]
-    if not lost or _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
+    if _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
         return None
+    if not lost:
+        return _said_lost(view)
     way = "to the gateway" if lost[0].direction == "out" else "to the client"
     found = finding(
         "path.fragments-lost",
@@ -69,6 +71,21 @@ def _fragments(view: View) -> Ruling | None:
         confidence="high" if len(lost) > 1 else "medium",
     )  # fmt: skip
     return rule("path", "failed", found, summary="IP fragments are lost", seen=lost)
+
+
+def _said_lost(view: View) -> Ruling | None:
+    """The other side says that fragments of an IKE message never came."""
+    errors = told.reassembly(view)
+    if not errors:
+        return None
+    who = "gateway" if errors[0].direction == "in" else "client"
+    found = finding(
+        "path.fragments-lost",
+        evidence(f"ICMP from the {who}, {times(len(errors))}: it waited in vain for the other "
+                 "fragments of an IKE message (reassembly time exceeded)", *errors),
+        detail=f"Large IKE messages are sent in IP fragments, and not all of them reach the {who}.",
+    )  # fmt: skip
+    return rule("path", "failed", found, summary="IP fragments are lost", seen=errors)
 
 
 def _old_fragments(view: View) -> Finding | None:
@@ -124,6 +141,8 @@ def _gateway_gone(view: View) -> Ruling | None:
                 last_packet(view, f"the last packet from the {who}", silent, last),
                 evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
                          "whether it is still there, without an answer", *asked),
+                *(told.said(told.refusals(view, 0, 500, 4500, since=last))
+                  if silent == "in" else ()),
                 detail=f"The session was up, and then the {who} answered nothing any more.",
             ),
             summary=f"nothing from the {who} after {last:.0f} s",

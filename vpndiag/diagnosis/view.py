@@ -357,6 +357,21 @@ class View:
         return not self.ike_sas and not self.esp
 
     @cached_property
+    def bare(self) -> str:
+        """A PPP link that was captured without what carried it, in words; empty: it is none."""
+        if not self.plain or self.l2tp_all or not self.ppp:
+            return ""
+        carrier = self.ppp[0].session
+        if carrier.startswith("PPPoE"):
+            return f"PPP over Ethernet (session {carrier[6:]}), no L2TP/IPsec"
+        return "a PPP link, recorded without the packets around it" if carrier == "PPP link" else ""
+
+    @property
+    def without_ipsec(self) -> str:
+        """Why there is nothing to judge of IPsec, where ``plain``."""
+        return self.bare or "L2TP without IPsec"
+
+    @cached_property
     def l2tp(self) -> list[L2tpMessage]:
         """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`."""
         if self.plain:
