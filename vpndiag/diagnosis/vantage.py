@@ -12,7 +12,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
-from vpndiag.diagnosis.view import View
+from vpndiag.diagnosis.view import ERROR_NOTIFY_LIMIT, View
 from vpndiag.observations import (
     EspFlow,
     IkeEstablished,
@@ -102,8 +102,12 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
         ]  # fmt: skip
         on = [
             m for m in messages
-            if m.direction == "out" and m.t > first.t and m.step not in (asked, "INFO")
-            and m.step[:2] >= asked[:2] and not (m.step[:2] == asked[:2] and m.step < asked)
+            if m.direction == "out" and m.t > first.t and (
+                (m.step not in (asked, "INFO") and m.step[:2] >= asked[:2]
+                 and not (m.step[:2] == asked[:2] and m.step < asked))
+                # who says what is wrong with an answer has got it
+                or any(n.type < ERROR_NOTIFY_LIMIT for n in m.notifies)
+            )
         ]  # fmt: skip
         if len(again) >= ASKED_AGAIN and not on:
             return [m for m in messages if m.direction == "in" and m.t >= first.t]
