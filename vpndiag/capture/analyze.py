@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpndiag.capture import ike_fragments, l2tp_strangers
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.collect import Collector, Material
 from vpndiag.capture.elsewhere import described
@@ -80,8 +81,10 @@ def read(
             files.append(_read_file(path, index, collector, keys, progress))
         material = collector.material
         in_time_order(material)
+        ike_fragments.join(material)
         translated = join_translated(material)
         join_strangers(material)
+        l2tp_strangers.join(material)
         attempts = tuple(sessions(material))
     observer = Observer(material, keys, trust)
     notes = _notes(files, material, translated)

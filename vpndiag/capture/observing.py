@@ -189,12 +189,18 @@ class Observer:
     ) -> Iterator[Observation]:
         observer = L2tpObserver()
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
-        for m in messages:
+        sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
+        # An LNS may answer from another port (RFC 2661 section 8.1): a client that takes that goes
+        # on with it.
+        asked = {m.dst for m, mine in zip(messages, sent, strict=True) if mine}
+        for m, mine in zip(messages, sent, strict=True):
+            elsewhere = asked and not mine and m.src not in asked and _is_control(m)
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
                 t=self.t(m.time_ns),
-                direction="out" if _by_client(attempt, m, messages[0], outward) else "in",
+                direction="out" if mine else "in",
                 inside=inside,
+                other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),
                 source=m.src,
                 destination=m.dst,
                 frames=m.frames,
@@ -410,6 +416,10 @@ def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) 
         return m.src[0] == attempt.client
     # Both have one address: told by ports, and by who began.
     return m.src == first.src
+
+
+def _is_control(m: Message) -> bool:
+    return bool(m.data) and m.data[0] & 0x80 != 0
 
 
 def _name_answers(d: Datagram, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:

@@ -12,6 +12,7 @@ from vpndiag.diagnosis import (
     lcp,
     login,
     upkeep,
+    waiting,
     watched,
 )
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
@@ -62,7 +63,7 @@ def judge(layer: str, view: View) -> Ruling | None:
     gone = keepalive.judge(layer, view)
     if gone is not None:
         return gone
-    found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
+    found = upkeep.judge(layer, view) or gave_up.judge(layer, view) or waiting.judge(layer, view)
     if found is not None:
         return found
     if layer in ("lcp", "login", "address"):
@@ -91,6 +92,9 @@ def _half(view: View) -> bool:
 def notes(view: View) -> list[Finding]:
     """What a capture shows beside the judgement of the rungs."""
     found = upkeep.notes(view)
+    open_ = _readable(view)
+    if open_ is not None:
+        found.append(open_)
     if view.plain and not view.live and (view.l2tp or any(d.inside == "clear" for d in view.data)):
         seen = view.l2tp[:1] or view.data[:1]
         within = [o for o in view.other if o.what == "AH"][:1]
@@ -109,6 +113,22 @@ def notes(view: View) -> list[Finding]:
             )
         )
     return found
+
+
+def _readable(view: View) -> Finding | None:
+    """ESP whose inside was read without any key: its encryption is NULL (RFC 2410)."""
+    if view.live or any(f.verified or f.truncated_to_96 for f in view.esp):
+        return None
+    seen = [m for m in view.l2tp_all if m.inside == "esp"]
+    if not seen or any("NULL" in p.transform for p in view.ipsec_sas):
+        return None
+    return finding(
+        "ipsec.weak-algorithm",
+        evidence("this message inside ESP can be read without keys", *seen[:1]),
+        detail="Weak: ESP has NULL encryption. Everybody on the way can read what is inside.",
+        severity="warning",
+        confidence="certain",
+    )
 
 
 def _only_data(layer: str, view: View) -> Ruling | None:

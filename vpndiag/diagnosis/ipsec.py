@@ -29,8 +29,10 @@ def judge(view: View) -> Ruling:
     answers = [m for m in sa.step("QM2") if m.direction == "in"]
     ours = [m for m in sa.step("QM1") if m.direction == "out"]
     if answers or [m for m in sa.step("QM3") if m.direction == "out"]:
-        return rule("ipsec", "passed", summary="quick mode complete (encrypted)",
-                    seen=[*ours, *answers])  # fmt: skip
+        sides = nat.text(view)
+        summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
+        facts = {"nat": sides} if sides else {}
+        return rule("ipsec", "passed", summary=summary, seen=[*ours, *answers], facts=facts)
     if any(f.packets for f in view.esp):
         return rule("ipsec", "passed", summary="ESP is in use", seen=ours)
     if not ours or view.running:

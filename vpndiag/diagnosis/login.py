@@ -6,7 +6,7 @@ from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Finding
 
 _E_CODES = {
     646: ("login.restricted-hours", "The account may not log in at this time."),
@@ -114,6 +114,26 @@ def _guessable(packets: list[PppMessage]) -> bool:
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
+_INSIDE_TLS = {
+    "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
+    "the client did not take the server's.",
+    "PEAP": "The server refuses the login inside PEAP: user name, password or the method inside do "
+    "not fit, or the client did not take the server's certificate.",
+    "TTLS": "The server refuses the login inside EAP-TTLS: user name or password do not fit, or "
+    "the client did not take the server's certificate.",
+}
+_TLS_CAUSES = (
+    Cause("The user's certificate is missing, expired, revoked, or of an authority that the "
+          "authentication server does not trust", "helpdesk",
+          "Look at the certificate on the computer, and in the RADIUS log", "likely"),
+    Cause("The computer does not trust the authentication server's certificate",
+          "helpdesk", "Install the issuing authority, or enter the server's name in the profile",
+          "likely"),
+    Cause("The account behind the certificate is locked or may not dial in", "helpdesk",
+          "Check it in the directory", "possible"),
+)  # fmt: skip
+
+
 def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     last = failures[-1]
     codes = [m.error_code for m in failures if m.error_code is not None]
@@ -127,6 +147,8 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         for m in packets
     ):
         code, detail = "login.eap-method", "The server refuses before any EAP method was agreed."
+    elif last.protocol == "EAP" and _method(packets)[4:] in _INSIDE_TLS:
+        code, detail = "login.refused", _INSIDE_TLS[_method(packets)[4:]]
     text = f"{last.protocol} {last.code}"
     if last.error_code is not None:
         text += f" E={last.error_code}"
@@ -136,7 +158,8 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         "login",
         "failed",
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
-                confidence="certain" if codes or last.protocol != "EAP" else "high"),
+                confidence="certain" if codes or last.protocol != "EAP" else "high",
+                causes=_TLS_CAUSES if detail == _INSIDE_TLS["TLS"] else ()),
         summary=detail.rstrip("."),
         seen=packets,
     )  # fmt: skip

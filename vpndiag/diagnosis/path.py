@@ -266,6 +266,14 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     got = [m for m in view.l2tp if m.direction == "in"]
     if got or any(m.direction == "in" for m in view.ppp):
         return rule("path", "passed", *extra, summary="1701 answers", seen=[*sent[:1], *got[:1]])
+    silence = view.unanswered([m for m in sent if m.message == "SCCRQ"])
+    if view.from_elsewhere and silence is not None and view.conclusive(silence):
+        text = (
+            f"SCCRQ sent to UDP 1701 {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+        )
+        return _elsewhere(
+            view, [evidence(f"{text} from there", silence.first, silence.last)], extra
+        )
     errors = [e for e in view.icmp if e.what in told.REFUSALS and e.direction == "in"]
     if errors and not view.running:
         worst = errors[0]

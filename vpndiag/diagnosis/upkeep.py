@@ -24,6 +24,8 @@ SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
     ("out", "in", "client", "gateway"),
 )
 """Who falls silent, who asks, and their names."""
+_UNKNOWN_SA = (4, 11)
+"""INVALID-COOKIE, INVALID-SPI."""
 LOSS = 0.03
 """Share of packets from which on loss is told."""
 
@@ -346,6 +348,19 @@ def _one_way(view: View) -> Ruling | None:
     if any(m.step == "INFO" and m.protection == "opaque" for m in answered):
         return None
     last = max(f.last_t for f in back)
+    unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
+    detail = "Encrypted packets went both ways, and then none came back any more."
+    if unknown:
+        names = ", ".join(dict.fromkeys(n.name for m in unknown for n in m.notifies))
+        detail += (
+            f" The gateway says that it does not know the SA ({names}): it was restarted, or has "
+            "dropped the session."
+        )
+        more = evidence(f"the gateway answers {names}, {times(len(unknown))}", *unknown)
+    elif answered:
+        more = evidence("IKE from the gateway comes all the while", answered[0])
+    else:
+        more = evidence("IKE was not asked meanwhile: whether the gateway lives is not seen")
     return rule(
         "esp",
         "failed",
@@ -359,8 +374,9 @@ def _one_way(view: View) -> Ruling | None:
                 since[-1].last_t,
                 [n for f in since for n in f.last_frames or f.frames],
             ),
-            detail="Encrypted packets went both ways, and then none came back any more.",
-            confidence="medium",
+            more,
+            detail=detail,
+            confidence="high" if unknown else "medium",
         ),
         summary=f"nothing came back after {last:.0f} s",
         seen=[*out, *back],

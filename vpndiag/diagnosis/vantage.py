@@ -64,7 +64,7 @@ def as_the_client_saw(
         id(o) for o in ordered
         if isinstance(o, IkeMessage) and o.version != 1 and o.direction == "in" and o.port in ports
     }  # fmt: skip
-    inside = [o for o in ordered if isinstance(o, L2tpMessage)]
+    inside = [o for o in ordered if isinstance(o, L2tpMessage) and not o.other_source]
     since = _unheard_l2tp(inside)
     if since is not None:
         # ESP is counted as a whole: what came back is not heard either

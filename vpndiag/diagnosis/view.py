@@ -373,7 +373,12 @@ class View:
 
     @cached_property
     def l2tp(self) -> list[L2tpMessage]:
-        """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`."""
+        """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`, what
+        came from elsewhere in :attr:`from_elsewhere`."""
+        return [m for m in self._tunnel if not m.other_source]
+
+    @cached_property
+    def _tunnel(self) -> list[L2tpMessage]:
         if self.plain:
             return self.l2tp_all
         inside = [m for m in self.l2tp_all if m.inside == "esp"]

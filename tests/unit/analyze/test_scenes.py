@@ -366,7 +366,153 @@ def _(wire: Wire) -> None:
     pair.session()
 
 
+@scene("an LNS that answers from another address", "failed", "path.answer-from-elsewhere")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    for n, wait in enumerate((1.0, 2.0, 4.0, 8.0)):
+        pair.sccrq(again=n > 0)
+        _answered_from(pair, "198.51.100.21", 1701, wait)
+
+
+@scene(
+    "an LNS that answers from another port, and a client that drops it",
+    "failed",
+    "path.answer-from-elsewhere",
+)
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    for n, wait in enumerate((1.0, 2.0, 4.0, 8.0)):
+        pair.sccrq(again=n > 0)
+        _answered_from(pair, pair.gateway, 40_123, wait)
+
+
+def _answered_from(pair: Pair, address: str, port: int, wait: float) -> None:
+    """A SCCRP from elsewhere."""
+    body = struct.pack("!HHHHHHHHH", 0x8008, 0, 0, 2, 0x8008, 0, 9, 34, 0)[:16]
+    head = struct.pack("!HHHHHH", 0xC802, 12 + len(body), pair.tunnels[True], 0, 0, 1)
+    pair.udp(False, port, 1701, head + body, wait, source=address)
+
+
+@scene("an LNS that goes on from another port with the client (RFC 2661 section 8.1)", "healthy")
+def _(wire: Wire) -> None:
+    class Moved(Pair):
+        port = 1701
+
+        def udp(self, mine: bool, sport: int, dport: int, data: bytes, wait: float = 0.02,
+                source: str = "") -> bytes:  # fmt: skip
+            if mine:
+                return super().udp(True, sport, self.port, data, wait)
+            self.port = 40_123
+            return super().udp(False, self.port, dport, data, wait)
+
+    Moved(wire, clear=True).inside()
+
+
+@scene("message 2 of quick mode again and again", "failed", "ipsec.client-stops")
+def _(wire: Wire) -> None:
+    _second(Pair(wire), 4)
+
+
+@scene("the same twice, and ESP", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    _second(pair, 1)
+    pair.users(60)
+
+
+def _second(pair: Pair, again: int) -> None:
+    pair.main_mode()
+    pair.quick_mode(answered=False)
+    pair.ike(False, 32, natt=True, hidden=(8, bytes(196)), mid=pair.mid)
+    second = pair.wire.shots[-1].data
+    for _ in range(again):
+        pair.wire.at += 2
+        pair.wire.frame(second)
+
+
+@scene("message 2 of quick mode is answered with a notification", "failed", "ipsec.client-stops")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    _second(pair, 0)
+    pair.info(True, wait=10.0)
+
+
+@scene("SCCRP again and again", "failed", "l2tp.client-stops")
+def _(wire: Wire) -> None:
+    _sccrp(wire, 4)
+
+
+@scene("SCCRP twice, and the capture ends", "inconclusive")
+def _(wire: Wire) -> None:
+    _sccrp(wire, 1)
+
+
+def _sccrp(wire: Wire, again: int) -> None:
+    pair = Pair(wire, clear=True)
+    pair.sccrq()
+    for n in range(again + 1):
+        pair.control(False, 2, (2, b"\1\0"), (7, b"lns"), (9, b"\0\x22"), again=n > 0, wait=2.0)
+
+
+@scene("EAP-TLS refused: there is no password", "failed", "login.refused")
+def _(wire: Wire) -> None:
+    pair = _linked(wire, b"\3\4\xc2\x27")
+    pair.ppp(False, EAP, 1, 1, b"\1")
+    pair.ppp(True, EAP, 2, 1, b"\1bob")
+    for n in range(2, 5):
+        pair.ppp(False, EAP, 1, n, b"\x0d" + bytes(200))
+        pair.ppp(True, EAP, 2, n, b"\x0d" + bytes(300))
+    pair.ppp(False, EAP, 4, 5)
+
+
 # Where and how it was recorded
+
+
+def _in_fragments(pair: Pair, mine: bool, body: bytes, left_out: int = -1) -> None:
+    """Message 5 or 6 in three IKE fragments (payload 132), one of which may be left out."""
+    head = struct.pack("!BBBBII", 5, 0x10, 2, 1, 0, 28 + len(body))
+    whole = pair.ci + pair.cr + head + body
+    size = -(-len(whole) // 3)
+    for n in range(3):
+        piece = whole[n * size : (n + 1) * size]
+        if n != left_out:
+            payload = struct.pack("!HBB", 1, n + 1, n == 2) + piece
+            pair.ike(mine, 2, [(132, payload)], natt=True, wait=0.001)
+
+
+@scene("large messages in IKE's own fragments", "healthy")
+def _(wire: Wire) -> None:
+    pair = _certificates(wire)
+    for mine in (True, False):
+        _in_fragments(pair, mine, bytes(1600))
+    pair.quick_mode()
+    pair.users(60)
+
+
+@scene("the same, refused", "failed", "auth.certificate-refused")
+def _(wire: Wire) -> None:
+    pair = _certificates(wire)
+    _in_fragments(pair, True, bytes(1600))
+    pair.info(False, wait=5.0)
+
+
+@scene("one of IKE's fragments is lost each time", "failed", "path.fragments-lost")
+def _(wire: Wire) -> None:
+    pair = _certificates(wire)
+    for wait in (2.0, 4.0, 8.0):
+        _in_fragments(pair, True, bytes(1600), left_out=1)
+        wire.at += wait
+
+
+@scene("a capture that ends between two of IKE's fragments", "inconclusive")
+def _(wire: Wire) -> None:
+    _in_fragments(_certificates(wire), True, bytes(1600), left_out=2)
+
+
+def _certificates(wire: Wire) -> Pair:
+    pair = Pair(wire)
+    pair.main_mode([phase1(auth=3)], upto=4, chosen=phase1(auth=3))
+    return pair
 
 
 def _twice(wire: Wire, change: bytes) -> None:
@@ -477,3 +623,34 @@ def test_an_offer_that_is_encrypted_is_not_listed(tmp_path: Path) -> None:
     found = played(play, tmp_path)
     assert found.verdict.finding == "ipsec.unanswered"
     assert not any(e.text.startswith("offered") for f in found.findings for e in f.evidence)
+
+
+def test_what_everybody_can_read_is_told_and_what_nobody_can_is_not(tmp_path: Path) -> None:
+    for null in (True, False):
+
+        def play(wire: Wire, null: bool = null) -> None:
+            Pair(wire, null=null).session()
+
+        found = played(play, tmp_path)
+        assert ("ipsec.weak-algorithm" in {f.code for f in found.findings}) == null
+
+
+def test_on_which_side_the_nat_is_needs_no_keys(tmp_path: Path) -> None:
+    for nat, words in ((True, "NAT on the client's side"), (False, "no NAT")):
+
+        def play(wire: Wire, nat: bool = nat) -> None:
+            _up(wire, nat=nat)
+
+        rungs = {x.id: x for x in played(play, tmp_path).layers}
+        assert words in rungs["ipsec"].summary and rungs["ipsec"].facts["nat"] == words
+
+
+def test_a_gateway_that_no_longer_knows_the_session_says_so(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        pair = _up(wire)
+        for _ in range(25):
+            pair.users(1, wait=2.0, back=False)
+            pair.notify(False, 11, natt=True)
+
+    found = played(play, tmp_path)
+    assert found.verdict.finding == "esp.one-way" and "INVALID-SPI" in found.verdict.headline
