@@ -6,7 +6,7 @@ from vpndiag.diagnosis import nat
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import IkeMessage, IkeNotify
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Evidence, Finding
 
 _NO_PROPOSAL = {14, 12, 13, 15, 10}
 _IDENTITY = {18}
@@ -261,8 +261,23 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
             evidence(f"quick mode sent {times(silence.tries)} in {silence.seconds:.1f} s, "
                      "no answer", silence.first, silence.last),
             *([evidence(f"offered: {offered}", ours[0])] if offered else []),
+            *_said_before(sa, ours[0]),
             detail="The gateway completes phase 1 and then does not answer quick mode.",
         ),
         summary="no answer to quick mode",
         seen=ours,
     )  # fmt: skip
+
+
+def _said_before(sa: IkeSa, asked: IkeMessage) -> list[Evidence]:
+    """What the gateway said, encrypted, between message 6 and quick mode."""
+    proofs = [m.t for m in sa.step("MM6") if m.direction == "in"]
+    said = [
+        m for m in sa.messages
+        if m.direction == "in" and m.step == "INFO" and proofs and proofs[0] <= m.t <= asked.t
+        and m.protection in ("opaque", "undecryptable")
+    ]  # fmt: skip
+    if not said:
+        return []
+    text = f"before it the gateway sent an encrypted notification of {said[0].size} bytes: it may "
+    return [evidence(text + "be a Delete of the IKE SA; keys would tell", *said[:2])]

@@ -114,6 +114,22 @@ def _guessable(packets: list[PppMessage]) -> bool:
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
+_WORDS = {
+    "expired": _E_CODES[648],
+    "disabled": _E_CODES[647],
+    "locked": _E_CODES[647],
+    "not allowed at this time": _E_CODES[646],
+    "outside allowed": _E_CODES[646],
+}
+"""What servers write into a refusal that has no number (RFC 1334 and 1994 leave the text to
+them)."""
+
+
+def _in_words(message: str) -> tuple[str, str] | None:
+    text = message.lower()
+    return next((found for words, found in _WORDS.items() if words in text), None)
+
+
 _INSIDE_TLS = {
     "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
     "the client did not take the server's.",
@@ -142,6 +158,8 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         code, detail = _E_CODES.get(
             codes[0], ("login.refused", f"The server refuses the login with E={codes[0]}.")
         )
+    elif (said := _in_words(last.message)) is not None:
+        code, detail = said
     elif last.protocol == "EAP" and not any(
         m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
         for m in packets
@@ -158,7 +176,8 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         "login",
         "failed",
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
-                confidence="certain" if codes or last.protocol != "EAP" else "high",
+                confidence="certain" if codes or (
+                    last.protocol != "EAP" and code == "login.wrong-password") else "high",
                 causes=_TLS_CAUSES if detail == _INSIDE_TLS["TLS"] else ()),
         summary=detail.rstrip("."),
         seen=packets,

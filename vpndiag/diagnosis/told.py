@@ -48,6 +48,22 @@ def reassembly(view: View) -> list[IcmpError]:
     return [e for e in view.icmp if e.what == "reassembly-timeout" and e.port in (500, 4500)]
 
 
+def _deaf(errors: list[IcmpError]) -> list[IcmpError]:
+    """Those of one direction whose sender does not adapt."""
+    for way in ("in", "out"):
+        same = [e for e in errors if e.direction == way]
+        if len(same) >= OFTEN and same[-1].t - same[0].t >= KEEPS_ON:
+            return same
+    return []
+
+
+def ike_too_big(view: View) -> list[IcmpError]:
+    """An IKE message is too large for a link on the way, its sender is told so, and sends it again
+    as it was."""
+    errors = [e for e in view.icmp if e.what == "fragmentation-needed" and e.port in (500, 4500)]
+    return [] if view.live or view.of(OuterMtu) else _deaf(errors)
+
+
 def too_big(view: View) -> Finding | None:
     """Packets too large for a link on the way: told by its router."""
     if view.live or view.of(OuterMtu):
@@ -57,12 +73,8 @@ def too_big(view: View) -> Finding | None:
         return None
     sizes = [e.mtu for e in errors if e.mtu]
     limit = f"{min(sizes)} bytes" if sizes else "less (how much is not told)"
-    deaf = [
-        same for way in ("in", "out")
-        if len(same := [e for e in errors if e.direction == way]) >= OFTEN
-        and same[-1].t - same[0].t >= KEEPS_ON
-    ]  # fmt: skip
-    shown = deaf[0] if deaf else errors
+    deaf = _deaf(errors)
+    shown = deaf or errors
     reporters = ", ".join(dict.fromkeys(e.reporter or "unknown" for e in shown))
     detail = f"A link on the way carries packets of {limit} at most, as {reporters} says."
     if deaf:

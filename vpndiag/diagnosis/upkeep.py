@@ -79,7 +79,7 @@ def _said_lost(view: View) -> Ruling | None:
     """The other side says that fragments of an IKE message never came."""
     errors = told.reassembly(view)
     if not errors:
-        return None
+        return _too_big(view)
     who = "gateway" if errors[0].direction == "in" else "client"
     found = finding(
         "path.fragments-lost",
@@ -88,6 +88,22 @@ def _said_lost(view: View) -> Ruling | None:
         detail=f"Large IKE messages are sent in IP fragments, and not all of them reach the {who}.",
     )  # fmt: skip
     return rule("path", "failed", found, summary="IP fragments are lost", seen=errors)
+
+
+def _too_big(view: View) -> Ruling | None:
+    errors = told.ike_too_big(view)
+    if not errors:
+        return None
+    who, router = "client" if errors[0].direction == "in" else "gateway", errors[0].reporter
+    size = f" of more than {errors[0].mtu} bytes" if errors[0].mtu else ""
+    found = finding(
+        "path.fragments-lost",
+        evidence(f"ICMP fragmentation needed from {router or 'unknown'} about an IKE message of "
+                 f"the {who}, {times(len(errors))}", *errors),
+        detail=f"A link on the way lets no packet{size} through. The {who} is told so, and sends "
+        "its large IKE message again as it was.",
+    )  # fmt: skip
+    return rule("path", "failed", found, summary="large IKE messages are lost", seen=errors)
 
 
 def _old_fragments(view: View) -> Finding | None:

@@ -104,3 +104,36 @@ def test_fragments_that_the_gateway_waited_for_in_vain(tmp_path: Path) -> None:
         pair.refuse(pair.proof(True, body=bytes(2000)), 11, 1, wait=30.0)
 
     assert played(scene, tmp_path).verdict.finding == "path.fragments-lost"
+
+
+@pytest.mark.parametrize(("tries", "finding"), [(4, "path.fragments-lost"), (1, "auth.unanswered")])
+def test_a_large_message_5_that_no_link_takes(tries: int, finding: str, tmp_path: Path) -> None:
+    """IPv6: routers do not fragment (RFC 8200 section 5). Told once, the client adapts."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire, client="2001:db8:7::33", gateway="2001:db8:1::20", nat=False)
+        pair.main_mode(upto=4)
+        pair.nat = True  # the change of port all the same
+        for n in range(4):
+            packet = pair.proof(True, body=pair.proved if n else bytes(1400))
+            if n < tries:
+                pair.refuse(packet, 2, 0, reporter="2001:db8:7::1", mtu=1280)
+            wire.at += 2
+
+    assert played(scene, tmp_path).verdict.finding == finding
+
+
+@pytest.mark.parametrize(
+    ("routers", "loop"), [((HOP, HOP, HOP, HOP), True), ((HOP, "10.0.0.1", ROUTER, GATEWAY), False)]
+)
+def test_packets_that_go_round_in_circles(
+    routers: tuple[str, ...], loop: bool, tmp_path: Path
+) -> None:
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        for router in routers:
+            pair.refuse(pair.mm1(), 11, 0, reporter=router, wait=2.0)
+
+    found = played(scene, tmp_path)
+    assert found.verdict.finding == "path.silent"
+    assert ("routing loop" in found.verdict.headline) == loop

@@ -20,6 +20,7 @@ from tests.unit.analyze.scene import (
     LCP,
     MACOS,
     MACOS_VENDORS,
+    PAP,
     ROUTER,
     Pair,
     Scene,
@@ -279,6 +280,19 @@ for _number, _code in (
         pair = _linked(wire)
         pair.mschap(4, b"E=%d R=0 V=3 M=no" % number)
         pair.ppp(False, LCP, 5, 2)
+
+
+for _said, _code in (
+    (b"Password expired", "login.password-expired"),
+    (b"Account locked", "login.account-disabled"),
+    (b"Login incorrect", "login.wrong-password"),
+):
+
+    @scene(f"PAP refused: {_said.decode()}", "failed", _code)
+    def _(wire: Wire, said: bytes = _said) -> None:
+        pair = _linked(wire, b"\3\4\xc0\x23")
+        pair.ppp(True, PAP, 1, 1, b"\3bob\4pass")
+        pair.ppp(False, PAP, 3, 1, bytes((len(said),)) + said)
 
 
 @scene("E=691 inside EAP", "failed", "login.wrong-password")
@@ -654,3 +668,18 @@ def test_a_gateway_that_no_longer_knows_the_session_says_so(tmp_path: Path) -> N
 
     found = played(play, tmp_path)
     assert found.verdict.finding == "esp.one-way" and "INVALID-SPI" in found.verdict.headline
+
+
+def test_what_the_gateway_said_before_its_silence_is_cited(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.main_mode()
+        pair.info(False, size=84)
+        pair.quick_mode(answered=False, wait=2.0)
+        for wait in (4.0, 8.0):
+            pair.ask_again(wait)
+
+    found = played(play, tmp_path)
+    assert found.verdict.finding == "ipsec.unanswered"
+    assert any("may be a Delete" in e.text and e.frames == (7,)
+               for f in found.findings for e in f.evidence)  # fmt: skip
