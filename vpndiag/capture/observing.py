@@ -38,6 +38,7 @@ from vpndiag.observations import (
     PppMessage,
 )
 from vpndiag.observations import IcmpError as IcmpObservation
+from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.observe.icmp import icmp_what
 from vpndiag.observe.ike import IkeObserver
 from vpndiag.observe.l2tp import L2tpObserver
@@ -437,7 +438,7 @@ def _cut_short(seen: IkeMessage) -> IkeMessage:
     """A clear message of which the capture kept only the beginning (snap length)."""
     zero = seen.responder_cookie == "00" * 8
     step = {2: "MM1", 4: "AM1"}.get(seen.exchange, "?") if zero else "?"
-    return replace(seen, step=step, payloads=("cut off by the capture",))
+    return replace(seen, step=step, payloads=(CUT_SHORT,))
 
 
 def _proven(payloads: tuple[Payload, ...]) -> bool:

@@ -16,6 +16,7 @@ from vpndiag.capture.keys import Keys
 from vpndiag.capture.trust import Trust
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged, choose, nothing, with_notes
+from vpndiag.observations import EspFlow, Observation
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
 
@@ -100,7 +101,17 @@ def _examine(number: int, found: Analysis) -> _Examined:
         diagnose(seen),
         seen if number < MAX_FULL else seen[:1],
     )
-    return _Examined(judged, tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES]))
+    return _Examined(judged, _frames(seen))
+
+
+def _frames(seen: Sequence[Observation]) -> tuple[int, ...]:
+    """Those that show something, in order, and always the last."""
+    numbers = {f for o in seen for f in o.frames}
+    for o in seen:
+        if isinstance(o, EspFlow):
+            numbers.update(o.last_frames)
+    ordered = sorted(numbers)
+    return (*ordered[: MAX_FRAMES - 1], *ordered[MAX_FRAMES - 1 :][-1:])
 
 
 def _session(

@@ -6,6 +6,7 @@ from vpndiag.diagnosis import outer_mtu
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, View
 from vpndiag.observations import IkeMessage, Observation
+from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
@@ -189,14 +190,18 @@ def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     ruling = _other_version(view, seen)
     if ruling is not None:
         return ruling
-    answers = [m for m in sa.answers if m.step == "?"]
-    if answers:
+    strange = [m for m in sa.answers if m.step == "?"]
+    cut = [m for m in strange if m.payloads == (CUT_SHORT,)]
+    if cut:
+        return rule("ike", "inconclusive", summary="the answer is cut off by the capture (snap "
+                    "length)", seen=[*seen, *cut])  # fmt: skip
+    if strange:
         return rule(
             "ike",
             "failed",
             finding(
                 "ike.malformed",
-                evidence("the answer is not a valid IKE message", *answers[:2]),
+                evidence("the answer is not a valid IKE message", *strange[:2]),
                 detail="What comes back is not valid IKE.",
                 confidence="medium",
             ),

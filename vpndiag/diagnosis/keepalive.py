@@ -68,12 +68,17 @@ def _echo(view: View) -> Ruling | None:
         asked = [
             d for d in view.data
             if d.direction == asking and d.echoes == d.packets >= ECHOES
-            and d.last_t - last >= ECHO_SECONDS and (d.t > last or d.packets >= 2 * ECHOES)
+            and d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
         ]  # fmt: skip
         if last >= 0 and asked:
             return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "
                            f"{asked[0].last_t - last:.0f} s, without an answer")  # fmt: skip
     return None
+
+
+def _in_vain(d: DataFlow, last: float) -> float:
+    """How many of these echoes were sent after ``last``, by their rate: they are only counted."""
+    return (d.last_t - last) * (d.packets - 1) / max(d.last_t - d.t, 0.001)
 
 
 def _failed(layer: str, who: str, last: float, seen: list[Observation] | list[L2tpMessage]

@@ -44,8 +44,13 @@ def said(errors: list[IcmpError]) -> list[Evidence]:
 
 
 def reassembly(view: View) -> list[IcmpError]:
-    """A side waited in vain for fragments of an IKE message (RFC 792, time exceeded, code 1)."""
-    return [e for e in view.icmp if e.what == "reassembly-timeout" and e.port in (500, 4500)]
+    """A side waited in vain for fragments of an IKE message (RFC 792, time exceeded, code 1). While
+    there is ESP on these ports as well, it may be about that."""
+    return (
+        []
+        if view.esp
+        else [e for e in view.icmp if e.what == "reassembly-timeout" and e.port in (500, 4500)]
+    )
 
 
 def _deaf(errors: list[IcmpError]) -> list[IcmpError]:
@@ -60,8 +65,12 @@ def _deaf(errors: list[IcmpError]) -> list[IcmpError]:
 def ike_too_big(view: View) -> list[IcmpError]:
     """An IKE message is too large for a link on the way, its sender is told so, and sends it again
     as it was."""
+    if view.live or view.esp:
+        return []
+    if view.of(OuterMtu):
+        return []
     errors = [e for e in view.icmp if e.what == "fragmentation-needed" and e.port in (500, 4500)]
-    return [] if view.live or view.of(OuterMtu) else _deaf(errors)
+    return _deaf(errors)
 
 
 def too_big(view: View) -> Finding | None:

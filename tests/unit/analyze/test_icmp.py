@@ -137,3 +137,18 @@ def test_packets_that_go_round_in_circles(
     found = played(scene, tmp_path)
     assert found.verdict.finding == "path.silent"
     assert ("routing loop" in found.verdict.headline) == loop
+
+
+def test_esp_that_is_too_large_is_no_ike_message(tmp_path: Path) -> None:
+    """Of a session that is older than the capture."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        for _ in range(6):
+            pair.refuse(pair.esp(True, bytes(1400)), 3, 4, reporter=ROUTER, mtu=1400)
+            pair.esp(False, bytes(60))
+        pair.info(True)
+
+    found = played(scene, tmp_path)
+    assert found.verdict.outcome != "failed"
+    assert "path.small-mtu" in {f.code for f in found.findings}

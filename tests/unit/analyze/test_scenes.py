@@ -365,6 +365,26 @@ def _(wire: Wire) -> None:
         pair.ppp(False, LCP, 9, n, b"\5\6\7\x08", wait=10.0)
 
 
+@scene("a capture that ends between an echo and its answer", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.inside()
+    for n in range(12):
+        pair.ppp(False, LCP, 9, n, b"\5\6\7\x08")
+        if n < 11:
+            pair.ppp(True, LCP, 10, n, b"\1\2\3\4", wait=30.0)
+
+
+@scene("and one in which the answers stop in the middle", "failed", "lcp.peer-gone")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.inside()
+    for n in range(12):
+        pair.ppp(False, LCP, 9, n, b"\5\6\7\x08", wait=0.02 if n < 8 else 30.0)
+        if n < 8:
+            pair.ppp(True, LCP, 10, n, b"\1\2\3\4", wait=30.0)
+
+
 @scene("length, sequence and offset fields in data messages", "healthy")
 def _(wire: Wire) -> None:
     class Full(Pair):
@@ -578,6 +598,13 @@ def _(wire: Wire) -> None:
     _cut(wire, 96)
 
 
+@scene("96 bytes of each packet, and only the first two", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode(upto=2)
+    _cut(wire, 96)
+
+
 @scene("the second client behind one NAT gets no answer inside", "failed", "l2tp.no-answer")
 def _(wire: Wire) -> None:
     _up(wire, client=ROUTER, ports=(1024, 1025)).users(60)
@@ -683,3 +710,11 @@ def test_what_the_gateway_said_before_its_silence_is_cited(tmp_path: Path) -> No
     assert found.verdict.finding == "ipsec.unanswered"
     assert any("may be a Delete" in e.text and e.frames == (7,)
                for f in found.findings for e in f.evidence)  # fmt: skip
+
+
+def test_a_session_goes_on_to_its_last_frame(tmp_path: Path) -> None:
+    wire = Wire()
+    _up(wire)
+    found = wire.report(tmp_path)
+    assert found.sessions[0].frames[0] == 1
+    assert found.sessions[0].frames[-1] == len(wire.shots)
