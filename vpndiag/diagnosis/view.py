@@ -46,6 +46,8 @@ _T = TypeVar("_T", bound=Observation)
 _STEPS = ("MM1", "MM2", "MM3", "MM4", "MM5", "MM6")
 _AGGRESSIVE = ("AM1", "AM2", "AM3")
 
+ANSWERED = 0.5
+"""Seconds that an answer may take."""
 ERROR_NOTIFY_LIMIT = 16384
 """Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
 
@@ -437,8 +439,10 @@ class View:
         if self.ended is not None and self.ended.why == "stopped":
             return silence.tries >= 2 or silence.seconds >= 4.0
         if not self.live:
-            # What is not answered is sent again: one try alone may be all that was recorded.
-            return silence.tries >= 2 and silence.seconds >= 4.0 and not self.unrecorded
+            # What is not answered is sent again: one try alone may be all that was recorded. One
+            # that the capture ends with had no time to be answered.
+            settled = silence.tries - (self.end - silence.last.t < ANSWERED)
+            return settled >= 2 and silence.seconds >= 4.0 and not self.unrecorded
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @cached_property

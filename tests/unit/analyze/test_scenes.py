@@ -145,6 +145,20 @@ def _(wire: Wire) -> None:
     pair.info(True)
 
 
+def _asked_twice(wire: Wire, later: float) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode(answered=False, wait=10.0)
+    pair.ask_again(later)
+    pair.udp(True, 40_000, 123, b"time")
+
+
+SCENES["quick mode asked twice, and nothing for a while"] = (
+    "failed", "ipsec.unanswered", lambda wire: _asked_twice(wire, 5.0))  # fmt: skip
+SCENES["quick mode asked twice, and the capture ends with that"] = (
+    "inconclusive", None, lambda wire: _asked_twice(wire, 0.05))  # fmt: skip
+
+
 @scene("keys renewed by the gateway, both phases", "healthy")
 def _(wire: Wire) -> None:
     pair = _up(wire)
