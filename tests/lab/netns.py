@@ -122,8 +122,10 @@ class Capture(Owned):
         self.file = file
         self._log = file.with_suffix(file.suffix + ".log")
         self._process = subprocess.Popen(
-            [*namespace.prefix, "tcpdump", "-U", "--immediate-mode", "-n", "-Z", "root", "-s", "0",
-             "-i", interface, "-w", str(file)],
+            # The ring has slots of the snapshot length: with the default of 256 KiB it holds eight
+            # packets on "any", and loses the ninth.
+            [*namespace.prefix, "tcpdump", "-U", "--immediate-mode", "-n", "-Z", "root",
+             "-s", "4096", "-B", "16384", "-i", interface, "-w", str(file)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log.open("wb"),
         )  # fmt: skip
         deadline = time.monotonic() + wait

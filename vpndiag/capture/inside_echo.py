@@ -62,11 +62,17 @@ def _ping(part: Part, target: str, mine: list[Echo]) -> InsidePing:
         target=target,
         sent=sent,
         received=len(alive),
+        lost_first=_lost_first(mine, alive),
         round_trips=tuple(round((e.reply_ns - e.first_ns) / 1e9, 6) for e in alive[:MAX_TRIPS]),
         error=faults[0].what if faults else "",
         reporter=str(faults[0].reporter) if faults else "",
         complete=bool(alive) or (sent >= TRIES and part.waited(last) >= LINGER),
     )
+
+
+def _lost_first(mine: list[Echo], alive: list[Echo]) -> int:
+    first = min((e.first_ns for e in alive), default=0)
+    return sum(e.tries for e in mine if e.first_ns < first)
 
 
 def sizes(part: Part, groups: Groups, alive: set[str]) -> list[InsideMtu]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import lifetime, nat, outer_mtu, told, upkeep, way
+from vpndiag.diagnosis import lifetime, loss, nat, outer_mtu, told, way
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import IkeSa, Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -329,36 +329,10 @@ def _warnings(view: View) -> list[Finding]:
                 severity="warning",
             )
         )
-    again, total = view.retransmissions
-    if not view.running and total >= 4 and _answered_repeats(view) >= 2 and again / total >= 0.2:
-        found.append(
-            finding(
-                "path.lossy",
-                evidence(f"{_answered_repeats(view)} messages had to be sent more than once"),
-                detail="Packets are being lost on the way.",
-                severity="warning",
-                confidence="medium",
-            )
-        )
-    elif not view.running and (lost := upkeep.lossy(view)) is not None:
+    lost = loss.finding_of(view)
+    if lost is not None:
         found.append(lost)
     limit = told.too_big(view)
     if limit is not None:
         found.append(limit)
     return found
-
-
-def _answered_repeats(view: View) -> int:
-    """Main and quick mode steps that were repeated and answered in the end: loss, not refusal."""
-    count = 0
-    for sa in view.ike_sas:
-        for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
-            tries = [m for m in sa.step(ask) if m.direction == "out"]
-            answers = [m for m in sa.step(answer) if m.direction == "in"]
-            if answers and any(m.repeat and m.t < answers[0].t for m in tries):
-                count += 1
-    for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
-        answered = view.l2tp_of("in", answer)
-        if answered and any(m.repeat and m.t < answered[0].t for m in view.l2tp_of("out", ask)):
-            count += 1
-    return count

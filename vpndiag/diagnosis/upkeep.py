@@ -26,8 +26,6 @@ SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
 """Who falls silent, who asks, and their names."""
 _UNKNOWN_SA = (4, 11)
 """INVALID-COOKIE, INVALID-SPI."""
-LOSS = 0.03
-"""Share of packets from which on loss is told."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -312,41 +310,6 @@ def _slow_renewal(view: View) -> Finding | None:
         detail=f"Traffic stalled for {seconds:.1f} s when the keys were renewed.",
         severity="warning",
         confidence="high",
-    )
-
-
-def lossy(view: View) -> Finding | None:
-    """Packets of a session that was up were lost: by its echo requests, or by gaps in ESP's
-    numbers (of one way, which is all that one end can see)."""
-    soak = view.soak
-    if soak is not None:
-        # What is silent at the end is another matter.
-        if soak.silent_for or soak.sent < 20 or soak.lost < 3 or soak.loss < LOSS:
-            return None
-        return finding(
-            "path.lossy",
-            evidence(f"{soak.lost} of {soak.sent} echo requests through the tunnel were not "
-                     "answered", soak),
-            detail=f"{soak.loss:.0%} of the packets through the tunnel are lost.",
-            severity="warning",
-        )  # fmt: skip
-    flows = [f for f in view.esp if f.missing]
-    missing = sum(f.missing for f in flows)
-    total = sum(f.packets + f.missing for f in flows)
-    # More missing than there are: numbers that jump, or a capture of a part.
-    if missing < 5 or total < 100 or not LOSS <= missing / total <= 0.5:
-        return None
-    return finding(
-        "path.lossy",
-        at_frames(
-            f"{missing} of {total} ESP packets are missing: gaps in their numbers, before "
-            "these packets",
-            flows[0].t,
-            [n for f in flows for n in f.gap_frames or f.frames],
-        ),
-        detail=f"{100 * missing / total:.0f}% of the encrypted packets are missing.",
-        severity="warning",
-        confidence="medium",
     )
 
 

@@ -451,6 +451,8 @@ class View:
         again = total = 0
         for m in self.all:
             if isinstance(m, IkeMessage | L2tpMessage) and m.direction == "out":
+                if isinstance(m, L2tpMessage) and m.inside == "clear" and not self.plain:
+                    continue  # asked beside the run
                 total += 1
                 again += m.repeat
         return again, total

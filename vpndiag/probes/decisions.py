@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vpndiag.probes.inside.through import Through
-from vpndiag.probes.patience import AGAIN, Patience
+from vpndiag.probes.patience import AGAIN, MOST_BEGINNINGS, PPP_AGAIN, Patience
 from vpndiag.probes.questions import Questions
 from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.esp.suites import Integrity
@@ -96,6 +96,8 @@ class Decisions:
         self._up_at: float | None = None
         self._quick_modes = 0
         self._stop_at: float | None = None
+        self._called = False
+        """The run has begun anew because PPP did not go on."""
 
     def get_timer(self) -> float | None:
         """When silence may call for a further question, or the end."""
@@ -141,10 +143,12 @@ class Decisions:
         if self.over:
             return
         doubt = self._clear_doubt_at
-        if (self._stop_at is not None and now >= self._stop_at) or (
-            doubt is not None and now >= doubt + GRACE_AUTH
-        ):
+        if self._stop_at is not None and now >= self._stop_at:
             self._end("stopped")
+        elif doubt is not None and now >= doubt + GRACE_AUTH:
+            # SoftEther answers INVALID-COOKIE once it has given the IKE SA up, after 5 s.
+            if not self._begun_anew(now):
+                self._end("stopped")
         elif self._up_at is not None:
             # Not before our last acknowledgement has left: it is part of what was seen.
             hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT
@@ -262,7 +266,9 @@ class Decisions:
         stack = self.stack
         assert stack is not None and self._l2tp_at is not None
         waited = now - self._l2tp_at
-        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and stack.ikes:
+        alive = stack.ikes is not None and stack.ikes.alive
+        if waited >= DPD_AFTER and not self._dpd_sent and self._dpd_supported and alive:
+            assert stack.ikes is not None
             self._dpd_sent = True
             stack.ikes.current.engine.send_dpd(now)
         if waited >= TRUNCATION_AFTER and self._truncation == "untried":
@@ -320,23 +326,27 @@ class Decisions:
                 elif self._l2tp_at is None:
                     self._l2tp_at = now
             case ike_events.Deleted(by_peer=True):
-                # SoftEther ends an IKE SA that has no IPsec SA after 5 s.
-                if self._sa_is_up or not self._begun_anew(now):
+                # SoftEther ends all after 5 s in which no IPsec SA, or no L2TP session, came.
+                if not self._begun_anew(now):
                     self._end("stopped")
             case ike_events.DeleteReceived(
                 protocol=ProtocolId.ESP, trust=ike_events.Trust.AUTHENTICATED
-            ) if not self._has_esp:
+            ) if self._sa_is_up and not self._has_esp:
                 # Another SA may go: SoftEther tidies up what our questions left half open.
-                self._stop_at = self._stop_at or now + 0.5
+                if not self._begun_anew(now):
+                    self._stop_at = self._stop_at or now + 0.5
 
-    def _begun_anew(self, now: float) -> bool:
-        """A new main mode, once, where silence may be the path's: it loses packets."""
-        if self.patience.again or not self.patience.lossy or self.stack is None:
+    def _begun_anew(self, now: float, *, selective: bool = False) -> bool:
+        """A new main mode where silence, or a gateway's end of it, may be the path's: it loses
+        packets, and nothing else has been said that ends the run. ``selective``: the gateway
+        answers other questions."""
+        if not (self.patience.lossy or selective) or self.patience.begun >= MOST_BEGINNINGS:
             return False
-        if not self.stack.begin_anew(now):
+        if self._stop_at is not None or self.stack is None or not self.stack.begin_anew(now):
             return False
-        self.patience.again = True
+        self.patience.begun += 1
         self._mm5_at = self._auth_doubt_at = self._clear_doubt_at = None
+        self._l2tp_at, self._sa_is_up = None, False
         return True
 
     @property
@@ -358,9 +368,11 @@ class Decisions:
             self._clear_doubt_at = self._clear_doubt_at or now
 
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
-        if event.waiting_for == "DPD-ACK":
-            return
-        if event.waiting_for in AGAIN and self._begun_anew(now):
+        if event.waiting_for == "DPD-ACK" or (event.message_id and self._has_esp):
+            return  # a quick mode beside the SA in use: the gateway may begin one of its own
+        heard = self.patience.heard and self._refused_at is None and self.patience.begun == 1
+        selective = event.waiting_for == "MM2" and heard
+        if event.waiting_for in AGAIN and self._begun_anew(now, selective=selective):
             return
         self._exhausted = self._exhausted or event.waiting_for
         if event.waiting_for not in ("MM2", "MM6"):
@@ -370,6 +382,8 @@ class Decisions:
         quick = event.message_id != 0 or event.stage.startswith("QM")
         if not quick:
             self._end("stopped")
+            return
+        if self._has_esp:
             return
         assert self.stack is not None
         refused = event.notify_type == NotifyType.NO_PROPOSAL_CHOSEN
@@ -419,6 +433,11 @@ class Decisions:
 
     def _ppp_event(self, event: ppp_events.LinkEvent, now: float) -> None:
         match event:
+            case ppp_events.TimedOut(waiting_for=what) if what in PPP_AGAIN and not self._called:
+                # SoftEther says its Challenge five times and no more.
+                self._called = self._begun_anew(now)
+                if not self._called:
+                    self._stop_at = self._stop_at or now + 0.3
             case ppp_events.CcpDemanded():
                 self._mppe = self._mppe or any(o.type == MPPE for o in event.options)
             case ppp_events.IpcpUp():

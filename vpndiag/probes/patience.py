@@ -25,8 +25,19 @@ FIRST_LOSSY, CAP_LOSSY = 0.35, 0.5
 loss each way eight tries of a quick mode are all lost once in 35 runs, eleven once in 135."""
 
 
-AGAIN = ("MM4", "MM6", "QM2")
-"""Answers without which a run on a lossy path begins anew, once."""
+AGAIN = ("MM2", "MM4", "MM6", "QM2")
+"""Answers without which a run begins anew: on a lossy path, or where the gateway answers other
+questions and not message 1."""
+PPP_AGAIN = (
+    "LCP Configure-Ack",
+    "LCP Configure-Request",
+    "CHAP Challenge",
+    "IPCP Configure-Ack",
+    "IPCP Configure-Request",
+)
+"""The same within PPP. Not for the answer to a password: that a RADIUS server does not come is
+more likely than another loss."""
+MOST_BEGINNINGS = 4
 
 
 class Patience:
@@ -37,20 +48,28 @@ class Patience:
         """IKE came from the gateway."""
         self.lossy = False
         """A question had to be repeated and was then answered."""
-        self.again = False
-        """The run has begun anew, and does so no more."""
+        self.begun = 1
+        """Main modes that the run was begun with."""
+        self._contact = False
         self._tries: dict[str, int] = {}
 
     def answered(self, question: str) -> None:
         """The gateway answered ``question`` (the name of the message waited for)."""
         self.heard = True
+        self._contact = self._contact or question == "MM2"
         if self._tries.pop(question, 1) > 1:
             self.lossy = True
+
+    @property
+    def _insistent(self) -> bool:
+        """Message 1 is asked for longer than at first contact: where the gateway answers other
+        questions (a new one is asked first), and where it has answered it before."""
+        return self.heard and (self.begun > 1 or self._contact)
 
     def _most(self, waiting_for: str) -> int:
         if not self.lossy:
             return TRIES
-        return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and not self.again else TRIES_LOSSY
+        return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and self.begun == 1 else TRIES_LOSSY
 
     def __call__(self, waiting_for: str, tries: int, elapsed: float) -> float | None:
         """Seconds that transmission number ``tries`` is given; None: give up."""
@@ -58,7 +77,7 @@ class Patience:
         if waiting_for == "MM2":
             if tries <= len(FIRST_CONTACT):
                 return FIRST_CONTACT[tries - 1]
-            return CAP if self.heard and tries <= TRIES else None
+            return CAP if self._insistent and tries <= TRIES else None
         if tries > self._most(waiting_for):
             return None
         if self.lossy:

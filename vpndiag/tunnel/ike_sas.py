@@ -16,6 +16,7 @@ from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     ChildSa,
     IkeEvent,
+    MessageReceived,
     PhaseOneEstablished,
     QuickModeEstablished,
 )
@@ -48,6 +49,8 @@ class IkeSas:
         self.current = IkePump(self._first, options, recorder)
         """The newest that is established, or the first."""
         self.all: list[IkePump] = [self.current]
+        self._overtaken: IkePump | None = None
+        """The one that another was begun beside, until either has an IPsec SA."""
         self.keys: dict[bytes, bytes] = {}
         """Cipher keys by initiator cookie, of those that are gone as well."""
         self.events: deque[IkeEvent] = deque()
@@ -57,7 +60,9 @@ class IkeSas:
         self._first.start(now)
 
     def begin_anew(self, now: float) -> None:
-        """A new IKE SA instead of the first, which no answer comes to."""
+        """A new IKE SA beside the first, which no answer comes to. If one does come after all, the
+        first is the one in use again."""
+        self._overtaken = self.current
         self._first = IkeInitiator(self._config, self._random)
         self.current = IkePump(self._first, self._options, self._recorder)
         self.all.append(self.current)
@@ -116,13 +121,25 @@ class IkeSas:
         while pump.events:
             event = pump.events.popleft()
             if isinstance(event, PhaseOneEstablished):
-                self.current = pump
+                self._prefer(pump)
             elif isinstance(event, QuickModeEstablished):
+                if pump is self._overtaken:
+                    self._prefer(pump)
                 pump.renewal = True
+            elif pump is self._overtaken and not isinstance(event, MessageReceived):
+                continue  # its silence and its end are why another was begun
             self.events.append(event)
         found = pump.engine.keys_for_wireshark
         if found is not None:
             self.keys[found[0]] = found[1]
+
+    def _prefer(self, pump: IkePump) -> None:
+        """It is established."""
+        if self._overtaken is not None:
+            self.give_up_renewing(but=pump)
+            if pump is self._overtaken:
+                self._overtaken = None
+        self.current = pump
 
     def get_timer(self) -> float | None:
         times = [pump.engine.get_timer() for pump in self.all]
@@ -143,9 +160,10 @@ class IkeSas:
         self.all.append(pump)
         engine.start(now)
 
-    def give_up_renewing(self) -> None:
+    def give_up_renewing(self, but: IkePump | None = None) -> None:
         """Forget a main mode that was not completed."""
-        self.all = [p for p in self.all if p is self.current or not _under_way(p)]
+        keep = but or self.current
+        self.all = [p for p in self.all if p is keep or not _under_way(p)]
 
     def drop_old(self, newest: ChildSa, now: float) -> None:
         """Delete the IPsec SAs older than ``newest``, and the IKE SAs that were replaced."""

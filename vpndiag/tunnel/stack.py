@@ -18,6 +18,7 @@ from vpndiag.protocols.ike import config as ike_config
 from vpndiag.protocols.ike.events import (
     ChildSa,
     DeleteReceived,
+    IkeEvent,
     PhaseOneEstablished,
     QuickModeEstablished,
     Trust,
@@ -50,17 +51,29 @@ _REPEAT_QM3 = 0.5
 _FAREWELL_SECONDS = 0.4
 """How long a farewell waits for its answers before IKE says goodbye over it."""
 L2TP_RETRANSMIT = RetransmitConfig(first=0.6, cap=0.8, tries=16)
+REPLY, REPLY_LOSSY = 10.0, 6.0
+"""Seconds to wait for SCCRP or ICRP once the request was acknowledged. xl2tpd repeats them after
+1, 2, 4 and 8 s; on a lossy path another tunnel is asked for sooner than the last of them."""
+MOST_TUNNELS = 4
 HELLO_AFTER = 2.0
 """Seconds of silence in a session that is up, before the gateway is asked whether it is there."""
 
 
 def ppp_timers(lossy: bool) -> Timers:
     """Repeats on a link inside a tunnel: quicker than RFC 1661's 3 s, and more where the path is
-    known to lose packets."""
+    known to lose packets: SoftEther answers an IPCP request once its own is acknowledged, and
+    repeats that every 3.5 s only."""
     return Timers(
-        control=ControlTimers(restart=0.7, max_configure=24 if lossy else 16, max_rounds=30),
-        auth=AuthTimers(request=1.0, response=1.2, tries=24 if lossy else 12),
-        ack_again=1.2,
+        control=ControlTimers(
+            restart=0.7,
+            max_configure=40 if lossy else 16,
+            max_rounds=60 if lossy else 30,
+            max_unasked=5 if lossy else 3,
+            lossy=lossy,
+        ),
+        auth=AuthTimers(request=1.0, response=0.8, tries=26 if lossy else 16),
+        ack_again=1.0 if lossy else None,
+        acks_again=20,
     )
 
 
@@ -111,6 +124,7 @@ class Stack:
         self.l2tp: L2tpTunnel | None = None
         self.ppp: PppLink | None = None
         self._session: int | None = None
+        self._tunnels = 0
         self._last_sent = 0.0
         self._farewell: float | None = None
         self._renewed: float | None = None
@@ -154,7 +168,7 @@ class Stack:
             challenge=o.l2tp_secret is not None,
             stop_without_secret=False,
             retransmit=L2TP_RETRANSMIT,
-            reply_timeout=20.0 if self.lossy else 10.0,
+            reply_timeout=REPLY_LOSSY if self.lossy else REPLY,
         )
 
     # --- start and the pump -----------------------------------------------------------------
@@ -210,9 +224,16 @@ class Stack:
 
     def begin_anew(self, now: float) -> bool:
         """Another main mode in place of one that came to nothing; False: it is too late."""
-        if self.ikes is None or self.stage not in (Stage.IKE, Stage.QUICK_MODE):
+        if self.ikes is None or self.stage in (Stage.UP, Stage.CLOSING, Stage.CLOSED):
             return False
         self.stage = Stage.IKE
+        if self.l2tp is not None:
+            self.l2tp.close(now, 6, None, b"")  # the address it may hold is needed again
+            self._send_l2tp(now)
+        self.l2tp = self.ppp = self._session = None
+        ours = [event for event in self.events if isinstance(event, IkeEvent)]
+        self.events.clear()
+        self.events += ours
         self.ikes.begin_anew(now)
         return True
 
@@ -333,6 +354,8 @@ class Stack:
 
     def _start_l2tp(self, now: float) -> None:
         self.stage = Stage.L2TP
+        self._session = None
+        self._tunnels += 1
         self.l2tp = L2tpTunnel(Role.LAC, self._l2tp_config(), self._random)
         self.l2tp.start(now)
 
@@ -365,10 +388,15 @@ class Stack:
 
     def _drain_l2tp(self, now: float) -> bool:
         """Handle the tunnel's events; True when the peer's Challenge Response was wrong."""
-        wrong = False
+        wrong = again = False
         assert self.l2tp is not None
         while (event := self.l2tp.next_event()) is not None:
             match event:
+                case l2tp_events.TimedOut(acknowledged=True) if self._may_ask_again:
+                    again = True
+                    continue
+                case l2tp_events.TunnelClosed() | l2tp_events.SessionClosed() if again:
+                    continue
                 case l2tp_events.TunnelEstablished():
                     if self.stage is Stage.L2TP:
                         self._session = self.l2tp.open_session(now)
@@ -386,12 +414,24 @@ class Stack:
                     if self.ikes is not None and (self.lossy or not self.esp.came):
                         self.ikes.current.engine.repeat_connection()
             self.events.append(event)
+        if again:
+            self._send_l2tp(now)  # the farewell
+            self._start_l2tp(now)
         return wrong
+
+    @property
+    def _may_ask_again(self) -> bool:
+        return self.lossy and self.stage is Stage.L2TP and self._tunnels < MOST_TUNNELS
 
     def _pump_l2tp(self, now: float) -> None:
         if self.l2tp is None:
             return
         self._drain_l2tp(now)
+        self._send_l2tp(now)
+        self._drain_l2tp(now)
+
+    def _send_l2tp(self, now: float) -> None:
+        assert self.l2tp is not None
         for datagram in self.l2tp.datagrams_to_send(now):
             if self.options.plain_l2tp:
                 frame: int | None = self._send(Flow.L2TP, datagram, now)
@@ -410,7 +450,6 @@ class Stack:
                     destination=(self.options.gateway, L2TP_PORT),
                 )
             )
-        self._drain_l2tp(now)
 
     # --- PPP --------------------------------------------------------------------------------
 

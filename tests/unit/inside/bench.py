@@ -46,6 +46,7 @@ class Bench:
     mru_out: int = 1400
     mru_in: int = 1400
     lossy: bool = False
+    suspect: bool = False
     seen: list[Observation] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     seconds: float = 0.0
@@ -54,7 +55,7 @@ class Bench:
         link = Link(
             address=ADDRESS, peer=self.peer, dns=self.dns, mru_out=self.mru_out,
             mru_in=self.mru_in, random=draw("inside"), emit=self.seen.append, t=lambda now: now,
-            lossy=self.lossy, verify_time=1_790_000_000.0,
+            lossy=self.lossy, suspect=self.suspect, verify_time=1_790_000_000.0,
         )  # fmt: skip
         behind = Behind(self.config)
         inside = Inside(self.plan, link, Encapsulation(AES_SHA1))

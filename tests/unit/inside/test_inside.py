@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from ipaddress import IPv4Address
 
 import pytest
@@ -57,15 +58,33 @@ def unreachable(code: int, reporter: IPv4Address = PEER):  # type: ignore[no-unt
 def test_a_healthy_network_is_known_within_half_a_second_and_few_packets() -> None:
     done = Bench().run()
     assert done.seconds < 0.5
-    assert len(done.sent) <= 12
+    assert len(done.sent) <= 38
     assert {type(o) for o in done.seen} == {InsideScope, InsidePing, InsideMtu, InsideName}
 
 
 def test_pings_tell_round_trips_of_each_target() -> None:
-    peer, dns = Bench(delay=0.03).run().of(InsidePing)
+    dns, peer = Bench(delay=0.03).run().of(InsidePing)
     assert (peer.role, peer.target, dns.role, dns.target) == ("peer", str(PEER), "dns", str(DNS))
-    assert peer.sent == peer.received == 3
-    assert peer.round_trips == pytest.approx((0.06, 0.06, 0.06))
+    assert (dns.sent, dns.received, peer.sent, peer.received) == (3, 3, 30, 30)
+    assert dns.round_trips == pytest.approx((0.06, 0.06, 0.06))
+
+
+def test_one_lost_ping_to_the_gateway_has_the_line_measured() -> None:
+    """One packet in twenty is lost, and the three pings that others get would not show it."""
+    count = itertools.count()
+
+    def passes(way: str, data: bytes) -> bool:
+        packet = parse_ip(data)
+        echo = way == "up" and packet.protocol == ICMP and packet.destination == PEER
+        return not echo or next(count) % 20 != 19
+
+    peer = next(p for p in Bench(passes=passes).run().of(InsidePing) if p.role == "peer")
+    assert (peer.sent, peer.received, peer.lost_first) == (100, 95, 0)
+
+
+def test_what_was_lost_on_the_way_here_has_the_line_measured_as_well() -> None:
+    peer = next(p for p in Bench(suspect=True).run().of(InsidePing) if p.role == "peer")
+    assert (peer.sent, peer.received) == (100, 100)
 
 
 def test_names_are_asked_of_the_server_for_both_families() -> None:

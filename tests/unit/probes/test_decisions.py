@@ -12,6 +12,9 @@ from vpndiag.probes.decisions import Decisions
 from vpndiag.probes.patience import Patience
 from vpndiag.protocols.ike import events
 from vpndiag.protocols.ike.constants import ProtocolId
+from vpndiag.protocols.l2tp import events as l2tp_events
+from vpndiag.protocols.ppp import events as ppp_events
+from vpndiag.protocols.ppp.auth import AuthMethod
 
 
 class Questions:
@@ -35,7 +38,7 @@ class Questions:
 def decided(*seen: object, children: tuple[object, ...] = ()) -> tuple[str, Questions]:
     """How a run stands a second after these events."""
     stack: Any = SimpleNamespace(
-        events=deque(seen), ikes=SimpleNamespace(children=children), lossy=False,
+        events=deque(seen), ikes=SimpleNamespace(children=children, alive=True), lossy=False,
         options=SimpleNamespace(port_natt=None),
     )  # fmt: skip
     through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
@@ -65,7 +68,13 @@ def test_a_delete_ends_the_run_when_nothing_is_left(
 ) -> None:
     """SoftEther says goodbye to half-open IKE SAs, of our own questions, within the established
     one; a quick mode that both sides began leaves two pairs of ESP SAs."""
-    assert decided(delete(what), children=left)[0] == over
+    up = object.__new__(events.QuickModeEstablished)
+    assert decided(up, delete(what), children=left)[0] == over
+
+
+def test_a_delete_of_an_esp_sa_that_is_not_ours_yet_ends_nothing() -> None:
+    """SoftEther drops those of a main mode that was begun before."""
+    assert decided(delete(ProtocolId.ESP))[0] == ""
 
 
 def test_our_own_ike_sa_is_another_matter() -> None:
@@ -83,7 +92,7 @@ def test_once_an_offer_is_chosen_the_other_questions_are_settled() -> None:
     "event", [events.TimedOut("MM6", 12), events.TimedOut("QM2", 12), events.Deleted(True)]
 )
 @pytest.mark.parametrize("lossy", [True, False])
-def test_a_path_that_loses_packets_is_tried_anew_once(event: object, lossy: bool) -> None:
+def test_a_path_that_loses_packets_is_tried_anew_a_few_times(event: object, lossy: bool) -> None:
     """Libreswan repeats an answer three times and no more: all of them may be lost."""
     begun: list[float] = []
     options: Any = SimpleNamespace(plain_l2tp=False)
@@ -100,6 +109,53 @@ def test_a_path_that_loses_packets_is_tried_anew_once(event: object, lossy: bool
     assert begun == ([1.0] if lossy else [])
     assert not (lossy and decisions.over)
     assert patience("MM6", 13, 0.0) is not None, "and is then asked for longer"
-    stack.events.append(event)
-    decisions.decide(2.0, all_sent=True)
-    assert begun == ([1.0] if lossy else [])
+    for now in range(2, 9):
+        stack.events.append(event)
+        decisions.decide(float(now), all_sent=True)
+    assert begun == ([1.0, 2.0, 3.0] if lossy else [])
+    assert decisions.over == "stopped" or event == events.TimedOut("MM6", 12)
+
+
+def test_a_quick_mode_beside_the_one_in_use_may_fail() -> None:
+    """SoftEther begins quick modes of its own, and may never complete them."""
+    silent = events.TimedOut("QM3", 36, message_id=7)
+    assert decided(silent, children=("a child",))[0] == ""
+    assert decided(silent)[0] == "stopped"
+
+
+def lossy_run(*seen: object) -> tuple[Decisions, Any, list[float]]:
+    """A run that has lost packets, after these events."""
+    begun: list[float] = []
+    stack: Any = SimpleNamespace(
+        events=deque(seen), lossy=True, begin_anew=lambda now: not begun.append(now),
+        options=SimpleNamespace(port_natt=None), agreed=[],
+        ikes=SimpleNamespace(children=(), alive=False),
+    )  # fmt: skip
+    through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
+    patience = Patience()
+    patience.heard = patience.lossy = True
+    options: Any = SimpleNamespace(plain_l2tp=False)
+    questions: Any = Questions()
+    decisions = Decisions(options, stack, questions, patience, through, 0.0)
+    decisions.decide(1.0, all_sent=True)
+    return decisions, stack, begun
+
+
+UP = object.__new__(events.QuickModeEstablished)
+
+
+@pytest.mark.parametrize("end", [events.Deleted(by_peer=True), delete(ProtocolId.ESP)])
+def test_an_sa_that_the_gateway_ends_before_the_session_is_up_is_made_anew(end: object) -> None:
+    """SoftEther takes it away 5 s after it was made."""
+    answered = object.__new__(l2tp_events.MessageReceived)
+    for seen in ((UP, end), (UP, answered, end)):
+        assert lossy_run(*seen)[2] == [1.0]
+    refused = ppp_events.AuthResult(AuthMethod.MSCHAPV2, ok=False)
+    assert lossy_run(UP, answered, refused, end)[2] == []
+
+
+def test_an_ike_sa_that_is_not_established_is_not_asked_whether_it_lives() -> None:
+    vendor_ids = events.PeerVendorIds((bytes.fromhex("afcad71368a1f1c96b8696fc77570100"),))
+    decisions, _, _ = lossy_run(vendor_ids, UP)
+    decisions.decide(2.7, all_sent=True)
+    assert not decisions.over

@@ -16,7 +16,7 @@ RandomBytes = Callable[[int], bytes]
 class Link:
     """The tunnel as the questions see it. ``emit`` keeps an observation, ``t`` turns the clock's
     time into an observation's. ``lossy``: questions had to be repeated on the way here, so silence
-    needs more tries before it is believed."""
+    needs more tries before it is believed. ``suspect``: something was sent again, by either end."""
 
     address: IPv4Address
     peer: IPv4Address | None
@@ -27,6 +27,7 @@ class Link:
     emit: Callable[[Observation], None]
     t: Callable[[float], float]
     lossy: bool = False
+    suspect: bool = False
     verify_time: float = 0.0
 
     def number(self, low: int = 1, high: int = 0xFFFF) -> int:

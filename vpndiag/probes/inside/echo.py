@@ -1,8 +1,10 @@
-"""Pings inside: a few echo requests to one target, with round trips and losses.
+"""Pings inside: echo requests to one target, with round trips and losses.
 
-The first three follow each other closely, so that a healthy run takes no longer than its round
-trips. What is sent before the other end is ready is lost on some gateways (pppd tells the kernel of
-its new link a moment late), so requests before the first one that is answered are counted apart.
+They follow each other closely, so that a healthy run takes no longer than its round trips. The
+gateway itself is asked :data:`LINE` times, which shows a line that loses one packet in twenty; when
+one of them is lost, or something was on the way here, :data:`LINE_LOSSY` times, which measures it.
+What is sent before the other end is ready is lost on some gateways (pppd tells the kernel of its
+new link a moment late), so requests before the first one that is answered are counted apart.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ GAP = 0.01
 PACE = 0.2
 """Seconds between the first requests, and between those to a target that does not answer."""
 COUNT = 3
-"""Echo requests to a target that answers."""
-MOST = 9
-MOST_LOSSY = 21
-"""Requests to one that does not, and to one on a path that loses packets."""
+"""Echo requests to a target that answers, and is not the gateway."""
+LINE, LINE_LOSSY = 30, 100
+LINE_GAP = 0.002
+MORE, MORE_LOSSY = 6, 18
+"""Further requests to one that does not, and to one on a path that loses packets."""
 LINGER = 0.5
-"""Seconds to wait for the last answers, and to believe in silence."""
+"""Seconds to wait for the last answers, beyond a round trip, and to believe in silence."""
 LINGER_NAMED = 2.2
 """The same for a host that was named and has not answered: a router asks for it three times, a
 second each, before it says "host unreachable" (RFC 1122 section 2.3.2.1)."""
@@ -48,6 +51,8 @@ class Pings(Check):
         self._sent: dict[int, float] = {}
         self._answered: set[int] = set()
         self._error = ("", "")
+        self._measuring = False
+        """A request was lost: how many are?"""
         self._next: float | None = None
 
     @property
@@ -91,13 +96,23 @@ class Pings(Check):
     def _pause(self) -> float:
         if not self._more():
             named = self.role == "host" and not self._answered and not self._error[0]
-            return LINGER_NAMED if named else LINGER
-        return GAP if self._answered or len(self._sent) < COUNT else PACE
+            return LINGER_NAMED if named else LINGER + (self.round_trip or 0.0)
+        if self._answered or len(self._sent) < self._wanted:
+            return LINE_GAP if self.role == "peer" else GAP
+        return PACE
+
+    @property
+    def _wanted(self) -> int:
+        """Requests, counted from the first that is answered."""
+        if self.role != "peer":
+            return COUNT
+        doubt = self._measuring or self.link.lossy or self.link.suspect
+        return LINE_LOSSY if self._answered and doubt else LINE
 
     def _more(self) -> bool:
-        if len(self._sent) < self.lost_first + COUNT:
+        if len(self._sent) < self.lost_first + self._wanted:
             return True
-        most = MOST_LOSSY if self.link.lossy else MOST
+        most = self._wanted + (MORE_LOSSY if self.link.lossy else MORE)
         return not self._answered and not self._error[0] and len(self._sent) < most
 
     def receive(self, packet: IpPacket, now: float) -> None:
@@ -111,7 +126,7 @@ class Pings(Check):
         self._answered.add(reply[1])
         self.round_trips.append(now - self._sent[reply[1]])
         if self._more():
-            self._next = min(self._next or now, now + GAP)
+            self._next = min(self._next or now, now + self._pause())
         elif not self.lossy:
             self._conclude(now, True)
 
@@ -128,6 +143,8 @@ class Pings(Check):
     def handle_timer(self, now: float) -> None:
         if self.done or self._next is None or now < self._next:
             return
+        if not self._more() and self.role == "peer" and self._answered:
+            self._measuring = self._measuring or self.lossy
         if self._more():
             self._ask(now)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from vpndiag.observations import IcmpError, L2tpMessage, PppMessage
+from vpndiag.observations import IcmpError, IkeMessage, L2tpMessage, PppMessage
 from vpndiag.probes.inside.check import Link, RandomBytes
 from vpndiag.probes.inside.mtu import Encapsulation
 from vpndiag.probes.inside.plan import InsidePlan
@@ -80,6 +80,7 @@ class Through:
                 emit=self._recorder.add,
                 t=self._recorder.t,
                 lossy=self._lossy(),
+                suspect=self._suspect(),
                 verify_time=self._stack.options.verify_time,
             ),
             self._encapsulation(self._stack),
@@ -95,6 +96,20 @@ class Through:
             if isinstance(o, L2tpMessage | PppMessage)
         )
         return self._patience.lossy or again >= 2
+
+    def _suspect(self) -> bool:
+        """Either end had to repeat something. Not counted is LCP: pppd is started when its first
+        request has already come."""
+        return any(
+            o.repeat and not (isinstance(o, PppMessage) and o.protocol == "LCP")
+            for o in self._recorder.observations()
+            if isinstance(o, IkeMessage | L2tpMessage | PppMessage)
+            and not (isinstance(o, L2tpMessage) and o.inside == "clear" and not self._plain)
+        )
+
+    @property
+    def _plain(self) -> bool:
+        return self._stack is not None and self._stack.options.plain_l2tp
 
     @staticmethod
     def _encapsulation(stack: Stack) -> Encapsulation:

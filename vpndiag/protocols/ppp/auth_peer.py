@@ -82,7 +82,7 @@ def failure_outcome(message: bytes, user: bytes, inner: int | None = None) -> Au
     return AuthOutcome(False, message, parsed.code, parsed.retry, None, user, inner)
 
 
-_OVERDUE = 4
+_OVERDUE = 5
 """Responses without an answer after which a CHAP Success may be lost for good."""
 
 

@@ -22,7 +22,10 @@ class Timers:
     auth: AuthTimers = field(default_factory=AuthTimers)
     ack_again: float | None = None
     """Seconds after which a client sends its Configure-Ack again when the server does not go on;
-    None: never."""
+    None: never. For paths that lose packets: a server that has the Ack and is true to the table
+    starts over for another one (RFC 1661 section 4.1)."""
+    acks_again: int = 12
+    """How often."""
     echo_interval: float | None = None
     echo_failures: int = 4
     retry_grace: float = 5.0

@@ -35,6 +35,18 @@ class ControlTimers:
     max_rounds: int = 40
     """Configure-Requests in both directions, timed repetitions of ours not counted, before a
     negotiation that does not converge is given up. Some peers repeat or Nak for ever."""
+    await_request: float = 3.5
+    """How long to wait for the peer's request once it has acknowledged ours: others repeat theirs
+    every 3 s, the RFC's default, and another request of ours would only start them over."""
+    max_unasked: int = 3
+    """Such waits. Each Ack refills the restart counter of the RFC's table, so that a peer which
+    acknowledges and never asks would be waited for without end."""
+    lossy: bool = False
+    """The path loses packets. Our last answer is sent again with each of our own repeats, since
+    SoftEther repeats its request every 3 s only; a peer that has it discards this one, whose
+    identifier is no longer outstanding (RFC 1661 sections 5.2 and 5.3). And an open protocol stays
+    open when the peer asks for the same again: a late repeat of ours has started it over, and to
+    start over as well would do so once more."""
 
 
 class OptionPolicy(Protocol):
@@ -99,6 +111,7 @@ _KNOWN_CODES = {
     protocols.LCP: range(1, 14),
     protocols.CCP: (1, 2, 3, 4, 5, 6, 7, 14, 15),
 }
+_MOST_STAYS = 2
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 
@@ -128,6 +141,10 @@ class ControlProtocol:
         self._outstanding: Options | None = None
         self._outstanding_id = 0
         self._naks = 0
+        self._unasked = 0
+        """Waits for the peer's Configure-Request after its Ack, since the last one came."""
+        self._await_until = 0.0
+        self._stayed = 0
         self._answer: Configure | None = None
         self._request_seen: Configure | None = None
         self._reason = b""
@@ -165,7 +182,15 @@ class ControlProtocol:
 
     def handle_timer(self, now: float) -> None:
         """The restart timer has run out."""
-        if self._restarts_left > 0:
+        if self.state is State.ACK_RCVD:
+            if now < self._await_until:
+                self._answer_again()
+                self._deadline = self._next_look(now)
+                return
+            self._unasked += 1
+        if self._restarts_left > 0 and self._unasked <= self.timers.max_unasked:
+            # First the answer: a peer that has had it may start over, and then gets our request.
+            self._answer_again()
             self._repeating = True
             self._run(Event.TIMEOUT_RETRY, now)
             self._repeating = False
@@ -174,6 +199,15 @@ class ControlProtocol:
             waiting = "Request" if self.state is State.ACK_RCVD else "Ack"
             self._notices.append(TimeoutNotice(f"{self.name} Configure-{waiting}", self._tries))
         self._run(Event.TIMEOUT_GIVE_UP, now)
+
+    def _answer_again(self) -> None:
+        if self.timers.lossy and self._answer is not None and self.state in _NEGOTIATING:
+            self._outbox.append(self._answer)
+
+    def _next_look(self, now: float) -> float:
+        """In Ack-Rcvd: when to answer or to ask again."""
+        again = self.timers.lossy and self._answer is not None
+        return min(self._await_until, now + self.timers.restart) if again else self._await_until
 
     def take_output(self) -> list[ControlPacket]:
         output, self._outbox = self._outbox, []
@@ -222,14 +256,12 @@ class ControlProtocol:
             self._run(Event.ECHO_OR_DISCARD, now)
 
     def _request(self, packet: Configure, now: float) -> None:
-        if self.opened and packet == self._request_seen and self._answer is not None:
-            # Our Ack was lost or the network duplicated the request. Starting over, as the table
-            # has it, would take the link down for a packet that changes nothing.
-            self._outbox.append(self._answer)
+        if self.opened and self._stay_open(packet):
             return
         # The same request again means that our answer was lost: it says nothing new about the
         # peer's wishes, gets the same answer and does not count as another failure to agree.
         repeated = packet == self._request_seen and self._answer is not None
+        self._unasked = 0
         if self._count_round(packet.options, now):
             return
         if repeated and self._answer is not None:
@@ -245,6 +277,23 @@ class ControlProtocol:
             self._naks += 1
         good = code == Code.CONFIGURE_ACK
         self._run(Event.GOOD_REQUEST if good else Event.BAD_REQUEST, now)
+
+    def _stay_open(self, packet: Configure) -> bool:
+        """Acknowledge and no more, where starting over as the table has it would take the link
+        down for a packet that changes nothing: our Ack was lost, or the network duplicated the
+        request; or, on a lossy path, the peer started over and wants what it wanted before. One
+        that asks on needs our request as well: l2tpns forgets between two of its own that it has
+        acknowledged it."""
+        seen = self._request_seen
+        if seen is None or self._answer is None or self._stayed >= _MOST_STAYS:
+            return False
+        if packet != seen and not (self.timers.lossy and packet.options == seen.options):
+            return False
+        self._stayed += 1
+        self._request_seen = packet
+        self._answer = Configure(Code.CONFIGURE_ACK, packet.identifier, packet.options)
+        self._outbox.append(self._answer)
+        return True
 
     def _reply(self, packet: Configure, now: float) -> None:
         if self.state in (State.CLOSED, State.STOPPED):
@@ -292,7 +341,7 @@ class ControlProtocol:
 
     def _forget(self) -> None:
         self.policy.reset()
-        self.rounds = self._naks = 0
+        self.rounds = self._naks = self._unasked = 0
         self.our_options = self.peer_options = ()
         self._outstanding = self._answer = self._request_seen = None
 
@@ -307,6 +356,9 @@ class ControlProtocol:
             self._act(action, now)
         if self.state not in TIMED_STATES:
             self._deadline = None
+        elif self.state is State.ACK_RCVD:
+            self._await_until = now + self.timers.await_request
+            self._deadline = self._next_look(now)
         elif self._deadline is None or before not in TIMED_STATES:
             self._deadline = now + self.timers.restart
 
@@ -315,7 +367,7 @@ class ControlProtocol:
         identifier = packet.identifier if packet is not None else 0
         match action:
             case Action.LAYER_UP:
-                self.rounds = 0
+                self.rounds = self._stayed = 0
                 self._notices.append(Upcall.UP)
             case Action.LAYER_DOWN:
                 self._outstanding = None

@@ -22,6 +22,7 @@ from vpndiag.protocols.ppp.auth import (
     method_of,
 )
 from vpndiag.protocols.ppp.auth_factory import make_authenticator, make_peer
+from vpndiag.protocols.ppp.automaton import State
 from vpndiag.protocols.ppp.config import (
     AddressRefusal,
     Assignment,
@@ -85,7 +86,8 @@ from vpndiag.protocols.ppp.results import ipcp_result, ipv6cp_result
 
 _MEMORY = 16
 _REJECTED_SIZE = 1400
-_MOST_ACKS = 12
+_ACKS_UP = 6
+"""Times that IPCP's last Ack is sent again while nothing comes through an open link."""
 _AHEAD = 0xFF
 """Identifier of an IPCP request that is sent before the login is known to be over."""
 
@@ -133,6 +135,9 @@ class PppLink:
         self._ack_at: float | None = None
         """When our Configure-Ack is sent again, as long as the peer does not go on."""
         self._acks_left = 0
+        self._early: tuple[int, bytes] | None = None
+        """A Challenge that came before the Ack that opens LCP here: the network may reorder or lose
+        packets, and SoftEther says its Challenge five times and no more."""
         self._echoes: dict[int, float] = {}
         self._frames: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
@@ -352,6 +357,9 @@ class PppLink:
             self.terminate(now, b"Loopback detected")
 
     def _receive_auth(self, protocol: int, payload: bytes, now: float) -> None:
+        if self.role == "client" and self._lcp.state is State.ACK_SENT:
+            self._early = (protocol, payload)
+            return
         if self.phase not in (Phase.AUTHENTICATE, Phase.NETWORK):
             name = protocols.protocol_name(protocol)
             self._drop(f"{name} packet in the {self.phase.value} phase")
@@ -582,7 +590,7 @@ class PppLink:
         if isinstance(config, ClientConfig) and method is not None:
             self._peer_auth = (method, make_peer(config, method, self._random))
             if method is not AuthMethod.PAP:
-                self._watch_ack(now, _MOST_ACKS)
+                self._watch_ack(now, self._timers.acks_again)
             self._auth_pending.add("peer")
         ours = find(self._lcp.our_options, lcp_options.AUTH)
         demand = lcp_options.read_auth(ours) if ours is not None else None
@@ -592,6 +600,9 @@ class PppLink:
             self._auth_pending.add("ours")
         for _, engine in self._engines():
             engine.start(now)
+        early, self._early = self._early, None
+        if early is not None and any(e.protocol == early[0] for _, e in self._engines()):
+            self._receive_auth(*early, now)
 
     def _auth_notice(
         self, method: AuthMethod, engine: AuthEngine, notice: Notice, now: float
@@ -690,7 +701,7 @@ class PppLink:
             self.terminate(now, b"No IP address was assigned")
             return
         if self.role == "client":
-            self._watch_ack(now, _MOST_ACKS)
+            self._watch_ack(now, _ACKS_UP)
         self._reached(Point.IPCP_UP, now)
 
     # Odds and ends
