@@ -2,16 +2,18 @@
 
     python benchmarks/bulk_capture.py [--packets 2000000] [--format pcap|pcapng] [--no-peers]
 
-Generates the capture (always the same bytes) in a temporary directory, then runs, each in a
-process of its own and with the file in the page cache: this project's prefilter with numpy (where
-it is installed) and without, cypcap's bare loop where it is installed, tcpdump with a BPF filter
-(the floor), and the peer, tshark with a display filter. Prints seconds (on
-a busy machine only those of CPU mean anything), peak memory and the ratios to tshark."""
+Generates the capture (always the same bytes) in a temporary directory, then runs in turn, each in a
+process of its own and with the file in the page cache: ``vpndiag analyze`` with numpy (where it is
+installed) and without, cypcap's bare loop where it is installed, tcpdump with a BPF filter (the
+floor), and the peer, tshark with a display filter. Prints for each the best of several rounds: time
+from start to exit, CPU time, peak memory; and the ratios to tshark. On a busy machine only ratios
+of CPU time mean something."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import random
 import shutil
 import struct
@@ -25,31 +27,19 @@ CLIENT, GATEWAY = bytes((192, 168, 1, 10)), bytes((203, 0, 113, 5))
 TSHARK_FILTER = "isakmp or l2tp"
 BPF = "udp port 500 or udp port 1701 or (udp port 4500 and udp[8:4] = 0)"
 
-SCAN = """
-import sys, time
-from vpndiag.capture import columns
-from vpndiag.capture.files import open_capture
-from vpndiag.capture.prefilter import Prefilter
-if sys.argv[2] == "plain":
-    columns.library = lambda: None
-start = time.perf_counter()
-with open_capture(sys.argv[1]) as capture:
-    scan = Prefilter(capture)
-    kept = sum(1 for _ in scan)
-seconds = time.perf_counter() - start
-esp = sum(flow.packets for flow in scan.flows)
-print(f"{scan.frames} frames, {esp} ESP in {len(scan.flows)} flows, {kept} kept", file=sys.stderr)
-print(seconds)
+ANALYZE = """
+import sys
+if sys.argv.pop(1) == "plain":
+    sys.modules["numpy"] = None
+from vpndiag.cli.main import main
+main()
 """
 
 CYPCAP = """
-import sys, time, cypcap
-start = time.perf_counter()
-count = 0
+import sys, cypcap
 with cypcap.open_offline(sys.argv[1]) as pcap:
     for header, data in pcap:
-        count += 1
-print(time.perf_counter() - start)
+        pass
 """
 
 
@@ -115,28 +105,50 @@ def generate(path: Path, packets: int, pcapng: bool) -> None:
                 out.write(data)
 
 
-def _run(command: list[str]) -> tuple[float, float, float, str]:
-    """(wall seconds, CPU seconds, peak MiB, standard output) of a child process."""
+def _run(command: list[str]) -> tuple[float, float, float]:
+    """(wall seconds, CPU seconds, peak MiB) of a child process."""
     # A small process waits for the command, so that the peak is that of the command alone.
     waiter = (
         "import resource, subprocess, sys, time\n"
         "start = time.perf_counter()\n"
-        "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)\n"
         "seconds = time.perf_counter() - start\n"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024\n"
         "sys.stderr.buffer.write(done.stderr[-400:] if done.returncode else b'')\n"
-        "said = done.stdout.decode('utf-8', 'replace')[:200].replace(chr(10), ' ')\n"
-        "print(seconds, cpu, peak, said)\n"
+        "print(seconds, cpu, peak)\n"
         "sys.exit(done.returncode)\n"
     )
+    # As installed: modules compiled once.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-c", waiter, *command], capture_output=True, text=True, timeout=900
+        [sys.executable, "-c", waiter, *command],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=environment,
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
-    seconds, cpu, peak, rest = done.stdout.split(" ", 3)
-    return float(seconds), float(cpu), float(peak), rest.strip()
+    seconds, cpu, peak = done.stdout.split()
+    return float(seconds), float(cpu), float(peak)
+
+
+def _commands(path: Path, peers: bool) -> dict[str, list[str]]:
+    analyze = [sys.executable, "-c", ANALYZE]
+    commands = {}
+    if importlib.util.find_spec("numpy"):
+        commands["vpndiag analyze, numpy"] = [*analyze, "numpy", "analyze", str(path)]
+    commands["vpndiag analyze, plain"] = [*analyze, "plain", "analyze", str(path)]
+    if not peers:
+        return commands
+    if importlib.util.find_spec("cypcap"):
+        commands["cypcap, bare loop"] = [sys.executable, "-c", CYPCAP, str(path)]
+    if tcpdump := shutil.which("tcpdump"):
+        commands["tcpdump BPF (floor)"] = [tcpdump, "-nr", str(path), "-w", "/dev/null", BPF]
+    if tshark := shutil.which("tshark"):
+        commands["tshark -Y"] = [tshark, "-q", "-n", "-Y", TSHARK_FILTER, "-r", str(path)]
+    return commands
 
 
 def main() -> int:
@@ -146,7 +158,7 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=2_000_000)
     parser.add_argument("--format", choices=("pcap", "pcapng"), default="pcap")
     parser.add_argument("--no-peers", action="store_true", help="skip tshark, tcpdump and cypcap")
-    parser.add_argument("--repeat", type=int, default=3, help="best of so many (tshark runs once)")
+    parser.add_argument("--repeat", type=int, default=3, help="best of so many rounds")
     parser.add_argument("--directory", type=Path, help="keep and reuse the capture there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -161,52 +173,24 @@ def main() -> int:
         with path.open("rb") as file:
             while file.read(1 << 20):
                 pass
-        scan = [sys.executable, "-c", SCAN, str(path)]
-        commands = {}
-        if importlib.util.find_spec("numpy"):
-            commands["vpndiag, numpy"] = [*scan, "numpy"]
-        commands["vpndiag, plain"] = [*scan, "plain"]
-        if not options.no_peers:
-            commands["cypcap, bare loop"] = [sys.executable, "-c", CYPCAP, str(path)]
-            if tcpdump := shutil.which("tcpdump"):
-                commands["tcpdump BPF (floor)"] = [
-                    tcpdump,
-                    "-n",
-                    "-r",
-                    str(path),
-                    "-w",
-                    "/dev/null",
-                    BPF,
-                ]
-            if tshark := shutil.which("tshark"):
-                commands["tshark -Y"] = [tshark, "-q", "-n", "-Y", TSHARK_FILTER, "-r", str(path)]
-        results: dict[str, tuple[float, float]] = {}
-        for name, command in commands.items():
-            try:
-                runs = [_run(command) for _ in range(1 if "tshark" in name else options.repeat)]
-            except RuntimeError as error:
-                print(f"{name:22} not run: {str(error).splitlines()[-1]}")
-                continue
-            seconds = min(r[0] for r in runs)
-            cpu, peak = min((r[1], r[2]) for r in runs)
-            results[name] = seconds, cpu
-            inside = (
-                f" (without start-up {min(float(r[3]) for r in runs):.2f} s)"
-                if "vpndiag" in name
-                else ""
-            )
+        commands = _commands(path, not options.no_peers)
+        runs: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
+        for _ in range(options.repeat):
+            for name, command in commands.items():
+                runs[name].append(_run(command))
+    best = {name: tuple(map(min, zip(*each, strict=True))) for name, each in runs.items()}
+    for name, (seconds, cpu, peak) in best.items():
+        print(
+            f"{name:22} {seconds:7.2f} s, CPU {cpu:6.2f} s  "
+            f"{options.packets / seconds / 1e6:5.2f} M packets/s  peak {peak:5.0f} MiB"
+        )
+    peer = best.pop("tshark -Y", None)
+    for name, (seconds, cpu, _) in best.items():
+        if peer is not None:
             print(
-                f"{name:22} {seconds:7.2f} s, CPU {cpu:6.2f} s  "
-                f"{options.packets / seconds / 1e6:5.2f} M packets/s  peak {peak:5.0f} MiB{inside}"
+                f"{name}: {peer[0] / seconds:.1f} times faster than tshark, "
+                f"{peer[1] / cpu:.1f} times less CPU"
             )
-    peer = results.get("tshark -Y")
-    if peer:
-        for name, (seconds, cpu) in results.items():
-            if name.startswith(("vpndiag", "tcpdump")):
-                print(
-                    f"{name}: {peer[0] / seconds:.1f} times faster than tshark, "
-                    f"{peer[1] / cpu:.1f} times less CPU"
-                )
     return 0
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import compress
+from typing import Any
 
 from vpndiag.capture import columns
 from vpndiag.capture.flows import EspFlow
@@ -34,6 +35,8 @@ _NATT = (4500).to_bytes(2, "big")
 _MAX_SPLIT = 8
 #: After a walk that brought less than this, so many frames go the slow way at once.
 _SHORT_WALK, _PAUSE = 16, 64
+#: Bytes that numpy walks at least; more than a record can have.
+_SPAN = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,9 @@ class _Stretch:
 
     flow: EspFlow | None
     places: Sequence[int]
-    lengths: array[int]
-    sequences: array[int]
+    lengths: Sequence[int]
+    sequences: Sequence[int]
+    times: Any = None
     done: int = 0
 
 
@@ -140,6 +144,7 @@ class BulkCounter:
         self._least = layout.headers + 8
         self._columns: columns.Columns | None = None
         self._asked = False
+        self._span = sys.maxsize
         # The present walk.
         self._offsets: Sequence[int] = ()
         self._base = 0
@@ -206,18 +211,23 @@ class BulkCounter:
                     self._count(stretch, done)
 
     def _open(
-        self, key: bytes, places: Sequence[int], lengths: array[int], sequences: array[int]
+        self,
+        key: bytes,
+        places: Sequence[int],
+        lengths: Sequence[int],
+        sequences: Sequence[int],
+        times: Any = None,
     ) -> bool:
         """Count the packets of a key here; False: they must go the slow way. The first packet of a
         flow not met before does so, and makes the flow known (:meth:`learn`)."""
         flow = self._flows.get(key)
         if flow is not None:
-            self._stretches.append(_Stretch(flow, places, lengths, sequences))
+            self._stretches.append(_Stretch(flow, places, lengths, sequences, times))
             return True
         ports = key[-4:-2], key[-2:]
         if len(places) < _FEW or (self.layout.udp and (_NATT not in ports or key[:4] == bytes(4))):
             return False
-        self._new[key] = stretch = _Stretch(None, places, lengths, sequences, 1)
+        self._new[key] = stretch = _Stretch(None, places, lengths, sequences, times, 1)
         self._stretches.append(stretch)
         self._heads[places[0]] = key
         return True
@@ -299,20 +309,18 @@ class BulkCounter:
             self._sort(rows)
 
     def _walk_columns(self, fast: columns.Columns) -> None:
-        reader = self._reader
-        offsets, stop = fast.walk(reader.window.off, reader.window.end)
-        slow: list[int] = []
-        if offsets:
-            sound, slow, groups = fast.sort(offsets, self._ours())
-            if sound < len(offsets):
-                offsets, stop = offsets[:sound], offsets[sound]
-            count = len(slow)
-            for group in groups:
-                if not self._open(*group):
-                    slow += group.places
-            if len(slow) > count:
-                slow.sort()
-        self._begin(offsets, stop)
+        window = self._reader.window
+        walked = fast.walk(window.off, min(window.end, window.off + self._span))
+        # Where one thing stops the walk there may be more of it: to look far beyond would be waste.
+        self._span = max(_SPAN, 2 * (self._span if walked.whole else walked.stop - window.off))
+        slow, groups = fast.sort(walked, self._ours())
+        count = len(slow)
+        for group in groups:
+            if not self._open(*group):
+                slow += group.places
+        if len(slow) > count:
+            slow.sort()
+        self._begin(memoryview(walked.offsets), walked.stop)
         self._take_slow(slow)
 
     def _begin(self, offsets: Sequence[int], stop: int) -> None:
@@ -441,22 +449,19 @@ class BulkCounter:
         if stop == start or flow is None:
             return
         stretch.done = stop
-        lengths, sequences = stretch.lengths, stretch.sequences
+        lengths, sequences, times = stretch.lengths, stretch.sequences, stretch.times
         if start or stop < len(places):
             places = places[start:stop]
             lengths, sequences = lengths[start:stop], sequences[start:stop]
+            times = None if times is None else times[start:stop]
         offsets, time, base = self._offsets, self._time, self._base + 1
-        counts = breaks = None
-        if self._columns is not None and stop - start >= columns.FEW:
-            counts, breaks = self._columns.counts(lengths), self._columns.breaks(sequences)
         flow.add_many(
             lambda index: base + places[index],
             lambda index: time(offsets[places[index]]),
             lengths,
             sequences,
             self.layout.headers,
-            counts,
-            breaks,
+            self._columns.seen(lengths, sequences, times) if self._columns is not None else None,
         )
 
 

@@ -1,31 +1,33 @@
-"""The column work of :mod:`vpndiag.capture.bulk` by numpy, where it is installed: for millions of
-packets a third less time (pcap), or half (pcapng). What it finds is what the plain Python finds.
+"""The column work of :mod:`vpndiag.capture.bulk` by numpy, where it is installed: less than
+half of the time for millions of packets, start-up apart. What it finds is what the plain Python
+finds.
 
 The headers of a window's frames, record headers first, are gathered into rows of 8-byte words.
 Every test of header bytes is then a mask on a word, for all rows at once."""
 
 from __future__ import annotations
 
-import struct
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vpndiag.capture.flows import Seen
 from vpndiag.capture.frame import MAX_FRAME
+from vpndiag.capture.lockstep import Lockstep
 from vpndiag.capture.pcap import PcapReader
-from vpndiag.capture.pcapng import EPB, PcapngReader
-from vpndiag.capture.stream import PAD
+from vpndiag.capture.pcapng import EPB, IDB, PB, SHB, SPB, PcapngReader
+from vpndiag.capture.window import PAD
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 #: Bytes of capture from which importing numpy (0.1 s, 15 MiB) pays.
-LARGE = 128 * 1024 * 1024
-#: Rows of fewer packets are not worth the calls.
-FEW = 64
+LARGE = 64 * 1024 * 1024
+#: Bytes to read at a time then: its calls cost the same for few packets and for many.
+CHUNK = 8 * 1024 * 1024
 #: Flows told apart by one comparison of all rows each; more of them by sorting.
 _PEELED = 6
+_BILLION = 1_000_000_000
 
 
 @cache
@@ -41,6 +43,11 @@ def library() -> ModuleType | None:
 def large(reader: PcapReader | PcapngReader) -> bool:
     """Whether the file is, or has turned out to be, long enough for numpy."""
     return max(reader.window.total, reader.window.base) >= LARGE
+
+
+def wanted(total: int) -> bool:
+    """Whether a file of this length is for numpy from the beginning."""
+    return total >= LARGE and library() is not None
 
 
 class Fields(NamedTuple):
@@ -64,13 +71,25 @@ def possible(fields: Fields) -> bool:
     return fields.sequence + 16 <= PAD and all(_mask(each)[0] >= 0 for _, each in fields.checks)
 
 
+class Walked(NamedTuple):
+    """Offsets of records in a window, their headers as rows, where what follows begins, and whether
+    that is all there was room for."""
+
+    offsets: Any
+    rows: Any
+    stop: int
+    whole: bool
+
+
 class Group(NamedTuple):
-    """Rows with one key: its bytes, their numbers, IP lengths and sequence numbers."""
+    """Rows with one key: its bytes, their numbers, IP lengths, sequence numbers and, if they can be
+    told, times."""
 
     key: bytes
     places: Sequence[int]
-    lengths: array[int]
-    sequences: array[int]
+    lengths: Sequence[int]
+    sequences: Sequence[int]
+    times: Any
 
 
 class Columns:
@@ -80,13 +99,10 @@ class Columns:
         self._np: Any = np
         self._reader = reader
         self._fields = fields
-        self._order = reader.order
+        self._lockstep = Lockstep(np, reader)
+        self._word = reader.order + "u4"
         self._pcapng = isinstance(reader, PcapngReader)
-        if isinstance(reader, PcapReader):
-            self._extra, self._captured, where = reader.header, 8, 8
-        else:
-            self._extra, self._captured, where = 0, 20, 4
-        self._size = struct.Struct(f"{reader.order}{where}xI").unpack_from
+        self._captured = 20 if self._pcapng else 8
         self._width = fields.sequence + 4 + -(fields.sequence + 4) % 8
         buf = reader.window.buf
         # A row starts at every byte; gathering is one copy a row.
@@ -106,132 +122,148 @@ class Columns:
             keys[at] = 255
         self._keys = [(index, mask) for index, mask in enumerate(np.frombuffer(keys, "u8")) if mask]
 
-    def walk(self, off: int, end: int) -> tuple[Sequence[int], int]:
-        """Offsets of the records wholly before ``end``, and of where that stops."""
-        np, buf, unpack, extra = self._np, self._reader.window.buf, self._size, self._extra
-        limit = end - self._width
-        found = np.zeros(0, np.int64)
-        if self._pcapng and limit > off:
-            found, off = self._packet_blocks(off, limit)
-        offsets: list[int] = []
-        mark = offsets.append
-        while off <= limit:
-            mark(off)
-            step = unpack(buf, off)[0] + extra
-            if step < 12:
-                # Damage, which would hold us here.
-                break
-            off += step
-        if offsets:
-            found = np.concatenate((found, np.array(offsets, np.int64)))
-        if off > end:
+    def walk(self, off: int, end: int) -> Walked:
+        """The records wholly before ``end``, as far as all is sound and of one section."""
+        found, stop = self._lockstep.walk(off, end - self._width)
+        if stop > end:
             # The last one reaches beyond the window: read again, with all its checks.
-            off = int(found[-1])
+            stop = int(found[-1])
             found = found[:-1]
-        return memoryview(found), off
-
-    def _packet_blocks(self, off: int, limit: int) -> tuple[Any, int]:
-        """Packet blocks in a row from ``off`` on, and where the last one ends: words that could be
-        their type, as far as each is where the one before ends."""
-        np, buf = self._np, self._reader.window.buf
-        words = np.frombuffer(buf, self._order + "u4", (limit - off) // 4 + 1, off)
-        found = np.flatnonzero(words == EPB)
-        if not len(found) or found[0]:
-            return found[:0], off
-        # The type of the last one may be the last word looked at; its size is still in the buffer.
-        sizes = np.frombuffer(buf, self._order + "u4", len(words) + 1, off)[found + 1]
-        found = found * 4 + off
-        ends = found + sizes
-        apart = ends[:-1] != found[1:]
-        if apart.any():
-            count = int(apart.argmax()) + 1
-            found, ends = found[:count], ends[:count]
-        return found, int(ends[-1])
-
-    def sort(
-        self, offsets: Sequence[int], interfaces: Collection[int]
-    ) -> tuple[int, list[int], list[Group]]:
-        """How many of the records are sound (behind them nothing was looked at), which of those
-        must go the slow way, and the others by key."""
-        np, fields = self._np, self._fields
-        rows = self._rows[np.asarray(offsets)]
-        captured = self._column(rows, self._captured, self._order + "u4")
+        rows = self._rows[found]
+        if not len(rows):
+            return Walked(found, rows, stop, True)
         if self._pcapng:
-            # Below 32 this is a very large number.
-            room = self._column(rows, 4, self._order + "u4") - np.uint32(32)
-            broken = (captured > room) | (room > MAX_FRAME) | ((room & 3) != 0)
-            broken |= self._column(rows, 0, self._order + "u4") != EPB
-        else:
-            broken = captured > MAX_FRAME
-        if broken.any():
-            count = int(broken.argmax())
-            rows, captured = rows[:count], captured[:count]
+            return self._packets(found, rows, stop)
+        return self._sound(found, rows, stop, self._column(rows, 8, self._word) > MAX_FRAME)
+
+    @staticmethod
+    def _sound(found: Any, rows: Any, stop: int, broken: Any) -> Walked:
+        if not broken.any():
+            return Walked(found, rows, stop, True)
+        count = int(broken.argmax())
+        return Walked(found[:count], rows[:count], int(found[count]), False)
+
+    def _packets(self, found: Any, rows: Any, stop: int) -> Walked:
+        """Without the blocks that are no packets, and without all from the first one on that is
+        damaged, or changes what those behind it mean."""
+        np = self._np
+        kinds, sizes = self._column(rows, 0, self._word), self._column(rows, 4, self._word)
+        captured, packet = self._column(rows, 20, self._word), kinds == EPB
+        # Below 32 this is a very large number.
+        room = sizes - np.uint32(32)
+        broken = (captured > room) | (room > MAX_FRAME)
+        if packet.all():
+            return self._sound(found, rows, stop, broken | ((sizes & 3) != 0))
+        broken &= packet
+        broken |= (sizes & 3 != 0) | (sizes < 12) | (kinds == SHB) | (kinds == IDB)
+        walked = self._sound(found, rows, stop, broken)
+        packet |= (kinds == PB) | (kinds == SPB)
+        packet = packet[: len(walked.offsets)]
+        return walked._replace(offsets=walked.offsets[packet], rows=walked.rows[packet])
+
+    def sort(self, walked: Walked, interfaces: Collection[int]) -> tuple[list[int], list[Group]]:
+        """Which of the records must go the slow way, and the others by key."""
+        np, fields, rows = self._np, self._fields, walked.rows
         count = len(rows)
         if not count:
-            return 0, [], []
-        bad = captured < fields.low
-        if self._pcapng:
-            numbers = self._column(rows, 8, self._order + "u4")
-            if (numbers != numbers[0]).any() or int(numbers[0]) not in interfaces:
-                bad |= ~np.isin(numbers, list(interfaces))
+            return [], []
         words = rows.view(np.uint64).reshape(count, self._width // 8)
         differ = np.zeros(count, np.uint64)
         for index, mask, want in self._masks:
             differ |= (words[:, index] & mask) ^ want
-        bad |= differ != 0
+        bad = differ != 0
+        bad |= self._column(rows, self._captured, self._word) < fields.low
+        if self._pcapng:
+            bad |= self._column(rows, 0, self._word) != EPB
+            numbers = self._column(rows, 8, self._word)
+            if (numbers != numbers[0]).any() or int(numbers[0]) not in interfaces:
+                bad |= ~np.isin(numbers, list(interfaces))
         lengths = self._column(rows, fields.length, ">u2").astype(np.uint16)
         bad |= lengths < fields.least
         if fields.udp_length is not None:
             bad |= lengths - self._column(rows, fields.udp_length, ">u2") != fields.skip
         sequences = self._column(rows, fields.sequence, ">u4").astype(np.uint32)
+        times = self._times(rows)
         keys = [words[:, index] & mask for index, mask in self._keys]
         groups: list[Group] = []
-        some = bool(bad.any())
-        for chosen in self._alike(keys, np.flatnonzero(~bad) if some else np.arange(count)):
+        for chosen in self._alike(keys, ~bad):
             first = rows[int(chosen[0])].tobytes()
             groups.append(
                 Group(
                     bytes([first[at] for at in fields.key]),
                     memoryview(chosen),
-                    array("H", lengths[chosen].tobytes()),
-                    array("I", sequences[chosen].tobytes()),
+                    memoryview(lengths[chosen]),
+                    memoryview(sequences[chosen]),
+                    None if times is None else times[chosen],
                 )
             )
-        return count, np.flatnonzero(bad).tolist() if some else [], groups
+        return np.flatnonzero(bad).tolist(), groups
 
-    def counts(self, sizes: array[int]) -> dict[int, int]:
-        """How often each value is there."""
+    def _times(self, rows: Any) -> Any:
+        """Nanoseconds, None where 64 bits might not do."""
+        np, reader = self._np, self._reader
+        if isinstance(reader, PcapReader):
+            seconds = self._column(rows, 0, self._word).astype(np.int64)
+            fractions = self._column(rows, 4, self._word).astype(np.int64)
+            seconds *= _BILLION
+            fractions *= reader.scale
+            seconds += fractions
+            return seconds
+        mine = reader.interfaces[reader.first :]
+        numbers = self._column(rows, 8, self._word)
+        number = int(numbers[0])
+        if number >= len(mine) or (numbers != number).any():
+            return None
+        units, offset = mine[number].units, mine[number].offset
+        high = self._column(rows, 12, self._word)
+        scale = _BILLION // units if units else 0
+        if not scale or scale * units != _BILLION or abs(offset) >= 1 << 32:
+            return None
+        if int(high.max()) >= _BILLION // scale:
+            return None
+        ticks = high.astype(np.int64)
+        ticks <<= 32
+        ticks |= self._column(rows, 16, self._word)
+        ticks *= scale
+        ticks += offset * _BILLION
+        return ticks
+
+    def seen(self, lengths: Sequence[int], sequences: Sequence[int], times: Any) -> Seen:
+        """What can be told of these packets all at once."""
         np = self._np
-        found = np.bincount(np.frombuffer(sizes, np.uint16))
+        found = np.bincount(np.asarray(lengths))
         values = np.flatnonzero(found)
-        return dict(zip(values.tolist(), found[values].tolist(), strict=True))
-
-    def breaks(self, sequences: array[int]) -> list[int]:
-        """Indices of the numbers that do not follow the one before."""
-        np = self._np
-        numbers = np.frombuffer(sequences, np.uint32).astype(np.int64)
-        found: list[int] = (np.flatnonzero(np.diff(numbers) != 1) + 1).tolist()
-        return found
+        counts = dict(zip(values.tolist(), found[values].tolist(), strict=True))
+        numbers = np.asarray(sequences)
+        after = numbers[1:]
+        breaks = after - numbers[:-1] != 1
+        # Behind the highest number comes none.
+        breaks |= after == 0
+        pause = None
+        if times is not None:
+            pauses = np.diff(times)
+            at = int(pauses.argmax()) if len(pauses) else 0
+            pause = (at + 1, int(pauses[at])) if len(pauses) else (0, 0)
+        return Seen(counts, (np.flatnonzero(breaks) + 1).tolist(), pause)
 
     def _column(self, rows: Any, at: int, kind: str) -> Any:
         return self._np.ndarray((len(rows),), kind, rows, at, (self._width,))
 
-    def _alike(self, keys: list[Any], rest: Any) -> Iterator[Any]:
-        """The rows of ``rest`` in groups with one key, in order."""
+    def _alike(self, keys: list[Any], left: Any) -> Iterator[Any]:
+        """Numbers of the rows that are ``left``, in groups with one key, in order."""
         np = self._np
         for _ in range(_PEELED):
-            if not len(rest):
+            first = int(left.argmax())
+            if not left[first]:
                 return
-            first = rest[0]
             differ = keys[0] ^ keys[0][first]
             for key in keys[1:]:
                 differ |= key ^ key[first]
-            differ = differ[rest]
-            if not differ.any():
-                yield rest
-                return
-            yield rest[differ == 0]
-            rest = rest[differ != 0]
+            alike = differ == 0
+            alike &= left
+            yield np.flatnonzero(alike)
+            left ^= alike
+        rest = np.flatnonzero(left)
         if len(rest):
             keys = [key[rest] for key in keys]
             order = np.lexsort(keys)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from vpndiag.capture import columns
 from vpndiag.capture.errors import (
     CaptureError,
     ForeignFormat,
@@ -23,10 +24,9 @@ from vpndiag.capture.pcapng import PcapngReader, is_pcapng
 from vpndiag.capture.stream import (
     CompressedSource,
     PlainSource,
-    Progress,
-    Window,
     compression_of,
 )
+from vpndiag.capture.window import CHUNK, Progress, Window
 
 __all__ = [
     "CaptureError",
@@ -61,7 +61,7 @@ class CaptureFile:
     complete.
 
     ``reader`` is the format's reader (shared with the bulk pass); ``compression`` a name or None;
-    ``bytes_total`` the file's size, 0 when unknown (a pipe).
+    ``bytes_total`` the file's size, 0 when unknown (a pipe); ``chunk`` how much is read at a time.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class CaptureFile:
         bytes_total: int = 0,
         progress: Progress | None = None,
         close: bool = True,
+        chunk: int | None = None,
     ) -> None:
         self.where = where
         self.bytes_total = bytes_total
@@ -85,12 +86,16 @@ class CaptureFile:
             source = self._compressed = CompressedSource(file, head, self.compression, where)
         else:
             source = PlainSource(file, head)
-        window = Window(source, bytes_total, progress)
+        large = columns.wanted(bytes_total)
+        size = chunk or (columns.CHUNK if large else CHUNK)
+        window = Window(source, bytes_total, progress, size, ahead=large)
         try:
             window.need(_HEAD)
         except OSError as error:
             raise _os_error(error, where) from None
-        self.reader = self._pick(window, bytes(window.view[: min(window.end, _HEAD)]))
+        self.reader = self._pick(
+            window, bytes(window.view[window.off : min(window.end, window.off + _HEAD)])
+        )
 
     def _pick(self, window: Window, head: bytes) -> PcapReader | PcapngReader:
         if is_pcap(head):
@@ -159,6 +164,7 @@ class CaptureFile:
             raise _os_error(error, self.where) from None
 
     def close(self) -> None:
+        self.reader.window.close()
         if self._close:
             self._file.close()
 
@@ -195,20 +201,23 @@ def _os_error(error: OSError, where: str) -> CaptureError:
     return CaptureError(error.strerror or type(error).__name__, where, "check the disk or the path")
 
 
-def open_capture(source: str | Path | BinaryIO, *, progress: Progress | None = None) -> CaptureFile:
+def open_capture(
+    source: str | Path | BinaryIO, *, progress: Progress | None = None, chunk: int | None = None
+) -> CaptureFile:
     """Open a capture file, ``-`` for standard input, or a binary file object.
 
     ``progress(bytes_done, bytes_total)`` is called now and then while reading, in bytes of the file
-    as it is on disk.
+    as it is on disk. ``chunk``: bytes to read at a time, if not as suits the file.
 
     :raises CaptureError: when it is not a capture or cannot be opened.
     """
     if not isinstance(source, str | Path):
-        return CaptureFile(
-            source, str(getattr(source, "name", "input")), progress=progress, close=False
-        )
+        name = str(getattr(source, "name", "input"))
+        return CaptureFile(source, name, progress=progress, close=False, chunk=chunk)
     if str(source) == "-":
-        return CaptureFile(sys.stdin.buffer, "standard input", progress=progress, close=False)
+        return CaptureFile(
+            sys.stdin.buffer, "standard input", progress=progress, close=False, chunk=chunk
+        )
     where = str(source)
     try:
         path = Path(source)
@@ -222,7 +231,7 @@ def open_capture(source: str | Path | BinaryIO, *, progress: Progress | None = N
         raise CaptureError("no such file", where, "check the path") from None
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     try:
-        return CaptureFile(file, where, bytes_total=size, progress=progress)
+        return CaptureFile(file, where, bytes_total=size, progress=progress, chunk=chunk)
     except BaseException:
         file.close()
         raise

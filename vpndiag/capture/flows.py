@@ -41,6 +41,16 @@ class Gap(NamedTuple):
     last: int
 
 
+class Seen(NamedTuple):
+    """What numpy has found out about many packets: how many there are of each size, the indices of
+    the sequence numbers that do not follow the one before, and the longest pause (the index of the
+    packet behind it, nanoseconds), None if that has to be sought."""
+
+    counts: Mapping[int, int]
+    breaks: Sequence[int]
+    pause: tuple[int, int] | None
+
+
 class FlowKey(NamedTuple):
     """Addresses as text; ports are 0 for IP protocol 50, otherwise those of the encapsulation."""
 
@@ -171,22 +181,21 @@ class EspFlow:
         frame_at: Callable[[int], int],
         time_at: Callable[[int], int],
         sizes: Sequence[int],
-        sequences: array[int],
+        sequences: Sequence[int],
         headers: int = 0,
-        counts: Mapping[int, int] | None = None,
-        breaks: Sequence[int] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         """Count packets in capture order, at a fraction of the time of as many :meth:`add`.
 
         The columns are of one length and not empty; ``frame_at(index)`` gives the frame number,
         ``time_at(index)`` nanoseconds;
-        ``headers`` is taken off each size. ``counts`` (of each size) and ``breaks`` (indices of
-        sequence numbers that do not follow the one before) are found here if not given.
+        ``headers`` is taken off each size. Without ``seen``, ``sequences`` are an array.
 
         The one difference: a silence that is not seen when comparing the times of a stretch of
-        STRIDE packets, because the clock went back within it, is not found.
+        STRIDE packets, because the clock went back within it, is not found, if it has to be sought.
         """
         count = len(sizes)
+        counts = seen.counts if seen is not None else None
         if counts is None or len(self.sizes) + len(counts) > SIZES:
             # In the order they came: the first sizes get a counter of their own.
             counts = Counter(sizes)
@@ -195,7 +204,7 @@ class EspFlow:
             self.bytes += size * packets
             self._sized(size, packets)
         self.packets += count
-        self._silences(count, frame_at, time_at)
+        self._silences(count, frame_at, time_at, seen.pause if seen is not None else None)
         self._before = self.last[-1].time_ns if self.last else time_at(0)
 
         def sample(at: int) -> Sample:
@@ -203,10 +212,10 @@ class EspFlow:
 
         self.first.extend(map(sample, range(min(count, FIRST - len(self.first)))))
         self.last.extend(map(sample, range(max(0, count - LAST), count)))
-        if breaks is None:
+        if seen is not None:
+            self._between(frame_at, time_at, sequences, seen.breaks)
+        elif isinstance(sequences, array):
             self._runs(frame_at, time_at, sequences)
-        else:
-            self._between(frame_at, time_at, sequences, breaks)
         if count > 1:
             self._before = time_at(count - 2)
 
@@ -214,7 +223,7 @@ class EspFlow:
         self,
         frame_at: Callable[[int], int],
         time_at: Callable[[int], int],
-        sequences: array[int],
+        sequences: Sequence[int],
         breaks: Sequence[int],
     ) -> None:
         """Sequence numbers, all up to the next break at once."""
@@ -278,10 +287,19 @@ class EspFlow:
                 self.silence = Silence(before.time_ns, sample.time_ns, before.frame, sample.frame)
 
     def _silences(
-        self, count: int, frame_at: Callable[[int], int], time_at: Callable[[int], int]
+        self,
+        count: int,
+        frame_at: Callable[[int], int],
+        time_at: Callable[[int], int],
+        pause: tuple[int, int] | None,
     ) -> None:
         """Called before the samples are taken, so ``last`` is of the packets before."""
         self._silent(Sample(frame_at(0), time_at(0), 0, 0))
+        if pause is not None:
+            after, length = pause
+            if length > self._longest:
+                self._search(frame_at, time_at, after - 1, after)
+            return
         end = count - 1
         at, before = 0, time_at(0)
         while at < end:

@@ -10,7 +10,7 @@ import struct
 
 from vpndiag.capture.errors import Malformed, Note, Truncated
 from vpndiag.capture.frame import MAX_FRAME, Frame, Interface
-from vpndiag.capture.stream import Window
+from vpndiag.capture.window import Window
 
 _MICRO, _NANO, _KUZNETZOV = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 _BILLION = 1_000_000_000
@@ -54,7 +54,7 @@ class PcapReader:
             self.notes.append(Truncated(0, window.position))
             self._done = True
             return
-        self.order = _byte_order(bytes(window.view[:4])) or "<"
+        self.order = _byte_order(bytes(window.view[window.off : window.off + 4])) or "<"
         magic, _, _, _, _, snaplen, network = struct.unpack_from(
             self.order + "IHHiIII", window.buf, window.off
         )

@@ -7,7 +7,7 @@ import struct
 
 from vpndiag.capture.errors import Malformed, Note, Truncated
 from vpndiag.capture.frame import MAX_FRAME, Frame, Interface
-from vpndiag.capture.stream import Window
+from vpndiag.capture.window import Window
 
 SHB, IDB, PB, SPB, EPB = 0x0A0D0D0A, 1, 2, 3, 6
 _MAGIC = b"\x0a\x0d\x0d\x0a"

@@ -120,11 +120,11 @@ class Prefilter:
             if out:
                 yield from out
                 out.clear()
-            if self._bulk is not None:
-                self._bulk.run()
             if window.base != base:
                 base = window.base
                 self._refilled()
+            if self._bulk is not None:
+                self._bulk.run()
         self._flush()
         out.extend(self._fragments.finish())
         yield from out

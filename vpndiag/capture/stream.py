@@ -1,4 +1,4 @@
-"""Bytes in, at constant memory: decompression with limits, and a sliding window to parse in."""
+"""Bytes in, at constant memory: decompression with limits."""
 
 from __future__ import annotations
 
@@ -10,27 +10,12 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
 from vpndiag.capture.errors import CaptureError
+from vpndiag.capture.window import CHUNK
 
-#: Bytes asked from the file at a time. Measured: 512 KiB to 1 MiB are nearly equally fast.
-CHUNK = 768 * 1024
-#: Zero bytes behind the end of the data, so that a fixed-size look-ahead never runs out of buffer.
-PAD = 256
-#: Bytes the window can hold in one piece.
-CAPACITY = 2 * CHUNK
 #: A stream that grows more than this on decompression, beyond BOMB_FREE bytes, is no capture.
 BOMB_RATIO = 250
 BOMB_FREE = 64 * 1024 * 1024
 _LZMA_MEMORY = 128 * 1024 * 1024
-
-Progress = Callable[[int, int], None]
-
-
-class ByteSource(Protocol):
-    """Where a window gets its bytes: ``consumed`` counts bytes of the file itself."""
-
-    consumed: int
-
-    def readinto(self, target: memoryview) -> int: ...
 
 
 class PlainSource:
@@ -248,87 +233,3 @@ class CompressedSource:
         target[:size] = self._out[:size]
         self._out = self._out[size:]
         return size
-
-
-class Window:
-    """A sliding view of a byte stream for parsers.
-
-    ``buf[off:end]`` is what is there and not yet parsed; ``buf`` stays the same object for life.
-    ``off`` may be set beyond ``end`` to skip. Behind ``end`` at least PAD bytes can be read."""
-
-    __slots__ = (
-        "base",
-        "before_refill",
-        "buf",
-        "end",
-        "eof",
-        "off",
-        "progress",
-        "source",
-        "total",
-        "view",
-    )
-
-    def __init__(
-        self, source: ByteSource, total: int = 0, progress: Progress | None = None
-    ) -> None:
-        self.source = source
-        self.buf = bytearray(CAPACITY + PAD)
-        self.view = memoryview(self.buf)
-        self.off = 0
-        self.end = 0
-        self.base = 0
-        self.eof = False
-        self.total = total
-        self.progress = progress
-        #: Called before the bytes in ``buf`` move.
-        self.before_refill: Callable[[], None] | None = None
-
-    @property
-    def position(self) -> int:
-        """Offset of ``off`` in the whole (decompressed) stream."""
-        return self.base + self.off
-
-    def refill(self) -> bool:
-        """Drop what was parsed and read on. False when the stream gave nothing new."""
-        if self.eof:
-            return False
-        if self.before_refill is not None:
-            self.before_refill()
-        view, off, end = self.view, self.off, self.end
-        if off < end:
-            kept = end - off
-            self.buf[:kept] = self.buf[off:end]
-            self.base += off
-            self.off, self.end = 0, kept
-        else:
-            self.base += end
-            self.off, self.end = off - end, 0
-            while self.off > 0:
-                got = self.source.readinto(view[: min(self.off, CAPACITY)])
-                if not got:
-                    return self._ended()
-                self.off -= got
-                self.base += got
-        if self.end >= CAPACITY:
-            return False
-        got = self.source.readinto(view[self.end : self.end + min(CHUNK, CAPACITY - self.end)])
-        if self.progress is not None:
-            self.progress(self.source.consumed, self.total)
-        if not got:
-            return self._ended()
-        self.end += got
-        return True
-
-    def _ended(self) -> bool:
-        self.eof = True
-        # Stale bytes behind the end must not look like a record.
-        self.buf[self.end :] = bytes(len(self.buf) - self.end)
-        return False
-
-    def need(self, size: int) -> bool:
-        """Make ``size`` bytes from ``off`` available; False when the stream is too short for it."""
-        while self.off + size > self.end:
-            if not self.refill():
-                return False
-        return True

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpndiag.protocols.errors import ProtocolError
-from vpndiag.protocols.ike.certificates import ChainStatus, load_certificates, verify_chain
 
 MAX_FILE = 4 * 1024 * 1024
 _X509_SIGNATURE = 4
 """Certificate encoding (RFC 2408 section 3.9)."""
-_UNREADABLE = (ChainStatus.MALFORMED, ChainStatus.NO_CERTIFICATE)
 
 
 class TrustError(Exception):
@@ -30,15 +28,21 @@ class Trust:
     def problem(self, bodies: Iterable[bytes], moment: float) -> str:
         """What is wrong with the CERT payloads of one message at ``moment`` (POSIX seconds), in the
         words of ``certificate-seen``; empty: nothing."""
+        # Certificates take long to import, and most captures are judged without.
+        from vpndiag.protocols.ike.certificates import ChainStatus, verify_chain
+
         chain = [body[1:] for body in bodies if body[:1] == bytes((_X509_SIGNATURE,))]
         status = verify_chain(chain, self.anchors, moment, self.name).status
         if status is ChainStatus.OK:
             return ""
-        return "unreadable" if status in _UNREADABLE else status.value
+        unreadable = status in (ChainStatus.MALFORMED, ChainStatus.NO_CERTIFICATE)
+        return "unreadable" if unreadable else status.value
 
 
 def read_trust(path: Path, name: str | None = None) -> Trust:
     """:raises TrustError: it cannot be read, or holds no certificate."""
+    from vpndiag.protocols.ike.certificates import load_certificates
+
     try:
         with path.open("rb") as file:
             anchors = load_certificates(file.read(MAX_FILE))

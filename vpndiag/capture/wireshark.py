@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from vpndiag.capture.errors import CaptureError, Truncated
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.keys import Keys, esp_lines, write_keys
-from vpndiag.capture.stream import Progress
+from vpndiag.capture.window import Progress
 
 _TIMEOUT = 600
 _MAX_FRAMES = 200

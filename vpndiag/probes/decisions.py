@@ -43,6 +43,8 @@ to 96 bits as well."""
 MPPE_WAIT = 1.2
 """After IPCP is up: a gateway that demands MPPE may still hang up."""
 
+ALIVE_WITHIN = 12.0
+"""Seconds since the gateway's last L2TP packet."""
 GONE_AFTER = 5.5
 GONE_AFTER_LOSSY = 14.0
 """Seconds without anything from a gateway that does not even acknowledge HELLO."""
@@ -349,6 +351,10 @@ class Decisions:
         self._l2tp_at, self._sa_is_up = None, False
         return True
 
+    def _alive(self, now: float) -> bool:
+        """The gateway says something of its own, HELLO at the least."""
+        return self.stack is not None and now - self.stack.heard_at <= ALIVE_WITHIN
+
     @property
     def _has_esp(self) -> bool:
         """An ESP SA of ours is still there."""
@@ -370,9 +376,11 @@ class Decisions:
     def _ike_silent(self, event: ike_events.TimedOut, now: float) -> None:
         if event.waiting_for == "DPD-ACK" or (event.message_id and self._has_esp):
             return  # a quick mode beside the SA in use: the gateway may begin one of its own
-        heard = self.patience.heard and self._refused_at is None and self.patience.begun == 1
-        selective = event.waiting_for == "MM2" and heard
-        if event.waiting_for in AGAIN and self._begun_anew(now, selective=selective):
+        if event.waiting_for == "MM2":
+            first = self.patience.heard and self._refused_at is None and self.patience.begun == 1
+            if first and self._begun_anew(now, selective=True):
+                return
+        elif event.waiting_for in AGAIN and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for
         if event.waiting_for not in ("MM2", "MM6"):
@@ -435,7 +443,7 @@ class Decisions:
         match event:
             case ppp_events.TimedOut(waiting_for=what) if what in PPP_AGAIN and not self._called:
                 # SoftEther says its Challenge five times and no more.
-                self._called = self._begun_anew(now)
+                self._called = self._alive(now) and self._begun_anew(now)
                 if not self._called:
                     self._stop_at = self._stop_at or now + 0.3
             case ppp_events.CcpDemanded():

@@ -25,9 +25,9 @@ FIRST_LOSSY, CAP_LOSSY = 0.35, 0.5
 loss each way eight tries of a quick mode are all lost once in 35 runs, eleven once in 135."""
 
 
-AGAIN = ("MM2", "MM4", "MM6", "QM2")
-"""Answers without which a run begins anew: on a lossy path, or where the gateway answers other
-questions and not message 1."""
+AGAIN = ("MM4", "MM6", "QM2")
+"""Answers without which a run on a lossy path begins anew; MM2 where the gateway answers other
+questions."""
 PPP_AGAIN = (
     "LCP Configure-Ack",
     "LCP Configure-Request",

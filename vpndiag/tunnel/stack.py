@@ -113,6 +113,8 @@ class Stack:
         """Engine events in order, for the run to decide on."""
         self.lossy = False
         """Earlier questions had to be repeated: PPP, which starts last, is given more patience."""
+        self.heard_at = 0.0
+        """When the last L2TP packet came."""
         self._random = random_bytes
         self._patience = patience
         self._recorder = recorder
@@ -370,6 +372,7 @@ class Stack:
     ) -> None:
         if self.l2tp is None:
             return
+        self.heard_at = now
         self.l2tp.receive(datagram, now)
         wrong = self._drain_l2tp(now)
         self._recorder.add(

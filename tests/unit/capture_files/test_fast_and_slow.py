@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vpndiag.capture import columns, flows
+from vpndiag.capture import columns, flows, lockstep
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
@@ -21,15 +21,17 @@ SHARED = Path(__file__).parents[4] / "shared" / "captures"
 REAL = sorted(p for p in SHARED.rglob("*cap*") if p.suffix in (".pcap", ".pcapng", ".cap"))
 ENDS = [("192.0.2.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2")]
 ETHERNET = bytes(range(12))
-#: Bytes from which numpy is taken.
-WAYS = {"plain": 1 << 62} | ({"numpy": 0} if find_spec("numpy") else {})
+#: Bytes from which numpy is taken, of a part of its walk, and read at a time.
+WAYS = {"plain": (1 << 62, 1 << 15, None)}
+if find_spec("numpy"):
+    WAYS |= {"numpy": (0, 1 << 15, None), "numpy, in small pieces": (0, 400, 30_000)}
 
 
-def outcome(data: bytes, fast: bool, clock: bool = True) -> object:
+def outcome(data: bytes, fast: bool, clock: bool = True, chunk: int | None = None) -> object:
     """All that a pass tells; without ``clock``, not what a clock that jumps back may hide from the
     fast way (told in EspFlow.add_many)."""
     try:
-        capture = open_capture(BytesIO(data))
+        capture = open_capture(BytesIO(data), chunk=chunk)
     except CaptureError as error:
         return str(error)
     scan = Prefilter(capture, fast=fast)
@@ -106,7 +108,7 @@ def as_pcap(rng: random.Random, frames: list[bytes], linktype: int) -> bytes:
 
 
 def as_pcapng(rng: random.Random, frames: list[bytes], linktype: int) -> bytes:
-    order, now = "<", 0
+    order, now, odd = "<", 0, rng.choice((0.0, 0.002, 0.1))
     out: list[bytes] = []
 
     def block(kind: int, body: bytes) -> None:
@@ -131,8 +133,8 @@ def as_pcapng(rng: random.Random, frames: list[bytes], linktype: int) -> bytes:
         if rng.random() < 0.1:
             body += struct.pack(order + "HHII", 2, 4, 1, 0)
         block(6, body)
-        if rng.random() < 0.002:
-            block(5, bytes(12))
+        if rng.random() < odd:
+            block(rng.choice((3, 4, 5, 5, 0x0BAD)), bytes(12))
     return b"".join(out)
 
 
@@ -144,10 +146,11 @@ CASES = [
 def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: object) -> None:
     """The fast way by plain Python and by numpy, whatever the length of the file."""
     slow = outcome(data, False, clock)
-    monkeypatch.setattr(columns, "FEW", 1)
-    for way, large in WAYS.items():
+    for way, (large, part, chunk) in WAYS.items():
         monkeypatch.setattr(columns, "LARGE", large)
-        assert outcome(data, True, clock) == slow, (way, what)
+        monkeypatch.setattr(lockstep, "PART", part)
+        monkeypatch.setattr(lockstep, "FEW", 2 if part < 1000 else 8)
+        assert outcome(data, True, clock, chunk) == slow, (way, what)
 
 
 @pytest.mark.parametrize(("link", "form"), CASES)
@@ -182,16 +185,16 @@ def test_numpy_sorts_what_it_is_given(monkeypatch: pytest.MonkeyPatch, form: str
     data = (as_pcap if form == "pcap" else as_pcapng)(rng, traffic(rng, "raw", 4000), 101)
     sort, sorted_rows = columns.Columns.sort, [0]
 
-    def counting(self: columns.Columns, *given: Any) -> tuple[int, list[int], list[columns.Group]]:
+    def counting(self: columns.Columns, *given: Any) -> tuple[list[int], list[columns.Group]]:
         result = sort(self, *given)
-        sorted_rows[0] += sum(len(group.places) for group in result[2])
+        sorted_rows[0] += sum(len(group.places) for group in result[1])
         return result
 
     monkeypatch.setattr(columns.Columns, "sort", counting)
-    monkeypatch.setattr(columns, "LARGE", WAYS["plain"])
+    monkeypatch.setattr(columns, "LARGE", 1 << 62)
     plain = outcome(data, True)
     assert sorted_rows == [0]
-    monkeypatch.setattr(columns, "LARGE", WAYS["numpy"])
+    monkeypatch.setattr(columns, "LARGE", 0)
     assert outcome(data, True) == plain
     assert sorted_rows[0] > 1000
 

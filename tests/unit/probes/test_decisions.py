@@ -159,3 +159,24 @@ def test_an_ike_sa_that_is_not_established_is_not_asked_whether_it_lives() -> No
     decisions, _, _ = lossy_run(vendor_ids, UP)
     decisions.decide(2.7, all_sent=True)
     assert not decisions.over
+
+
+@pytest.mark.parametrize("heard_at", [0.0, 30.0])
+def test_ppp_that_does_not_go_on_is_begun_anew_with_a_gateway_that_lives(heard_at: float) -> None:
+    """SoftEther says its Challenge five times, and HELLO for ever; one that hangs says nothing."""
+    answered = object.__new__(l2tp_events.MessageReceived)
+    decisions, stack, begun = lossy_run(UP, answered)
+    stack.heard_at = heard_at
+    stack.events.append(ppp_events.TimedOut("CHAP Challenge", 26))
+    decisions.decide(35.0, all_sent=True)
+    assert begun == ([35.0] if heard_at else [])
+
+
+def test_an_answer_to_other_questions_and_not_to_message_1_calls_for_a_new_one_once() -> None:
+    """strongSwan and Libreswan repeat an answer three times and no more."""
+    for lossy in (True, False):
+        decisions, stack, begun = lossy_run(events.TimedOut("MM2", 8))
+        decisions.patience.lossy = lossy
+        stack.events.append(events.TimedOut("MM2", 16))
+        decisions.decide(20.0, all_sent=True)
+        assert begun == [1.0]

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -132,3 +133,39 @@ def test_ike_to_a_closed_port_is_refused() -> None:
         free = int(closed.getsockname()[1])
     asked = controls.ike("reference", "it", "127.0.0.1", free, bytes(28), lambda: 1.0)
     assert asyncio.run(asked).outcome == "refused"
+
+
+def test_a_port_that_falls_silent_after_another_has_answered_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway is slow with message 2, and UDP 4500 is blocked."""
+    slow = [ike(0.0, 500)]
+    answered = [*slow, ike(1.5, 500, "MM2", "in"), ike(1.5, 4500)]
+    phases = [(1.2, slow), (1.2, slow), (1.6, answered), (1.6, answered), (3.0, answered)]
+    added: list[Observation] = []
+
+    class Going(Run):
+        options = SimpleNamespace(plain_l2tp=False, gateway="192.0.2.1")
+        heard = True
+        add = staticmethod(added.append)
+
+        def answered(self, port: int) -> list[IkeMessage]:
+            if port == 500:  # once in each look
+                self._now, self.observations = phases.pop(0) if len(phases) > 1 else phases[0]  # type: ignore[assignment]
+            return super().answered(port)
+
+        async def until(self, what: object, seconds: float) -> None:
+            await asyncio.sleep(0)
+
+    traces = []
+
+    async def trace(beside: Beside, found: list[Observation]) -> None:
+        traces.append(beside)
+        if len(traces) == 1:
+            await asyncio.Event().wait()  # goes on until message 2 comes
+        found.append(LOOP)
+
+    monkeypatch.setattr(explore, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(explore, "_trace", trace)
+    asyncio.run(Explore()(cast(Beside, Going(0.0))))
+    assert added == [LOOP]

@@ -26,6 +26,7 @@ LOOK_EVERY = 0.1
 AFTER_THE_RUN = 1.5
 """Seconds that may pass between the run's end and the report's."""
 MAX_OTHERS = 3
+MAX_SILENCES = 4
 
 _PORTS: dict[int, What] = {500: "ike", 4500: "ike-natt"}
 
@@ -39,8 +40,15 @@ class Explore:
     prefer: str = "ipv4"
 
     async def __call__(self, beside: Beside) -> None:
-        if beside.options.plain_l2tp or not await _silence(beside):
+        if beside.options.plain_l2tp:
             return
+        # A silence may end, and another port be silent later.
+        for _ in range(MAX_SILENCES):
+            if not await _silence(beside) or await self._explore(beside):
+                return
+
+    async def _explore(self, beside: Beside) -> bool:
+        """True: there is something to tell, and no more to ask."""
         found: list[Observation] = []
         tasks = [asyncio.ensure_future(_trace(beside, found))]
         for check in self._controls(beside):
@@ -53,11 +61,12 @@ class Explore:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             failed += [r for r in results if isinstance(r, Exception)]
-            silent = {_PORTS[port] for port in _silent(beside)}
+            silent = _silent(beside)
             for seen in found if silent else ():
                 beside.add(seen)
         for error in failed:
             raise error  # the report says that something could not be asked
+        return bool(silent)
 
     def _controls(self, beside: Beside) -> list[Coroutine[None, None, ControlCheck | None]]:
         from vpndiag.probes.name import addresses_to_try
