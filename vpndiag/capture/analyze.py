@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vpndiag.capture import ike_fragments, l2tp_strangers
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.collect import Collector
+from vpndiag.capture.elsewhere import described
 from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
 from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.heap import growing
@@ -92,18 +94,18 @@ def read(
             files.append(_read_file(path, index, collector, keys, progress, share))
         material = collector.material
         in_time_order(material)
+        ike_fragments.join(material)
         translated = join_translated(material)
         join_strangers(material)
+        l2tp_strangers.join(material)
         attempts = tuple(sessions(material, whole=share is None))
     observer = Observer(material, keys, trust)
-    return Analysis(
-        tuple(files),
-        material,
-        attempts,
-        observer,
-        tuple(_other(material, observer)),
-        _notes(files, material, translated),
-    )
+    notes = _notes(files, material, translated)
+    other = tuple(_other(material, observer))
+    if not attempts and not other and files and share is None:
+        instead = described(files[0].path)
+        notes += (instead,) if instead else ()
+    return Analysis(tuple(files), material, attempts, observer, other, notes)
 
 
 def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> CaptureFile:

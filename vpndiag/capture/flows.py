@@ -14,6 +14,9 @@ WINDOW = 1024
 _MASK = (1 << WINDOW) - 1
 FIRST, LAST, GAPS, SIZES = 8, 4, 16, 64
 STRIDE = 64
+#: The same packet again within this many nanoseconds was recorded twice: at a mirror port, or on
+#: its way in and out of a router. What a network repeats comes later.
+COPY_NS = 10_000_000
 #: A shorter pause is no silence.
 SILENCE_NS = 100_000_000
 _RUN = 1024
@@ -82,16 +85,22 @@ class EspFlow:
 
     ``bytes`` and sizes are of ESP (SPI to ICV). ``missing`` counts sequence numbers that never came
     (late ones are taken off again), ``gaps`` the times that numbers were skipped, with the first
-    GAPS in ``gap_samples``; ``duplicates`` came twice, ``late`` out of order, ``stale`` more than
-    WINDOW behind (late, duplicate, or a sender that started anew); ``sizes`` counts up to SIZES
-    distinct sizes, ``other_sizes`` the rest; ``short`` packets had no sequence number captured;
-    ``fragmented`` came in IP fragments.
+    GAPS in ``gap_samples``; ``duplicates`` came twice (``copies`` of them within COPY_NS),
+    ``late`` out of order, ``stale`` more than WINDOW behind (late, duplicate, or a sender that
+    started anew), ``misfiled`` of both only in the file, by their time stamps; ``behind`` by how
+    many numbers the others were late at most; ``repeated`` and ``overtaken`` are the frames of the
+    first GAPS duplicates and late ones; ``sizes`` counts up to SIZES distinct sizes,
+    ``other_sizes`` the rest; ``short`` packets had no sequence number captured; ``fragmented`` came
+    in IP fragments.
     """
 
     __slots__ = (
+        "_before",
         "_longest",
         "_window",
+        "behind",
         "bytes",
+        "copies",
         "duplicates",
         "first",
         "fragmented",
@@ -103,9 +112,12 @@ class EspFlow:
         "last",
         "late",
         "lowest",
+        "misfiled",
         "missing",
         "other_sizes",
+        "overtaken",
         "packets",
+        "repeated",
         "short",
         "silence",
         "sizes",
@@ -122,13 +134,19 @@ class EspFlow:
         self.highest = 0
         self._window = 0
         self._longest = SILENCE_NS
+        self._before = 0  # time of the packet before those that are being counted
         self.missing = 0
         self.gaps = 0
         self.largest_gap = 0
         self.gap_samples: list[Gap] = []
         self.duplicates = 0
+        self.copies = 0
         self.late = 0
         self.stale = 0
+        self.misfiled = 0
+        self.behind = 0
+        self.repeated: list[int] = []
+        self.overtaken: list[int] = []
         self.short = 0
         self.fragmented = 0
         self.sizes: Counter[int] = Counter()
@@ -148,6 +166,7 @@ class EspFlow:
     def add(self, sample: Sample, *, whole: bool = True) -> None:
         """Count one packet; ``whole`` False: its sequence number was not captured."""
         self._silent(sample)
+        self._before = self.last[-1].time_ns if self.last else sample.time_ns
         self._sample(sample)
         self.packets += 1
         self.bytes += sample.size
@@ -186,6 +205,7 @@ class EspFlow:
             self._sized(size, packets)
         self.packets += count
         self._silences(count, frame_at, time_at, seen.pause if seen is not None else None)
+        self._before = self.last[-1].time_ns if self.last else time_at(0)
 
         def sample(at: int) -> Sample:
             return Sample(frame_at(at), time_at(at), sizes[at] - headers, sequences[at])
@@ -196,6 +216,8 @@ class EspFlow:
             self._between(frame_at, time_at, sequences, seen.breaks)
         elif isinstance(sequences, array):
             self._runs(frame_at, time_at, sequences)
+        if count > 1:
+            self._before = time_at(count - 2)
 
     def _between(
         self,
@@ -323,17 +345,28 @@ class EspFlow:
             self._window = 1 if ahead >= WINDOW else (self._window << ahead | 1) & _MASK
             return
         behind = highest - sequence
+        after = time_at(index) - (time_at(index - 1) if index else self._before)
+        if behind < WINDOW and self._window >> behind & 1:
+            self.duplicates += 1
+            self.copies += after <= COPY_NS
+            if len(self.repeated) < GAPS:
+                self.repeated.append(frame)
+            return
+        if after < 0:
+            self.misfiled += 1
+        else:
+            self.behind = max(self.behind, behind)
+            if len(self.overtaken) < GAPS:
+                self.overtaken.append(frame)
         if behind >= WINDOW:
             self.stale += 1
-        elif self._window >> behind & 1:
-            self.duplicates += 1
-        else:
-            self._window |= 1 << behind
-            self.late += 1
-            if sequence < self.lowest:
-                self.lowest = sequence
-            elif self.missing:
-                self.missing -= 1
+            return
+        self._window |= 1 << behind
+        self.late += 1
+        if sequence < self.lowest:
+            self.lowest = sequence
+        elif self.missing:
+            self.missing -= 1
 
 
 class EspFlows:

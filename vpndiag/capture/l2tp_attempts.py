@@ -35,7 +35,7 @@ def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
                 break
 
 
-def _type(data: bytes) -> int:
+def message_type(data: bytes) -> int:
     """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
     if len(data) < 12 or not data[0] & 0x80:
         return 0
@@ -80,15 +80,15 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
     client = ""
     closed = False
     for m in messages:
-        kind = _type(m.data)
+        kind = message_type(m.data)
         if kind == _SCCRQ:
-            offered = _assigned_tunnel(m.data)
+            offered = assigned_tunnel(m.data)
             again = offered == asked and m.src[0] == client and not closed
             quick = (
                 current is not None
                 and not closed
                 and m.src[0] == client
-                and len({_type(x.data) for x in current.clear}) == 1
+                and len({message_type(x.data) for x in current.clear}) == 1
                 and m.time_ns - current.last_ns < SLACK
             )
             if current is None or not (again or quick):
@@ -110,7 +110,7 @@ def _other(pair: Hosts, one: str) -> str:
     return pair[1] if one == pair[0] else pair[0]
 
 
-def _assigned_tunnel(data: bytes) -> bytes:
+def assigned_tunnel(data: bytes) -> bytes:
     """The value of the Assigned Tunnel ID AVP (type 9), by a quick look."""
     at = 12
     while at + 6 <= len(data):
@@ -126,7 +126,7 @@ def _assigned_tunnel(data: bytes) -> bytes:
 def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
     """Who dialled a tunnel that is older than the capture."""
     for m in messages:
-        kind = _type(m.data)
+        kind = message_type(m.data)
         if kind in (_SCCCN, _ICRQ, _ICCN):
             return m.src[0]
         if kind == _SCCRP:
@@ -140,7 +140,7 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
         if (m.src[1] == 1701) != (m.dst[1] == 1701):
             return m.dst[0] if m.src[1] == 1701 else m.src[0]
     for m in messages:
-        if _type(m.data) == _SCCRQ:
+        if message_type(m.data) == _SCCRQ:
             return m.src[0]
     return messages[0].src[0] if messages else pair[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
@@ -12,10 +12,11 @@ from vpndiag.capture.certificates import certificate, judge_dates
 from vpndiag.capture.children import Children
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.ending import ended
+from vpndiag.capture.flows import EspFlow as EspCounter
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.material import End, FlowTrack, Material, Message
+from vpndiag.capture.material import End, FlowTrack, Material, Message, hosts
 from vpndiag.capture.outer_mtu import outer_mtu
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import LCP
@@ -30,9 +31,11 @@ from vpndiag.observations import (
     IkeMessage,
     NameAnswer,
     Observation,
+    OtherTraffic,
     PppMessage,
 )
 from vpndiag.observations import IcmpError as IcmpObservation
+from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.observe.icmp import icmp_what
 from vpndiag.observe.ike import IkeObserver
 from vpndiag.observe.l2tp import L2tpObserver
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
 MAX_OBSERVATIONS = 5_000
 _SAMPLES = 16
+_SHOWN = 8
 _AGGRESSIVE = b"\x04"
 
 
@@ -79,6 +83,7 @@ class Observer:
         found += self._l2tp(attempt, attempt.inside, "esp")
         found += self._ppp(attempt)
         found += [self._flow(attempt, f) for f in attempt.flows]
+        found += self._authenticated(attempt)
         found += [self._icmp(attempt, e) for e in attempt.icmp]
         found += traces(attempt, self.t)
         sizes = outer_mtu(attempt.sized, attempt.icmp, self.t)
@@ -183,12 +188,18 @@ class Observer:
     ) -> Iterator[Observation]:
         observer = L2tpObserver()
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
-        for m in messages:
+        sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
+        # An LNS may answer from another port (RFC 2661 section 8.1): a client that takes that goes
+        # on with it.
+        asked = {m.dst for m, mine in zip(messages, sent, strict=True) if mine}
+        for m, mine in zip(messages, sent, strict=True):
+            elsewhere = asked and not mine and m.src not in asked and _is_control(m)
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
                 t=self.t(m.time_ns),
-                direction="out" if _by_client(attempt, m, messages[0], outward) else "in",
+                direction="out" if mine else "in",
                 inside=inside,
+                other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),
                 source=m.src,
                 destination=m.dst,
                 frames=m.frames,
@@ -199,7 +210,8 @@ class Observer:
     def _ppp(self, attempt: Attempt) -> Iterator[Observation]:
         if attempt.ppp is None:
             return
-        observer = PppObserver()
+        number = attempt.ppp.packets[0].session
+        observer = PppObserver(f"PPPoE {number}" if number else "PPP link")
         for p, sent in zip(attempt.ppp.packets, attempt.ppp.sent, strict=True):
             seen = observer.observe(
                 encode_frame(p.protocol, p.payload),
@@ -235,14 +247,34 @@ class Observer:
             bad_integrity=stats.bad if stats else None,
             truncated_to_96=stats.truncated if stats else None,
             replayed=sum(p.duplicates for p in parts),
+            copies=sum(p.copies for p in parts),
             missing=sum(p.missing for p in parts),
-            out_of_order=sum(p.late for p in parts),
+            out_of_order=sum(p.late + p.stale - p.misfiled for p in parts),
+            late_by=max(p.behind for p in parts),
+            replayed_frames=_numbered(flow, lambda p: p.repeated),
+            late_frames=_numbered(flow, lambda p: p.overtaken),
+            gap_frames=_numbered(flow, lambda p: [g.frame for g in p.gap_samples]),
+            last_frames=tuple(s.frame + flow.offsets[-1] for s in parts[-1].last),
             longest_silence=longest.seconds if longest else 0.0,
             silence_from=self.t(longest.from_ns) if longest else 0.0,
             sizes=tuple(size for _, _, size in samples),
             times=tuple(self.t(time_ns) for _, time_ns, _ in samples),
             largest=max((size for p in parts for size in p.sizes), default=None),
         )
+
+    def _authenticated(self, attempt: Attempt) -> list[OtherTraffic]:
+        """AH between the two hosts; whatever it carries can be read."""
+        tally = self._material.tallies.get("ah")
+        if tally is None or not any(hosts(e[0], e[2]) == attempt.key[0] for e in tally.ends):
+            return []
+        return [
+            OtherTraffic(
+                t=self.t(tally.first_ns),
+                frames=(tally.first_frame,),
+                what="AH",
+                packets=tally.packets,
+            )
+        ]
 
     def _icmp(self, attempt: Attempt, error: IcmpError) -> IcmpObservation:
         quote = error.quote
@@ -358,6 +390,15 @@ class Observer:
         return found
 
 
+def _numbered(flow: FlowTrack, frames: Callable[[EspCounter], list[int]]) -> tuple[int, ...]:
+    """The first few frame numbers of a list that each part of a flow keeps."""
+    return tuple(
+        frame + offset
+        for part, offset in zip(flow.parts, flow.offsets, strict=True)
+        for frame in frames(part)
+    )[:_SHOWN]
+
+
 def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:
     if m.spi:
         return m.spi in outward
@@ -365,6 +406,10 @@ def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) 
         return m.src[0] == attempt.client
     # Both have one address: told by ports, and by who began.
     return m.src == first.src
+
+
+def _is_control(m: Message) -> bool:
+    return bool(m.data) and m.data[0] & 0x80 != 0
 
 
 def _name_answers(d: Datagram, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
@@ -382,7 +427,7 @@ def _cut_short(seen: IkeMessage) -> IkeMessage:
     """A clear message of which the capture kept only the beginning (snap length)."""
     zero = seen.responder_cookie == "00" * 8
     step = {2: "MM1", 4: "AM1"}.get(seen.exchange, "?") if zero else "?"
-    return replace(seen, step=step, payloads=("cut off by the capture",))
+    return replace(seen, step=step, payloads=(CUT_SHORT,))
 
 
 def _proven(payloads: tuple[Payload, ...]) -> bool:

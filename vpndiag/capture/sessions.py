@@ -22,7 +22,7 @@ from vpndiag.capture.material import (
 )
 from vpndiag.capture.outer_mtu import is_sized, is_sized_head
 from vpndiag.capture.ppp_sides import rounds
-from vpndiag.capture.sketch import Sketch, sketch
+from vpndiag.capture.sketch import INFORMATIONAL, Sketch, sketch
 
 PROBE = 5 * SECOND
 """A question beside a session that is up is given up sooner than this; an attempt is not."""
@@ -252,13 +252,29 @@ def _belongs(current: Attempt, s: Sketch, last: int, flows: list[FlowTrack]) -> 
         mine = [f for f in flows if f.first_ns >= start - SECOND or not current.begun]
         short = s.first_ns <= last + SLACK and s.last_ns - s.first_ns < PROBE
         probe = not s.deep and (short or s.first_ns <= (established or start))
-        return probe or _alive(mine, s.first_ns)
+        return probe or _alive(mine, s.first_ns) or _renews(current, s, mine)
     if s.first_ns > last + SLACK:
         return False
     deep = [x for x in current.ike if x.deep]
     if not s.deep or not deep:
         return True
     return s.first_ns < max(x.last_ns for x in deep)
+
+
+def _renews(current: Attempt, s: Sketch, flows: list[FlowTrack]) -> bool:
+    """Whether an IKE SA is begun to renew the keys of a session in use that went both ways, and
+    whose ESP is not seen any more just then: where a NAT is, a renewal begins on UDP 4500
+    (RFC 3947 section 7) and another attempt on 500; and nobody had said goodbye."""
+    before = [f for f in flows if f.first_ns < s.first_ns]
+    if len({f.src[0] for f in before}) < 2:
+        return False
+    last = max(f.last_ns for f in before)
+    first = s.track.messages[0]
+    said = any(
+        m.data[18] == INFORMATIONAL and m.time_ns >= last - SECOND
+        for x in current.ike for m in x.track.messages
+    )  # fmt: skip
+    return s.first_ns - last <= SLACK and first.marker == before[-1].udp and not said
 
 
 def _assign(attempts: list[Attempt], flows: list[FlowTrack]) -> None:

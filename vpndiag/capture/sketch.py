@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from vpndiag.capture.material import End, IkeTrack
 
-_MAIN, _AGGRESSIVE, _INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
+_MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
+_NOTIFICATION = 11
+_REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
+"""Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
 _ZERO = bytes(8)
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
@@ -35,7 +38,7 @@ class Sketch:
     @property
     def notice(self) -> bool:
         """Nothing but IKEv1 Informational messages: no SA that anyone began or used here."""
-        return self.version == 1 and all(m.data[18] == _INFORMATIONAL for m in self.track.messages)
+        return self.version == 1 and all(m.data[18] == INFORMATIONAL for m in self.track.messages)
 
     @property
     def responder(self) -> str:
@@ -105,7 +108,20 @@ def _guess_initiator(track: IkeTrack) -> End:
             # RFC 7296 section 3.1: the I flag is set by the original initiator.
             return m.src if m.data[19] & 0x08 else m.dst
     first = track.messages[0]
+    if _answers(first.data):
+        return first.dst
     well_known = (500, 4500)
     if first.dst[1] not in well_known and first.src[1] in well_known:
         return first.dst
     return first.src
+
+
+def _answers(data: bytes) -> bool:
+    """A message that only a responder sends: the choice of a transform, or the refusal of an
+    offer, neither of them encrypted."""
+    if len(data) < 40 or data[17] >> 4 != 1 or data[19] & 1 or data[8:16] == _ZERO:
+        return False
+    if data[18] in (_MAIN, _AGGRESSIVE):
+        return data[16] == _SA_PAYLOAD
+    number = int.from_bytes(data[38:40], "big")
+    return data[18] == INFORMATIONAL and data[16] == _NOTIFICATION and number in _REFUSES_MESSAGE_1

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from vpndiag.capture.errors import CaptureError
+from vpndiag.capture.errors import CaptureError, Truncated
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.keys import Keys, esp_lines, write_keys
 from vpndiag.capture.window import Progress
@@ -54,7 +54,8 @@ def _run(command: list[str], where: str, out: BinaryIO | int, profile: str | Non
 
 
 def open_converted(path: str | Path, *, progress: Progress | None = None) -> CaptureFile:
-    """Open a capture of a type that only Wireshark reads, through a temporary pcapng file.
+    """Open a capture of a type that only Wireshark reads, through a temporary pcapng file. Of one
+    that was cut off (a pppd that still writes its record) what tshark could read is used.
 
     :raises CaptureError: when tshark is missing or cannot read it either.
     """
@@ -62,13 +63,32 @@ def open_converted(path: str | Path, *, progress: Progress | None = None) -> Cap
     command = [_need(where), "-n", "-r", str(Path(path).absolute()), "-F", "pcapng", "-w", "-"]
     out = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        _run(command, where, cast(BinaryIO, out))
-        size = out.tell()
+        cut: CaptureError | None = None
+        try:
+            _run(command, where, cast(BinaryIO, out))
+        except CaptureError as error:
+            cut = error
+        size = out.seek(0, os.SEEK_END)
         out.seek(0)
-        return CaptureFile(cast(BinaryIO, out), where, bytes_total=size, progress=progress)
+        read = _frames(cast(BinaryIO, out), where) if cut is not None and size else 0
+        if cut is not None and not read:
+            raise cut
+        capture = CaptureFile(cast(BinaryIO, out), where, bytes_total=size, progress=progress)
+        if cut is not None:
+            capture.reader.notes.append(Truncated(read, Path(path).stat().st_size))
+        return capture
     except BaseException:
         out.close()
         raise
+
+
+def _frames(file: BinaryIO, where: str) -> int:
+    """Frames of a pcapng file, which is left at its beginning."""
+    try:
+        with CaptureFile(os.fdopen(os.dup(file.fileno()), "rb"), where) as capture:
+            return sum(1 for _ in capture)
+    finally:
+        file.seek(0)
 
 
 def dissect(path: str | Path, frame_numbers: Iterable[int], keys: Keys | None = None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vpndiag.capture.analyze import Analysis
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged
-from vpndiag.observations import Observation
+from vpndiag.observations import EspFlow, Observation
 
 Seen = tuple[Observation, ...]
 MAX_FRAMES = 400
@@ -38,5 +38,14 @@ def examine(number: int, found: Analysis) -> tuple[Examined, Seen]:
         diagnose(seen),
         seen[:1],
     )
-    frames = tuple(sorted({f for o in seen for f in o.frames})[:MAX_FRAMES])
-    return Examined(attempt.order, judged, frames), seen
+    return Examined(attempt.order, judged, _frames(seen)), seen
+
+
+def _frames(seen: Seen) -> tuple[int, ...]:
+    """Those that show something, in order, and always the last."""
+    numbers = {f for o in seen for f in o.frames}
+    for o in seen:
+        if isinstance(o, EspFlow):
+            numbers.update(o.last_frames)
+    ordered = sorted(numbers)
+    return (*ordered[: MAX_FRAMES - 1], *ordered[MAX_FRAMES - 1 :][-1:])

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpndiag.capture import l2tp_strangers
 from vpndiag.capture.analyze import Analysis, FileProgress, read
 from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
@@ -30,12 +31,14 @@ Place = tuple[int, int]
 class Outline:
     """What of one share may concern the others: the cookies of its IKE SAs (an answer from
     elsewhere, or one through a NAT, has a cookie of another conversation), how many attempts lack
-    ESP, and ESP an attempt. ``common``: what each share says of the whole capture; it differs when
-    the file was still being written, and by packets that were too many."""
+    ESP, and ESP an attempt; ``lone``: answers to L2TP requests of another conversation.
+    ``common``: what each share says of the whole capture; it differs when the file was still being
+    written, and by packets that were too many."""
 
     cookies: frozenset[bytes]
     bare: int
     orphans: int
+    lone: int
     common: tuple[object, ...]
 
 
@@ -45,7 +48,8 @@ def outline(found: Analysis) -> Outline:
     cookies = frozenset(track.cookie for track in found.material.ike)
     material = found.material
     common = material.frames, material.first_ns, material.last_ns, *found.notes
-    return Outline(cookies, len(bare), len(orphans), common)
+    lone = l2tp_strangers.lone(material)
+    return Outline(cookies, len(bare), len(orphans), lone, common)
 
 
 def independent(outlines: Sequence[Outline]) -> bool:
@@ -54,7 +58,11 @@ def independent(outlines: Sequence[Outline]) -> bool:
     if cookies != len(frozenset().union(*(o.cookies for o in outlines))):
         return False
     alone = sum(o.bare for o in outlines), sum(o.orphans for o in outlines)
-    return alone != (1, 1) and len({o.common for o in outlines}) == 1
+    return (
+        alone != (1, 1)
+        and not any(o.lone for o in outlines)
+        and len({o.common for o in outlines}) == 1
+    )
 
 
 class Work:

@@ -37,7 +37,7 @@ _PROBLEMS = {
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("auth", "L2TP without IPsec")
+        return not_reached("auth", view.without_ipsec)
     bad = [c for c in view.certificates if c.direction == "in" and c.problem]
     if bad:
         return _bad_certificate(bad[0])
@@ -133,12 +133,6 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     protected = [(m, n) for m, n in readable if m.protection == "decrypted"]
     if protected:
         return _notified(sa, certificate, said, *protected[0])
-    gone = [
-        m for m in after
-        if m.protection == "decrypted" and any("ISAKMP" in d for d in m.deletes)
-    ]  # fmt: skip
-    if gone:
-        return _hung_up(sa, said, gone)
     wrong_proof = [m for m in after if m.step == "MM6" and m.protection == "bad-hash"]
     if wrong_proof and certificate and "CERT" not in wrong_proof[0].payloads:
         detail = "The gateway sends no certificate, so its signature cannot be checked."
@@ -174,6 +168,12 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
             summary="the gateway's proof is wrong",
             seen=sa.messages,
         )
+    gone = [
+        m for m in after
+        if m.protection == "decrypted" and any("ISAKMP" in d for d in m.deletes)
+    ]  # fmt: skip
+    if gone:
+        return _hung_up(sa, said, gone)
     opaque = [
         m
         for m in after

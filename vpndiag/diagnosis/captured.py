@@ -12,6 +12,7 @@ from vpndiag.diagnosis import (
     lcp,
     login,
     upkeep,
+    waiting,
     watched,
 )
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
@@ -62,7 +63,7 @@ def judge(layer: str, view: View) -> Ruling | None:
     gone = keepalive.judge(layer, view)
     if gone is not None:
         return gone
-    found = upkeep.judge(layer, view) or gave_up.judge(layer, view)
+    found = upkeep.judge(layer, view) or gave_up.judge(layer, view) or waiting.judge(layer, view)
     if found is not None:
         return found
     if layer in ("lcp", "login", "address"):
@@ -91,18 +92,43 @@ def _half(view: View) -> bool:
 def notes(view: View) -> list[Finding]:
     """What a capture shows beside the judgement of the rungs."""
     found = upkeep.notes(view)
+    open_ = _readable(view)
+    if open_ is not None:
+        found.append(open_)
     if view.plain and not view.live and (view.l2tp or any(d.inside == "clear" for d in view.data)):
         seen = view.l2tp[:1] or view.data[:1]
+        within = [o for o in view.other if o.what == "AH"][:1]
         found.append(
             finding(
                 "path.l2tp-in-clear",
-                evidence("the whole session is outside IPsec", *seen),
-                detail="L2TP runs without IPsec here, or was recorded inside of it.",
-                severity="info",
+                evidence("the whole session is outside ESP, and inside AH", *seen, *within)
+                if within
+                else evidence("the whole session is outside IPsec", *seen),
+                detail="L2TP runs inside AH here: nobody can change it on the way, and everybody "
+                "can read it."
+                if within
+                else "L2TP runs without IPsec here, or was recorded inside of it.",
+                severity="warning" if within else "info",
                 confidence="high",
             )
         )
     return found
+
+
+def _readable(view: View) -> Finding | None:
+    """ESP whose inside was read without any key: its encryption is NULL (RFC 2410)."""
+    if view.live or any(f.verified or f.truncated_to_96 for f in view.esp):
+        return None
+    seen = [m for m in view.l2tp_all if m.inside == "esp"]
+    if not seen or any("NULL" in p.transform for p in view.ipsec_sas):
+        return None
+    return finding(
+        "ipsec.weak-algorithm",
+        evidence("this message inside ESP can be read without keys", *seen[:1]),
+        detail="Weak: ESP has NULL encryption. Everybody on the way can read what is inside.",
+        severity="warning",
+        confidence="certain",
+    )
 
 
 def _only_data(layer: str, view: View) -> Ruling | None:
@@ -170,7 +196,7 @@ def _data_both_ways(seen: list[DataFlow]) -> Ruling:
 
 def _hidden(view: View) -> Ruling | None:
     """ESP both ways that nobody can read: a session that the client ends within seconds, after no
-    more packets than a login takes, has probably failed inside."""
+    more packets than a login takes, has probably failed inside; with retries it may be more."""
     if view.l2tp or view.ppp or view.only_ikev2 or not view.esp:
         return None
     if any(f.verified for f in view.esp):
@@ -193,18 +219,22 @@ def _hidden(view: View) -> Ruling | None:
     most = max(_count(out), _count(back))
     farewell = _farewell(view, last)
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
-    small = last - start <= LONGER_LIFE and _largest(out, back) <= SMALL
+    small = (
+        last - start <= LONGER_LIFE and most <= 4 * LOGIN_PACKETS and _largest(out, back) <= SMALL
+    )
     if not farewell or not (few or small):
         return None
     who = "client" if farewell[0].direction == "out" else "gateway"
+    size = "no more than setting up takes" if few else "all of them small"
+    how = "likely" if few else "possible"
     text = (
         f"the {who} ends the session {farewell[0].t - start:.1f} s after the first ESP packet; "
-        f"{_count(out)} packets out and {_count(back)} in, no more than setting up takes"
+        f"{_count(out)} packets out and {_count(back)} in, {size}"
     )
     return rule(
         "l2tp",
         "inconclusive",
-        summary=f"{text}: a failed login or a refusal inside IPsec is likely; keys would tell",
+        summary=f"{text}: a failed login or a refusal inside IPsec is {how}; keys would tell",
         seen=[*out, *back, *farewell],
     )
 

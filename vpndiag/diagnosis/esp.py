@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import numbers, told
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow
@@ -13,7 +14,7 @@ R_U_THERE = 36136
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("esp", "L2TP without IPsec")
+        return not_reached("esp", view.without_ipsec)
     out = [f for f in view.esp if f.direction == "out" and f.packets]
     back = [f for f in view.esp if f.direction == "in" and f.packets]
     if not out and not back:
@@ -57,18 +58,7 @@ def judge(view: View) -> Ruling:
         return _one_way(view, back) or rule(
             "esp", "inconclusive", summary="only gateway to client is seen", seen=back
         )
-    findings: list[Finding] = []
-    replayed = sum(f.replayed for f in (*out, *back))
-    total = sum(f.packets for f in (*out, *back))
-    if replayed >= 3 and replayed > total * 0.02 and not _recorded_twice(view, [*out, *back]):
-        findings.append(
-            finding(
-                "esp.replayed",
-                evidence(f"{replayed} of {total} packets are repeats", *out, *back),
-                severity="warning",
-                confidence="medium",
-            )
-        )
+    findings = numbers.findings(view)
     if view.local is not None and view.local.encapsulation_forced:
         findings.append(
             finding("esp.forced-encapsulation", evidence("a NAT was claimed in message 3"),
@@ -78,11 +68,6 @@ def judge(view: View) -> Ruling:
     how = "in UDP" if any(f.udp_encapsulated for f in back) else "protocol 50"
     summary = f"{_count(out)} out, {_count(back)} in, {how}"
     return rule("esp", "passed", *findings, summary=summary, seen=[*out, *back])
-
-
-def _recorded_twice(view: View, flows: list[EspFlow]) -> bool:
-    """All of it, both ways: by a recorder on several interfaces."""
-    return not view.live and all(0.4 <= f.replayed / max(f.packets, 1) <= 0.55 for f in flows)
 
 
 def _count(flows: list[EspFlow]) -> int:
@@ -126,7 +111,8 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
     if view.ended is not None and view.ended.one_sided:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
-    if view.interrupted or (span < 4.0 and (packets < 2 or not view.live)):
+    refused = told.refusals(view, 0, 4500, since=min(f.t for f in out))
+    if view.interrupted or (span < 4.0 and not refused and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
     if view.other_ipsec:
         return _one_way(view, out) or rule(
@@ -141,8 +127,9 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             finding(
                 "path.esp-blocked",
                 said,
+                *told.said(refused),
                 detail="IPsec is up with plain ESP (IP protocol 50), and nothing comes back.",
-                confidence="medium",
+                confidence="high" if refused else "medium",
             ),
             summary="ESP: nothing comes back",
             seen=out,
@@ -171,6 +158,19 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     more = [said]
     if asked and alive:
         more.append(evidence("IKE on the same UDP port is answered all the while", alive[0]))
+    if refused:
+        return rule(
+            "path",
+            "failed",
+            finding(
+                told.REFUSALS[refused[0].what], said, *told.said(refused),
+                detail="IPsec came up, and then its packets are refused on the way or by the "
+                "gateway.",
+            ),
+            summary="ESP is refused",
+            seen=[*out, *refused],
+            own=own,
+        )  # fmt: skip
     sent = view.l2tp_of("out", "SCCRQ")
     if sent:
         more.append(evidence(f"L2TP SCCRQ sent {times(len(sent))} inside IPsec, no answer", *sent))

@@ -35,6 +35,9 @@ def _after_message_6(view: View) -> Ruling | None:
     if sa is None or not sa.by_client or any(f.packets for f in view.esp):
         return None
     last = [m for m in sa.step("MM6") if m.direction == "in" and not m.repeat]
+    told = _told(sa.messages, last[0]) if last else None
+    if told is not None:
+        return told
     if not last or any(c.problem for c in view.certificates if c.direction == "in"):
         return None
     if any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages):
@@ -71,6 +74,34 @@ def _after_message_6(view: View) -> Ruling | None:
                 seen=sa.messages)  # fmt: skip
 
 
+def _told(messages: list[IkeMessage], proof: IkeMessage) -> Ruling | None:
+    """The client says what is wrong with the gateway's proof (RFC 2408 sections 5.8 to 5.12)."""
+    for m in messages:
+        if m.direction != "out" or m.t < proof.t:
+            continue
+        for n in m.notifies:
+            if n.type not in _SAYS:
+                continue
+            code, detail = _SAYS[n.type]
+            return rule(
+                "auth",
+                "failed",
+                finding(code, evidence("message 6 with the gateway's proof", proof),
+                        evidence(f"the client answers {n.name}", m), detail=detail),
+                summary=detail.rstrip("."),
+                seen=messages,
+            )  # fmt: skip
+    return None
+
+
+_SAYS = {
+    25: ("auth.certificate-bad-signature",
+         "The client says that the gateway's signature does not fit its certificate."),
+    22: ("auth.certificate-untrusted",
+         "The client says that it does not trust the authority behind the gateway's certificate."),
+    23: ("auth.gateway-unproven",
+         "The client says that the gateway's proof does not fit the key exchange."),
+}  # fmt: skip
 _UNPROVEN_CAUSES = (
     Cause("The gateway proves itself with another key than the client has",
           "gateway-admin", "Enter the key again on both sides", "likely"),

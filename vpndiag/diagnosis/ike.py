@@ -7,6 +7,7 @@ from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
+from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
@@ -30,7 +31,7 @@ _NATT_VIDS = (
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("ike", "L2TP without IPsec")
+        return not_reached("ike", view.without_ipsec)
     sa = view.primary
     if sa is None:
         return _no_main_mode(view)
@@ -190,14 +191,18 @@ def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     ruling = _other_version(view, seen)
     if ruling is not None:
         return ruling
-    answers = [m for m in sa.answers if m.step == "?"]
-    if answers:
+    strange = [m for m in sa.answers if m.step == "?"]
+    cut = [m for m in strange if m.payloads == (CUT_SHORT,)]
+    if cut:
+        return rule("ike", "inconclusive", summary="the answer is cut off by the capture (snap "
+                    "length)", seen=[*seen, *cut])  # fmt: skip
+    if strange:
         return rule(
             "ike",
             "failed",
             finding(
                 "ike.malformed",
-                evidence("the answer is not a valid IKE message", *answers[:2]),
+                evidence("the answer is not a valid IKE message", *strange[:2]),
                 detail="What comes back is not valid IKE.",
                 confidence="medium",
             ),

@@ -17,6 +17,9 @@ ONLY_A_NOTIFY = 112
 header, 4 of the encrypted payload, up to 16 each of IV and padding, 8 or 9 of notification, and an
 integrity value of up to 32. A success has identity, proof, SA, both selectors: well above 150."""
 
+SOON = 2.0
+"""Seconds within which a side leaves because of what it has just read."""
+
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for one rung; None where the common rules do."""
@@ -115,6 +118,7 @@ def _auth(view: View) -> Ruling:
     answered_after = [m for m in later if m.t >= last.t and m.direction == last.direction]
     short = last.size <= ONLY_A_NOTIFY and proofs[-1] is last
     if short and not both and not (after and answered_after):
+        eap = len({m.message_id for m in proofs}) > 1
         return rule(
             "auth",
             "failed",
@@ -122,8 +126,11 @@ def _auth(view: View) -> Ruling:
                 "auth.refused",
                 evidence(f"the answer to IKE_AUTH has {last.size} bytes: one notification fits, "
                          "not for identity, proof and SA", last),
-                evidence("nothing follows: no ESP, no further exchange"),
-                detail="The gateway refuses IKE_AUTH; the reason is encrypted.",
+                evidence("nothing follows: no ESP, no further exchange", *after[:1]),
+                detail="The gateway refuses the login by EAP inside IKE_AUTH; the reason is "
+                "encrypted. User name, password or EAP method do not fit, most likely."
+                if eap
+                else "The gateway refuses IKE_AUTH; the reason is encrypted.",
                 confidence="medium",
             ),
             summary="refused (encrypted)",
@@ -136,12 +143,35 @@ def _auth(view: View) -> Ruling:
 
 def _ipsec(view: View) -> Ruling:
     proofs = _of(view, "AUTH")
+    if proofs and _auth(view).layer.status != "passed":
+        return not_reached("ipsec", "IKE_AUTH did not complete")
+    left = _leaves(view, proofs)
+    if left:
+        return rule(
+            "ipsec",
+            "inconclusive",
+            summary=f"an INFORMATIONAL exchange right behind IKE_AUTH, begun by the "
+            f"{'client' if left[0].direction == 'out' else 'gateway'}, and not one ESP packet: "
+            "there was no SA pair most likely, or one side did not accept the other's proof",
+            seen=[*proofs, *left],
+        )
     if not proofs and not view.esp:
         later = [m for m in view.ike if not m.step.endswith("SA_INIT")]
         if later:
             return rule("ipsec", "passed", summary="before the capture began", seen=later[:1])
         return not_reached("ipsec", "IKE_AUTH did not complete")
     return rule("ipsec", "passed", summary="SA pair made by IKE_AUTH", seen=proofs or view.esp[:1])
+
+
+def _leaves(view: View, proofs: list[IkeMessage]) -> list[IkeMessage]:
+    """What one side says right behind IKE_AUTH in place of sending ESP: a Delete, as a rule."""
+    if not proofs or any(f.packets for f in view.esp):
+        return []
+    later = [m for m in view.ike if m.t > proofs[-1].t and not m.step.endswith(("AUTH", "SA_INIT"))]
+    soon = [m for m in later if m.t - proofs[-1].t <= SOON]
+    if not soon or len({m.message_id for m in later}) > 2:
+        return []  # the SA is used on: questions whether the other side is there
+    return soon
 
 
 def _esp(view: View) -> Ruling | None:

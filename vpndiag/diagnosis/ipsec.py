@@ -7,7 +7,7 @@ from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Evidence, Finding
 
 _NO_PROPOSAL = {14, 12, 13, 15, 10}
 _IDENTITY = {18}
@@ -15,7 +15,7 @@ _IDENTITY = {18}
 
 def judge(view: View) -> Ruling:
     if view.plain:
-        return not_reached("ipsec", "L2TP without IPsec")
+        return not_reached("ipsec", view.without_ipsec)
     if view.ipsec_sas:
         return _agreed(view)
     sa = view.primary
@@ -30,8 +30,10 @@ def judge(view: View) -> Ruling:
     answers = [m for m in sa.step("QM2") if m.direction == "in"]
     ours = [m for m in sa.step("QM1") if m.direction == "out"]
     if answers or [m for m in sa.step("QM3") if m.direction == "out"]:
-        return rule("ipsec", "passed", summary="quick mode complete (encrypted)",
-                    seen=[*ours, *answers])  # fmt: skip
+        sides = nat.text(view)
+        summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
+        facts = {"nat": sides} if sides else {}
+        return rule("ipsec", "passed", summary=summary, seen=[*ours, *answers], facts=facts)
     if any(f.packets for f in view.esp):
         return rule("ipsec", "passed", summary="ESP is in use", seen=ours)
     if not ours or view.running:
@@ -199,7 +201,8 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
     if refusal is not None:
         message, notify = refusal
         said = evidence(f"the gateway answers {notify.name}", message)
-        what = evidence(f"offered: {offered}", ours[0])
+        what = evidence(f"offered: {offered}" if offered else "the client's offer, encrypted",
+                        ours[0])  # fmt: skip
         if notify.type in _NO_PROPOSAL:
             found = finding(
                 "ipsec.no-proposal-chosen",
@@ -258,9 +261,24 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
             "ipsec.unanswered",
             evidence(f"quick mode sent {times(silence.tries)} in {silence.seconds:.1f} s, "
                      "no answer", silence.first, silence.last),
-            evidence(f"offered: {offered}", ours[0]),
+            *([evidence(f"offered: {offered}", ours[0])] if offered else []),
+            *_said_before(sa, ours[0]),
             detail="The gateway completes phase 1 and then does not answer quick mode.",
         ),
         summary="no answer to quick mode",
         seen=ours,
     )  # fmt: skip
+
+
+def _said_before(sa: IkeSa, asked: IkeMessage) -> list[Evidence]:
+    """What the gateway said, encrypted, between message 6 and quick mode."""
+    proofs = [m.t for m in sa.step("MM6") if m.direction == "in"]
+    said = [
+        m for m in sa.messages
+        if m.direction == "in" and m.step == "INFO" and proofs and proofs[0] <= m.t <= asked.t
+        and m.protection in ("opaque", "undecryptable")
+    ]  # fmt: skip
+    if not said:
+        return []
+    text = f"before it the gateway sent an encrypted notification of {said[0].size} bytes: it may "
+    return [evidence(text + "be a Delete of the IKE SA; keys would tell", *said[:2])]

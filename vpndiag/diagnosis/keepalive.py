@@ -7,10 +7,10 @@ RFC 2661 section 6.5 and RFC 1661 section 5.8. Captures only; what says the same
 from __future__ import annotations
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.upkeep import SIDES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     DataFlow,
-    Direction,
     L2tpMessage,
     Observation,
 )
@@ -20,10 +20,6 @@ REPEATS = 3
 SECONDS = 8.0
 ECHOES = 4
 ECHO_SECONDS = 20.0
-_SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
-    ("in", "out", "gateway", "client"),
-    ("out", "in", "client", "gateway"),
-)
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -36,7 +32,7 @@ def judge(layer: str, view: View) -> Ruling | None:
 
 
 def _hello(view: View) -> Ruling | None:
-    for silent, asking, who, other in _SIDES:
+    for silent, asking, who, other in SIDES:
         said = any(m.direction == silent for m in view.ppp) or view.l2tp_of(silent, "HELLO")
         if view.carried is None and not said:
             continue  # it was not up yet
@@ -51,17 +47,22 @@ def _hello(view: View) -> Ruling | None:
 
 
 def _echo(view: View) -> Ruling | None:
-    for silent, asking, who, other in _SIDES:
+    for silent, asking, who, other in SIDES:
         last = view.last_seen[silent]
         asked = [
             d for d in view.data
             if d.direction == asking and d.echoes == d.packets >= ECHOES
-            and d.last_t - last >= ECHO_SECONDS and (d.t > last or d.packets >= 2 * ECHOES)
+            and d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
         ]  # fmt: skip
         if last >= 0 and asked:
             return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "
                            f"{asked[0].last_t - last:.0f} s, without an answer")  # fmt: skip
     return None
+
+
+def _in_vain(d: DataFlow, last: float) -> float:
+    """How many of these echoes were sent after ``last``, by their rate: they are only counted."""
+    return (d.last_t - last) * (d.packets - 1) / max(d.last_t - d.t, 0.001)
 
 
 def _failed(layer: str, who: str, last: float, seen: list[Observation] | list[L2tpMessage]

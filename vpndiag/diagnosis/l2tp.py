@@ -71,7 +71,7 @@ def judge(view: View) -> Ruling:
 
 def _not_seen(view: View) -> Ruling:
     if view.ppp:
-        return not_reached("l2tp", "PPP without L2TP")
+        return not_reached("l2tp", view.bare or "PPP without L2TP")
     if view.running or view.live:
         return not_reached("l2tp", "no L2TP message was sent")
     if view.esp:

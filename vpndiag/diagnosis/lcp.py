@@ -135,8 +135,8 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             "failed",
             finding(
                 "lcp.loopback",
-                evidence("our own magic number comes back", *echoed[:2]),
-                detail="The link is looped back: our own packets return.",
+                evidence("the client's own magic number comes back", *echoed[:2]),
+                detail="The link is looped back: the client's own packets return.",
             ),
             summary="looped back",
             seen=packets,

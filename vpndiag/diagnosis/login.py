@@ -6,7 +6,7 @@ from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Finding
 
 _E_CODES = {
     646: ("login.restricted-hours", "The account may not log in at this time."),
@@ -114,6 +114,42 @@ def _guessable(packets: list[PppMessage]) -> bool:
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
+_WORDS = {
+    "expired": _E_CODES[648],
+    "disabled": _E_CODES[647],
+    "locked": _E_CODES[647],
+    "not allowed at this time": _E_CODES[646],
+    "outside allowed": _E_CODES[646],
+}
+"""What servers write into a refusal that has no number (RFC 1334 and 1994 leave the text to
+them)."""
+
+
+def _in_words(message: str) -> tuple[str, str] | None:
+    text = message.lower()
+    return next((found for words, found in _WORDS.items() if words in text), None)
+
+
+_INSIDE_TLS = {
+    "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
+    "the client did not take the server's.",
+    "PEAP": "The server refuses the login inside PEAP: user name, password or the method inside do "
+    "not fit, or the client did not take the server's certificate.",
+    "TTLS": "The server refuses the login inside EAP-TTLS: user name or password do not fit, or "
+    "the client did not take the server's certificate.",
+}
+_TLS_CAUSES = (
+    Cause("The user's certificate is missing, expired, revoked, or of an authority that the "
+          "authentication server does not trust", "helpdesk",
+          "Look at the certificate on the computer, and in the RADIUS log", "likely"),
+    Cause("The computer does not trust the authentication server's certificate",
+          "helpdesk", "Install the issuing authority, or enter the server's name in the profile",
+          "likely"),
+    Cause("The account behind the certificate is locked or may not dial in", "helpdesk",
+          "Check it in the directory", "possible"),
+)  # fmt: skip
+
+
 def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     last = failures[-1]
     codes = [m.error_code for m in failures if m.error_code is not None]
@@ -122,11 +158,15 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         code, detail = _E_CODES.get(
             codes[0], ("login.refused", f"The server refuses the login with E={codes[0]}.")
         )
+    elif (said := _in_words(last.message)) is not None:
+        code, detail = said
     elif last.protocol == "EAP" and not any(
         m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
         for m in packets
     ):
         code, detail = "login.eap-method", "The server refuses before any EAP method was agreed."
+    elif last.protocol == "EAP" and _method(packets)[4:] in _INSIDE_TLS:
+        code, detail = "login.refused", _INSIDE_TLS[_method(packets)[4:]]
     text = f"{last.protocol} {last.code}"
     if last.error_code is not None:
         text += f" E={last.error_code}"
@@ -136,7 +176,9 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         "login",
         "failed",
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
-                confidence="certain" if codes or last.protocol != "EAP" else "high"),
+                confidence="certain" if codes or (
+                    last.protocol != "EAP" and code == "login.wrong-password") else "high",
+                causes=_TLS_CAUSES if detail == _INSIDE_TLS["TLS"] else ()),
         summary=detail.rstrip("."),
         seen=packets,
     )  # fmt: skip
@@ -271,6 +313,10 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
                 summary="the client does not log in",
                 seen=packets,
             )  # fmt: skip
+    if ours and not view.live:
+        left = _client_stops(view, packets, ours)
+        if left is not None:
+            return left
     silence = view.unanswered(ours)
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
@@ -285,5 +331,28 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             detail="The gateway does not answer the login: its authentication server is silent.",
         ),
         summary="no answer to the login",
+        seen=packets,
+    )  # fmt: skip
+
+
+def _client_stops(view: View, packets: list[PppMessage], ours: list[PppMessage]) -> Ruling | None:
+    """The gateway goes on asking, and the client answers no more."""
+    asked = [m for m in packets if m.direction == "in" and m.t > ours[-1].t
+             and m.code in ("Challenge", "Request")]  # fmt: skip
+    waiting = view.unanswered(asked)
+    if waiting is None or waiting.tries < 3 or not view.conclusive(waiting):
+        return None
+    what = f"{asked[-1].protocol} {asked[-1].method}".strip()
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.client-silent",
+            evidence("the client's last answer", ours[-1]),
+            evidence(f"the gateway asks for {what} {times(waiting.tries)} in "
+                     f"{waiting.seconds:.1f} s, no answer", waiting.first, waiting.last),
+            detail=f"The client begins the login and then does not answer the gateway's {what}.",
+        ),
+        summary=f"the client does not answer {what}",
         seen=packets,
     )  # fmt: skip

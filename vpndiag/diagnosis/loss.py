@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vpndiag.diagnosis.ruling import evidence, finding
+from vpndiag.diagnosis.ruling import at_frames, evidence, finding
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, InsidePing, L2tpMessage
 from vpndiag.report.model import Finding
@@ -69,7 +69,12 @@ def _by_numbers(view: View) -> Finding | None:
         return None
     return finding(
         "path.lossy",
-        evidence(f"{missing} of {total} ESP packets are missing", *flows),
+        at_frames(
+            f"{missing} of {total} ESP packets are missing: gaps in their numbers, before "
+            "these packets",
+            flows[0].t,
+            [n for f in flows for n in f.gap_frames or f.frames],
+        ),
         detail=f"{100 * missing / total:.0f}% of the encrypted packets are missing.",
         severity="warning",
         confidence="medium",

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import lifetime, loss, nat, outer_mtu, way
+from vpndiag.diagnosis import lifetime, loss, nat, outer_mtu, told, way
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 
-_ICMP_CODES = {
-    "port-unreachable": "path.port-unreachable",
-    "protocol-unreachable": "path.port-unreachable",
-    "prohibited": "path.prohibited",
-    "host-unreachable": "path.host-unreachable",
-    "net-unreachable": "path.net-unreachable",
-}
 _ICMP_RANK = (
     "port-unreachable",
     "prohibited",
@@ -86,7 +79,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
             summary=detail.rstrip("."),
             seen=[*seen, *local],
         )  # fmt: skip
-    errors = [e for e in reported if e.direction == "in" and e.what in _ICMP_CODES]
+    errors = [e for e in reported if e.direction == "in" and e.what in told.REFUSALS]
     if errors:
         worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
         same = [e for e in errors if e.what == worst.what]
@@ -96,7 +89,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
             "path",
             "failed",
             finding(
-                _ICMP_CODES[worst.what],
+                told.REFUSALS[worst.what],
                 evidence(f"ICMP {worst.what} from {worst.reporter or 'unknown'} for UDP "
                          f"{worst.port}, {times(len(same))}", *same),
                 *said,
@@ -182,12 +175,15 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     fresh = [m for m in view.asked(4500) if m.step == "MM1" and _known_good(view, m)]
     if not floated and not fresh:
         return None
-    silence = _silence(view, 4500)
-    if silence is None or view.running or not view.conclusive(silence[0]):
-        return None
     primary = view.primary
     if floated and primary is not None and _reacted(primary, floated[0]):
         # Message 5 did arrive: the gateway answers it, if only from UDP 500.
+        return None
+    refused = told.refusals(view, 4500, since=floated[0].t) if floated else []
+    if refused and not view.live:
+        return _float_refused(view, extra, floated, refused, seen)
+    silence = _silence(view, 4500)
+    if silence is None or view.running or not view.conclusive(silence[0]):
         return None
     if floated and not fresh:
         # Not told apart from a wrong key here: the auth rung ranks both.
@@ -198,7 +194,6 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if floated and primary is not None and view.gone_since(floated[0].t):
         # A fresh question to UDP 500 is not answered either: the gateway, not the port.
         return None
-    errors = [e for e in view.icmp if e.port == 4500 and e.direction == "in"]
     code = "path.float-blocked" if floated else "path.4500-silent"
     after = " after the change of port" if floated else ""
     said = [silence[1], evidence("UDP 500 answers IKE", *view.answered(500)[:1])]
@@ -206,10 +201,33 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
         said.insert(
             1, evidence(f"a fresh IKE message to UDP 4500, sent {times(len(fresh))}, is not "
                         "answered either", *fresh))  # fmt: skip
-    said += [evidence(f"ICMP {e.what} from {e.reporter or 'unknown'}", e) for e in errors[:2]]
+    said += told.said(told.refusals(view, 4500))
     detail = f"UDP 500 works, but nothing comes back from UDP 4500{after}."
     found = finding(code, *said, detail=detail)
     return _silent(view, (4500,), found, extra, "500 answers, 4500 silent", seen)
+
+
+def _float_refused(
+    view: View,
+    extra: list[Finding],
+    floated: list[IkeMessage],
+    refused: list[IcmpError],
+    seen: list[Observation],
+) -> Ruling:
+    """Somebody says that message 5 cannot arrive: no need to wait for silence."""
+    detail = (
+        f"UDP 500 works; what goes to UDP 4500 is refused: {_reporter(view, refused[0])} answers "
+        f"with ICMP {refused[0].what.replace('-', ' ')}."
+    )
+    found = finding(
+        "path.float-blocked",
+        evidence(f"message 5 sent to UDP 4500 {times(len(floated))}, no answer", *floated),
+        *told.said(refused),
+        evidence("UDP 500 answers IKE", *view.answered(500)[:1]),
+        detail=detail,
+    )
+    return rule("path", "failed", found, *extra, summary="500 answers, 4500 is refused",
+                seen=[*seen, *refused])  # fmt: skip
 
 
 def _known_good(view: View, offer: IkeMessage) -> bool:
@@ -243,11 +261,21 @@ def _asked_alike(view: View, fresh: list[IkeMessage]) -> bool:
 
 
 def _plain(view: View, extra: list[Finding]) -> Ruling:
+    if view.bare:
+        return not_reached("path", view.bare)
     sent = [m for m in view.l2tp if m.direction == "out"]
     got = [m for m in view.l2tp if m.direction == "in"]
     if got or any(m.direction == "in" for m in view.ppp):
         return rule("path", "passed", *extra, summary="1701 answers", seen=[*sent[:1], *got[:1]])
-    errors = [e for e in view.icmp if e.what in _ICMP_CODES and e.direction == "in"]
+    silence = view.unanswered([m for m in sent if m.message == "SCCRQ"])
+    if view.from_elsewhere and silence is not None and view.conclusive(silence):
+        text = (
+            f"SCCRQ sent to UDP 1701 {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+        )
+        return _elsewhere(
+            view, [evidence(f"{text} from there", silence.first, silence.last)], extra
+        )
+    errors = [e for e in view.icmp if e.what in told.REFUSALS and e.direction == "in"]
     if errors and not view.running:
         worst = errors[0]
         detail = f"{_reporter(view, worst)} answered with ICMP {worst.what.replace('-', ' ')}."
@@ -255,7 +283,7 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
             "path",
             "failed",
             finding(
-                _ICMP_CODES[worst.what],
+                told.REFUSALS[worst.what],
                 evidence(f"ICMP {worst.what} for UDP {worst.port}", *errors[:3]),
                 detail=detail,
                 confidence="certain",
@@ -305,4 +333,7 @@ def _warnings(view: View) -> list[Finding]:
     lost = loss.finding_of(view)
     if lost is not None:
         found.append(lost)
+    limit = told.too_big(view)
+    if limit is not None:
+        found.append(limit)
     return found

@@ -95,6 +95,11 @@ def evidence(text: str, *seen: Observation) -> Evidence:
     return Evidence(text=text, t=seen[0].t if seen else None, frames=frames_of(seen))
 
 
+def at_frames(text: str, t: float | None, frames: Iterable[int]) -> Evidence:
+    """A sentence about packets inside what one observation counts: ``frames`` show it."""
+    return Evidence(text=text, t=t, frames=tuple(sorted(set(frames))))
+
+
 def times(count: int) -> str:
     """``once``, ``twice``, ``5 times``."""
     return {1: "once", 2: "twice"}.get(count, f"{count} times")

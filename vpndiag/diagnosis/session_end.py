@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
+from vpndiag.diagnosis.upkeep import last_packet
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
 
@@ -109,8 +110,8 @@ def gone(view: View) -> Ruling | None:
         return None
     found = finding(
         "path.dpd-timeout",
-        evidence(f"the last packet from the gateway came {last_in - up:.1f} s after the address "
-                 "was assigned", *[o for o in view.all if o.t == last_in][:1]),
+        last_packet(view, f"the last packet from the gateway came {last_in - up:.1f} s after the "
+                    "address was assigned", "in", last_in),
         evidence(f"for {until - last_in:.0f} s the client goes on asking", *sent),
         detail="The session was up, and then the gateway answered nothing any more.",
     )  # fmt: skip

@@ -141,6 +141,17 @@ def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
     )
 
 
+_WHAT = {
+    "AH": "AH (IP protocol 51) is IPsec that proves who sent a packet and encrypts nothing; "
+    "L2TP/IPsec uses ESP, and no packet of AH gets through a NAT.",
+    "PPTP": "PPTP is another VPN: TCP 1723 for its calls, GRE (IP protocol 47) for the data.",
+    "L2TPv3": "L2TPv3 (RFC 3931) joins networks; remote access uses L2TPv2.",
+    "GRE": "GRE alone is a tunnel without encryption.",
+    "IKE over TCP": "IKE over TCP is Cisco's own; L2TP clients use UDP.",
+    "PPPoE": "PPPoE is the line to the provider; the VPN would be inside of it.",
+}
+
+
 def nothing(other: Iterable[OtherTraffic]) -> Verdict:
     """The verdict for a capture without any attempt."""
     seen = list(other)
@@ -149,4 +160,6 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
             "not_applicable", "Nothing of L2TP/IPsec is in this capture.", confidence="high"
         )
     kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
-    return Verdict("not_applicable", f"No L2TP/IPsec in this capture, but {kinds}.")
+    told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
+    text = f"No L2TP/IPsec in this capture, but {kinds}."
+    return Verdict("not_applicable", f"{text} {told}".rstrip())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vpndiag.diagnosis import ipsec
+from vpndiag.diagnosis import ipsec, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text, renewals
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow, IkeMessage, Observation
-from vpndiag.report.model import Finding
+from vpndiag.observations import Direction, EspFlow, IkeMessage, Observation
+from vpndiag.report.model import Evidence, Finding
 
 GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
@@ -19,6 +19,13 @@ STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
+SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
+    ("in", "out", "gateway", "client"),
+    ("out", "in", "client", "gateway"),
+)
+"""Who falls silent, who asks, and their names."""
+_UNKNOWN_SA = (4, 11)
+"""INVALID-COOKIE, INVALID-SPI."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -50,8 +57,10 @@ def _came_up(view: View) -> bool:
 def _fragments(view: View) -> Ruling | None:
     """A large IKE message of which fragments are missing, in a session that never came up."""
     lost = [f for f in view.fragments_lost if f.port in (0, 500, 4500) and f.protocol == 17]
-    if not lost or _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
+    if _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
         return None
+    if not lost:
+        return _said_lost(view)
     way = "to the gateway" if lost[0].direction == "out" else "to the client"
     found = finding(
         "path.fragments-lost",
@@ -62,6 +71,37 @@ def _fragments(view: View) -> Ruling | None:
         confidence="high" if len(lost) > 1 else "medium",
     )  # fmt: skip
     return rule("path", "failed", found, summary="IP fragments are lost", seen=lost)
+
+
+def _said_lost(view: View) -> Ruling | None:
+    """The other side says that fragments of an IKE message never came."""
+    errors = told.reassembly(view)
+    if not errors:
+        return _too_big(view)
+    who = "gateway" if errors[0].direction == "in" else "client"
+    found = finding(
+        "path.fragments-lost",
+        evidence(f"ICMP from the {who}, {times(len(errors))}: it waited in vain for the other "
+                 "fragments of an IKE message (reassembly time exceeded)", *errors),
+        detail=f"Large IKE messages are sent in IP fragments, and not all of them reach the {who}.",
+    )  # fmt: skip
+    return rule("path", "failed", found, summary="IP fragments are lost", seen=errors)
+
+
+def _too_big(view: View) -> Ruling | None:
+    errors = told.ike_too_big(view)
+    if not errors:
+        return None
+    who, router = "client" if errors[0].direction == "in" else "gateway", errors[0].reporter
+    size = f" of more than {errors[0].mtu} bytes" if errors[0].mtu else ""
+    found = finding(
+        "path.fragments-lost",
+        evidence(f"ICMP fragmentation needed from {router or 'unknown'} about an IKE message of "
+                 f"the {who}, {times(len(errors))}", *errors),
+        detail=f"A link on the way lets no packet{size} through. The {who} is told so, and sends "
+        "its large IKE message again as it was.",
+    )  # fmt: skip
+    return rule("path", "failed", found, summary="large IKE messages are lost", seen=errors)
 
 
 def _old_fragments(view: View) -> Finding | None:
@@ -97,8 +137,7 @@ def _gateway_gone(view: View) -> Ruling | None:
     still there (RFC 3706) stay unanswered."""
     if not (_came_up(view) or (_set_up(view) and not view.esp)) or view.unrecorded:
         return None
-    for silent, asking, who, other in (("in", "out", "gateway", "client"),
-                                       ("out", "in", "client", "gateway")):  # fmt: skip
+    for silent, asking, who, other in SIDES:
         last = _last(view, silent)
         asked: list[IkeMessage] = []
         for m in view.ike:
@@ -115,9 +154,11 @@ def _gateway_gone(view: View) -> Ruling | None:
             "failed",
             finding(
                 "path.dpd-timeout",
-                evidence(f"the last packet from the {who}", *_at(view, last)),
+                last_packet(view, f"the last packet from the {who}", silent, last),
                 evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
                          "whether it is still there, without an answer", *asked),
+                *(told.said(told.refusals(view, 0, 500, 4500, since=last))
+                  if silent == "in" else ()),
                 detail=f"The session was up, and then the {who} answered nothing any more.",
             ),
             summary=f"nothing from the {who} after {last:.0f} s",
@@ -133,8 +174,13 @@ def _set_up(view: View) -> bool:
     return quick or {("IKEv2 AUTH", "in"), ("IKEv2 AUTH", "out")} <= steps
 
 
-def _at(view: View, t: float) -> list[Observation]:
-    return [o for o in view.all if o.t == t][:1]
+def last_packet(view: View, text: str, direction: Direction, t: float) -> Evidence:
+    """The packet of this direction at ``t``, whatever it was: evidence for a silence behind it."""
+    flows = [f for f in view.esp if f.direction == direction and f.last_t == t and f.last_frames]
+    if flows:
+        return at_frames(text, t, flows[0].last_frames[-1:])
+    seen = [o for o in view.all if o.t == t and getattr(o, "direction", "") == direction]
+    return at_frames(text, t, seen[0].frames if seen else ())
 
 
 def _selectors(view: View) -> Ruling | None:
@@ -235,7 +281,7 @@ def _unanswered(view: View, r: Renewal, what: str) -> Finding:
         f"{r.layer}.rekey-stall",
         evidence(f"a new {what} asked for {times(len(r.tries))} in {over:.0f} s, no answer",
                  r.first, r.tries[-1]),
-        evidence(f"{goes_on} {last_in:.1f} s"),
+        last_packet(view, f"{goes_on} {last_in:.1f} s", "in", last_in),
         detail=f"The session was up; renewing its keys ({what}) was never answered.",
     )  # fmt: skip
 
@@ -281,15 +327,35 @@ def _one_way(view: View) -> Ruling | None:
     if any(m.step == "INFO" and m.protection == "opaque" for m in answered):
         return None
     last = max(f.last_t for f in back)
+    unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
+    detail = "Encrypted packets went both ways, and then none came back any more."
+    if unknown:
+        names = ", ".join(dict.fromkeys(n.name for m in unknown for n in m.notifies))
+        detail += (
+            f" The gateway says that it does not know the SA ({names}): it was restarted, or has "
+            "dropped the session."
+        )
+        more = evidence(f"the gateway answers {names}, {times(len(unknown))}", *unknown)
+    elif answered:
+        more = evidence("IKE from the gateway comes all the while", answered[0])
+    else:
+        more = evidence("IKE was not asked meanwhile: whether the gateway lives is not seen")
     return rule(
         "esp",
         "failed",
         finding(
             "esp.one-way",
-            evidence(f"the last ESP packet from the gateway is at {last:.1f} s", *back),
-            evidence(f"the client goes on sending for {gap:.0f} s", *since),
-            detail="Encrypted packets went both ways, and then none came back any more.",
-            confidence="medium",
+            last_packet(
+                view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last
+            ),
+            at_frames(
+                f"the client goes on sending for {gap:.0f} s",
+                since[-1].last_t,
+                [n for f in since for n in f.last_frames or f.frames],
+            ),
+            more,
+            detail=detail,
+            confidence="high" if unknown else "medium",
         ),
         summary=f"nothing came back after {last:.0f} s",
         seen=[*out, *back],
@@ -310,8 +376,9 @@ def _nat_rebound(view: View) -> Finding | None:
             back = any(f.direction == "in" and f.last_t > two.t for f in view.esp)
             return finding(
                 "path.nat-rebound",
-                evidence(f"SPI {one.spi} comes from one port until {one.last_t:.1f} s and from "
-                         f"another from {two.t:.1f} s on", one, two),
+                at_frames(f"SPI {one.spi} comes from one port until {one.last_t:.1f} s and from "
+                          f"another from {two.t:.1f} s on", one.last_t,
+                          (one.last_frames[-2:] or one.frames) + two.frames[:2]),
                 detail="The NAT in front of the client forgot its mapping and made a new one"
                 + ("." if back else "; nothing came back after that."),
                 severity="info" if back else "warning",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
@@ -57,7 +58,7 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
         lost |= {
             id(m) for m in view.ike if m.version != 1 and m.direction == "in" and m.port in ports
         }
-    since = _unheard_l2tp(view.l2tp_all)
+    since = _unheard_l2tp([m for m in view.l2tp_all if not m.other_source])
     if since is not None:
         # ESP is counted as a whole: what came back is not heard either
         lost |= {
@@ -96,8 +97,12 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
         ]  # fmt: skip
         on = [
             m for m in messages
-            if m.direction == "out" and m.t > first.t and m.step not in (asked, "INFO")
-            and m.step[:2] >= asked[:2] and not (m.step[:2] == asked[:2] and m.step < asked)
+            if m.direction == "out" and m.t > first.t and (
+                (m.step not in (asked, "INFO") and m.step[:2] >= asked[:2]
+                 and not (m.step[:2] == asked[:2] and m.step < asked))
+                # who says what is wrong with an answer has got it
+                or any(n.type < ERROR_NOTIFY_LIMIT for n in m.notifies)
+            )
         ]  # fmt: skip
         if len(again) >= ASKED_AGAIN and not on:
             return [m for m in messages if m.direction == "in" and m.t >= first.t]

@@ -44,6 +44,10 @@ from vpndiag.records import record
 _T = TypeVar("_T", bound=Observation)
 
 
+ANSWERED = 0.5
+"""Seconds that an answer may take."""
+
+
 @record(frozen=True, slots=True)
 class Unanswered:
     """A message that was sent ``tries`` times over ``seconds`` and not answered."""
@@ -280,8 +284,28 @@ class View:
         return not self.ike_sas and not self.esp
 
     @once
+    def bare(self) -> str:
+        """A PPP link that was captured without what carried it, in words; empty: it is none."""
+        if not self.plain or self.l2tp_all or not self.ppp:
+            return ""
+        carrier = self.ppp[0].session
+        if carrier.startswith("PPPoE"):
+            return f"PPP over Ethernet (session {carrier[6:]}), no L2TP/IPsec"
+        return "a PPP link, recorded without the packets around it" if carrier == "PPP link" else ""
+
+    @property
+    def without_ipsec(self) -> str:
+        """Why there is nothing to judge of IPsec, where ``plain``."""
+        return self.bare or "L2TP without IPsec"
+
+    @once
     def l2tp(self) -> list[L2tpMessage]:
-        """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`."""
+        """The messages of the tunnel itself; the probe in the clear is in :attr:`clear_probe`, what
+        came from elsewhere in :attr:`from_elsewhere`."""
+        return [m for m in self._tunnel if not m.other_source]
+
+    @once
+    def _tunnel(self) -> list[L2tpMessage]:
         if self.plain:
             return self.l2tp_all
         inside = [m for m in self.l2tp_all if m.inside == "esp"]
@@ -340,8 +364,10 @@ class View:
         if self.ended is not None and self.ended.why == "stopped":
             return silence.tries >= 2 or silence.seconds >= 4.0
         if not self.live:
-            # What is not answered is sent again: one try alone may be all that was recorded.
-            return silence.tries >= 2 and silence.seconds >= 4.0 and not self.unrecorded
+            # What is not answered is sent again: one try alone may be all that was recorded. One
+            # that the capture ends with had no time to be answered.
+            settled = silence.tries - (self.end - silence.last.t < ANSWERED)
+            return settled >= 2 and silence.seconds >= 4.0 and not self.unrecorded
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @once

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 
+from vpndiag.diagnosis.ruling import evidence, times
 from vpndiag.diagnosis.view import View
 from vpndiag.diagnosis.way_causes import (
     CAUSES_OF_A_LOOP,
@@ -55,6 +56,7 @@ class Where:
     causes: tuple[Cause, ...] = ()
     fix: tuple[str, ...] = ()
     title: str = ""
+    explanation: str = _EXPLANATION
 
     def add_to(self, finding: Finding) -> Finding:
         """``finding`` with it."""
@@ -64,7 +66,7 @@ class Where:
             evidence=(*finding.evidence, *self.said),
             title=self.title or finding.title,
             detail=self.detail or finding.detail,
-            explanation=_EXPLANATION if self.causes else finding.explanation,
+            explanation=self.explanation if self.causes else finding.explanation,
             causes=self.causes or finding.causes,
             fix=self.fix or finding.fix,
             owner=owner,
@@ -74,7 +76,7 @@ class Where:
 def look(view: View, ports: tuple[int, ...]) -> Where | None:
     """What can be said about the silence of these ports; None: nothing was asked."""
     if not view.traces and not view.controls:
-        return None
+        return _worn_out(view, ports)
     way = _Way(view, ports)
     said = (*traced(view, way.gateway), *checked(view, alive=way.alive))
     found = (
@@ -86,6 +88,26 @@ def look(view: View, ports: tuple[int, ...]) -> Where | None:
         or way.nowhere()
     )
     return replace(found, said=said) if found is not None else Where(said)
+
+
+def _worn_out(view: View, ports: tuple[int, ...]) -> Where | None:
+    """Ordinary packets of a capture whose time to live ran out, at one or two routers again and
+    again; a trace would show others each time."""
+    errors = [e for e in view.icmp if e.what == "ttl-exceeded" and e.port in ports]
+    errors = [e for e in errors if e.direction == "in" and e.reporter]
+    routers = list(dict.fromkeys(e.reporter or "" for e in errors))
+    if len(errors) < 2 or len(routers) > 2 or view.live:
+        return None
+    text = f"packets go round at {' and '.join(routers)}"
+    said = evidence(
+        f"ICMP time exceeded from {' and '.join(routers)}, {times(len(errors))}: the time to live "
+        "of the client's packets ran out on the way", *errors)  # fmt: skip
+    return Where(
+        (said,), f"A routing loop: {text}.", text, CAUSES_OF_A_LOOP, FIX_OF_A_LOOP,
+        "Packets go round in circles on the way to the server",
+        "A router says that the packets to the VPN server were passed on so often that they were "
+        "thrown away. They go round in circles between routers, and never arrive.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,20 @@ class EspFlow(Observation):
     truncated_to_96: int | None = None
     """Packets under HMAC-SHA2-256 that verify only when the check value is cut to 96 bits."""
     replayed: int = 0
+    copies: int = 0
+    """Of these, seen within 10 ms of the first: recorded twice, if all packets are."""
     missing: int = 0
     """Sequence numbers skipped and never seen."""
     out_of_order: int = 0
+    late_by: int = 0
+    """By how many numbers a packet was overtaken at most."""
+    replayed_frames: tuple[int, ...] = ()
+    """Frames of the first that are repeats."""
+    late_frames: tuple[int, ...] = ()
+    gap_frames: tuple[int, ...] = ()
+    """Frames that show a gap: numbers before theirs are missing."""
+    last_frames: tuple[int, ...] = ()
+    """Frames of the last packets."""
     longest_silence: float = 0.0
     silence_from: float = 0.0
     sizes: tuple[int, ...] = ()

@@ -13,6 +13,10 @@ hash verified; ``opaque``: encrypted and no key at hand; ``undecryptable``: the 
 not open it; ``bad-hash``: it opens but its HASH is wrong."""
 
 
+CUT_SHORT = "cut off by the capture"
+"""In place of the payloads of a message that was recorded in part."""
+
+
 @record(frozen=True, slots=True, kw_only=True)
 class IkeNotify:
     """A Notification payload."""

@@ -35,7 +35,7 @@ class PppMessage(Observation):
     """CHAP Name, PAP Peer-ID or EAP identity."""
     magic: int | None = None
     session: str = ""
-    """L2TP session (or other carrier) that it belongs to."""
+    """L2TP session that it belongs to; ``PPP link`` or ``PPPoE 7``: captured without L2TP."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

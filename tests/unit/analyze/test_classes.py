@@ -81,6 +81,15 @@ def v2_auth(p: Peer, answer: int = 220) -> None:
     v2(p, False, 35, 1, 0x20, p.rng.randbytes(answer))
 
 
+def v2_eap(p: Peer) -> None:
+    """Three rounds of EAP; the last answer is an EAP Failure."""
+    sa_init(p)
+    for number, size in enumerate((1200, 120, 60), 1):
+        v2(p, True, 35, number, 0x08, p.rng.randbytes(100))
+        v2(p, False, 35, number, 0x20, p.rng.randbytes(size))
+    p.at += 5
+
+
 def v2_asked(p: Peer, mine: bool) -> None:
     """One INFORMATIONAL request, retransmitted."""
     body = p.rng.randbytes(52)
@@ -150,6 +159,16 @@ IKE: dict[str, tuple[str, str | None, Play]] = {
     "IKEv2 AUTH refused": (
         "failed", "auth.refused", lambda p: (v2_auth(p, 52), keepalive(p))),
     "IKEv2 complete": ("healthy", None, v2_auth),
+    "IKEv2 complete, and the client leaves at once": (
+        "inconclusive", None,
+        lambda p: (v2_auth(p), [v2(p, m, 37, 2, 8 if m else 0x20, p.rng.randbytes(56))
+                                for m in (True, False)])),
+    "IKEv2 complete, and asked much later whether it lives": (
+        "healthy", None,
+        lambda p: (v2_auth(p), setattr(p, "at", p.at + 30),
+                   [v2(p, m, 37, 2, 8 if m else 0x20, p.rng.randbytes(56))
+                    for m in (True, False)])),
+    "IKEv2, EAP refused": ("failed", "auth.refused", lambda p: v2_eap(p)),
     "IKEv2, the gateway dies": (
         "failed", "path.dpd-timeout", lambda p: (v2_auth(p), esp(p), v2_asked(p, True))),
     "IKEv2, the client dies": (
@@ -166,6 +185,17 @@ def test_ike(name: str, tmp_path: Path) -> None:
     play(p)
     verdict = report(tmp_path, p).verdict
     assert (verdict.outcome, verdict.finding) == (outcome, code)
+
+
+def test_a_refusal_in_ikev2_says_whether_it_was_in_eap(tmp_path: Path) -> None:
+    for play, words in ((v2_eap, True), (lambda p: v2_auth(p, 52), False)):
+        p = Peer()
+        play(p)
+        found = report(tmp_path, p)
+        (said,) = (f for f in found.findings if f.code == "auth.refused")
+        assert ("EAP" in said.detail) == words
+        rungs = {x.id: x.status for x in found.layers}
+        assert rungs["auth"] == "failed" and rungs["ipsec"] == "not_reached"
 
 
 def test_aggressive_mode_with_a_key_is_a_security_warning(tmp_path: Path) -> None:

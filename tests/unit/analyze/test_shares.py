@@ -252,11 +252,14 @@ def test_every_conversation_is_in_one_share() -> None:
 
 
 def test_what_makes_shares_depend_on_each_other() -> None:
-    def outline(cookie: bytes, bare: int = 0, orphans: int = 0, *common: str) -> work.Outline:
-        return work.Outline(frozenset((cookie,)), bare, orphans, common)
+    def outline(
+        cookie: bytes, bare: int = 0, orphans: int = 0, *common: str, lone: int = 0
+    ) -> work.Outline:
+        return work.Outline(frozenset((cookie,)), bare, orphans, lone, common)
 
     assert work.independent([outline(b"1"), outline(b"2")])
     assert not work.independent([outline(b"1"), outline(b"1")])
     assert not work.independent([outline(b"1", 1), outline(b"2", 0, 1)])
     assert work.independent([outline(b"1", 2), outline(b"2", 0, 1)])
+    assert not work.independent([outline(b"1"), outline(b"2", lone=1)])
     assert not work.independent([outline(b"1", 0, 0, "7 packets were too many"), outline(b"2")])

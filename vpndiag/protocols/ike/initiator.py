@@ -38,6 +38,11 @@ from vpndiag.protocols.ike.payloads import (
 )
 from vpndiag.protocols.ike.quick_state import QuickMode
 
+_WRONG = {
+    FailureCode.WRONG_SIGNATURE: NotifyType.INVALID_SIGNATURE,
+    FailureCode.WRONG_HASH: NotifyType.INVALID_HASH_INFORMATION,
+}
+
 
 class IkeInitiator(Informational):
     """One IKE SA that we start.
@@ -53,6 +58,7 @@ class IkeInitiator(Informational):
             raise LocalProtocolError("at least one transform of each phase is needed")
         super().__init__(config, random_bytes)
         self._initiator_config = config
+        self._wrong_proof: tuple[Inbound, NotifyType] | None = None
         self._main.initiator_cookie = self._new_cookie()
 
     def start(self, now: float) -> None:
@@ -171,6 +177,8 @@ class IkeInitiator(Informational):
         except ProofError as error:
             self._report(inbound, "MM6", chain.payloads, Protection.BAD_HASH)
             self._reject("MM6", error.code, str(error))
+            why = _WRONG.get(error.code)
+            self._wrong_proof = (inbound, why) if why is not None else None
             return
         self._report(inbound, "MM6", chain.payloads, Protection.DECRYPTED)
         self._accept(inbound)
@@ -188,6 +196,16 @@ class IkeInitiator(Informational):
         self._phase_one_established(identity)
         if self._initiator_config.auto_quick:
             self.start_quick_mode(inbound.now)
+
+    def delete(self, now: float) -> None:
+        """As of both roles; a gateway whose proof was wrong is told so (RFC 2408 sections 5.11 and
+        5.12). Not before: a damaged copy may have come first."""
+        wrong, self._wrong_proof = self._wrong_proof, None
+        if wrong is not None and self.state is IkeState.MM5_SENT:
+            message, why = wrong
+            self._accept(message)  # the last message of phase 1: the IV follows from it
+            self._send_notify(why, ProtocolId.ISAKMP)
+        super().delete(now)
 
     def _quick_policy(
         self, quick: QuickMode, has_key_exchange: bool

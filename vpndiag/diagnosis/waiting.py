@@ -1,0 +1,110 @@
+"""The gateway sends an answer again and again, and the client does not go on: it does not take the
+answer, or one of the two messages is lost. Captures only; a client that asks anew as well did not
+get the answer (``vantage``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.view import Unanswered, View
+from vpndiag.observations import IkeMessage, L2tpMessage, Observation
+
+OFTEN = 3
+"""Times that an answer is sent."""
+SOON = 2.0
+"""Seconds within which a client leaves because of what it has just read."""
+
+
+def judge(layer: str, view: View) -> Ruling | None:
+    if view.live or view.running or view.unrecorded:
+        return None
+    if layer == "ipsec":
+        return _quick_mode(view)
+    return _l2tp(view) if layer == "l2tp" else None
+
+
+def _waits(view: View, answers: Sequence[Observation]) -> Unanswered | None:
+    silence = view.unanswered(answers)
+    if silence is None or silence.tries < OFTEN or not view.conclusive(silence):
+        return None
+    return silence
+
+
+def _quick_mode(view: View) -> Ruling | None:
+    """Message 2 of quick mode without message 3, and not one ESP packet."""
+    sas = [sa for sa in view.ike_sas if sa.step("QM1")]
+    if not sas or any(f.packets for f in view.esp):
+        return None
+    asked = [m for m in sas[-1].step("QM1") if m.direction == "out"]
+    if not asked:
+        return None
+    mode = asked[-1].message_id
+    answers = [m for m in sas[-1].step("QM2") if m.direction == "in" and m.message_id == mode]
+    on = [
+        m for m in view.ike
+        if answers and m.direction == "out" and m.t > answers[0].t and m.step != "INFO"
+    ]  # fmt: skip
+    if not answers or on:
+        return None
+    silence = _waits(view, answers)
+    if silence is not None:
+        return _stops("ipsec", "quick mode", "message 2", silence, answers)
+    left = [
+        m for m in view.ike
+        if m.step == "INFO" and m.direction == "out" and 0 <= m.t - answers[0].t <= SOON
+    ]  # fmt: skip
+    return _refuses(answers, left) if left else None
+
+
+def _refuses(answers: list[IkeMessage], left: list[IkeMessage]) -> Ruling:
+    names = ", ".join(n.name for m in left for n in m.notifies)
+    said = names or ("a Delete" if any(m.deletes for m in left) else "an encrypted message")
+    return rule(
+        "ipsec",
+        "failed",
+        finding(
+            "ipsec.client-stops",
+            evidence("the gateway answers quick mode", answers[0]),
+            evidence(f"the client answers with {said} in place of message 3, and sends no ESP",
+                     *left[:2]),
+            detail="The client does not accept the gateway's answer in quick mode.",
+            confidence="high" if names else "medium",
+        ),
+        summary="the client does not accept message 2",
+        seen=[*answers, *left],
+    )  # fmt: skip
+
+
+def _l2tp(view: View) -> Ruling | None:
+    for answer, following in (
+        ("SCCRP", ("SCCCN", "StopCCN", "ICRQ")),
+        ("ICRP", ("ICCN", "CDN", "StopCCN")),
+    ):
+        answers: list[L2tpMessage] = view.l2tp_of("in", answer)
+        if not answers or view.ppp or view.l2tp_of("out", *following):
+            continue
+        silence = _waits(view, answers)
+        if silence is not None:
+            what = "the tunnel" if answer == "SCCRP" else "the call"
+            return _stops("l2tp", what, answer, silence, answers)
+    return None
+
+
+def _stops(
+    layer: str, what: str, answer: str, silence: Unanswered, seen: Sequence[Observation]
+) -> Ruling:
+    return rule(
+        layer,
+        "failed",
+        finding(
+            f"{layer}.client-stops",
+            evidence(f"the gateway sends {answer} {times(silence.tries)} in {silence.seconds:.1f} "
+                     "s; the client neither goes on nor asks again", *seen),
+            detail=f"The gateway answers {what} with {answer}, again and again, and the client "
+            "does not go on.",
+            confidence="medium",
+        ),
+        summary=f"the client does not go on after {answer}",
+        seen=seen,
+    )  # fmt: skip
