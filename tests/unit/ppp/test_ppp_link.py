@@ -566,3 +566,13 @@ def test_any_frames_give_bounded_output_and_no_exception(
         link.handle_timer(due)
     else:
         raise AssertionError("timers without end")
+
+
+def test_a_challenge_that_overtakes_the_ack_may_be_malformed() -> None:
+    """It is kept unread until LCP is up, and then dropped like any other."""
+    puppet = Puppet(ClientConfig(ALICE, auth=(AuthMethod.CHAP_MD5,)))
+    puppet.give(Configure(1, 1, (lcp_options.AUTH_CHAP_MD5.option(),)))
+    puppet.link.receive(encode_frame(protocols.CHAP, b"\x01\x01\x00\x05\xff"), puppet.now)
+    puppet.ack()
+    assert puppet.of(ev.LcpUp)
+    assert any("CHAP" in event.reason for event in puppet.of(ev.Dropped))  # type: ignore[attr-defined]

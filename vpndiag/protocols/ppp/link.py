@@ -602,7 +602,10 @@ class PppLink:
             engine.start(now)
         early, self._early = self._early, None
         if early is not None and any(e.protocol == early[0] for _, e in self._engines()):
-            self._receive_auth(*early, now)
+            try:
+                self._receive_auth(*early, now)
+            except RemoteProtocolError as error:
+                self._drop(f"{protocols.protocol_name(early[0])} packet: {error}")
 
     def _auth_notice(
         self, method: AuthMethod, engine: AuthEngine, notice: Notice, now: float
