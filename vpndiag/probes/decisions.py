@@ -155,8 +155,8 @@ class Decisions:
             # Not before our last acknowledgement has left: it is part of what was seen.
             hang_up_due = self._mppe and now < self._up_at + MPPE_WAIT
             soaking = self.soaking is not None and self.soaking.begun  # counts silence by itself
-            tunnel = self.stack.l2tp if self.stack is not None and not soaking else None
-            unheard = tunnel.unheard(now) if tunnel is not None else 0.0
+            asked = self.stack is not None and not soaking
+            unheard = self.stack.l2tp.unheard(now) if self.stack is not None and asked else 0.0
             if unheard >= (GONE_AFTER_LOSSY if self.patience.lossy else GONE_AFTER):
                 self._end("stopped")
             elif self._stop_at is not None:
@@ -353,7 +353,7 @@ class Decisions:
 
     def _alive(self, now: float) -> bool:
         """The gateway says something of its own, HELLO at the least."""
-        return self.stack is not None and now - self.stack.heard_at <= ALIVE_WITHIN
+        return self.stack is not None and now - self.stack.l2tp.heard_at <= ALIVE_WITHIN
 
     @property
     def _has_esp(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from vpndiag.protocols.errors import RemoteProtocolError
 from vpndiag.protocols.ike.config import InitiatorConfig, ResponderConfig
@@ -23,6 +24,8 @@ from vpndiag.protocols.ike.events import (
 from vpndiag.protocols.ike.initiator import IkeInitiator
 from vpndiag.protocols.ike.message import Header
 from vpndiag.protocols.ike.responder import IkeResponder
+from vpndiag.protocols.ike.retransmit import Patience
+from vpndiag.protocols.ike.transforms import EspTransform
 from vpndiag.tunnel.ike_pump import IkePump
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
@@ -38,14 +41,14 @@ class IkeSas:
         self,
         options: TunnelOptions,
         recorder: Recorder,
-        config: InitiatorConfig,
         random_bytes: Callable[[int], bytes],
+        patience: Patience | None,
     ) -> None:
         self._options = options
         self._recorder = recorder
-        self._config = config
+        self._config = _initiator_config(options, patience)
         self._random = random_bytes
-        self._first = IkeInitiator(config, random_bytes)
+        self._first = IkeInitiator(self._config, random_bytes)
         self.current = IkePump(self._first, options, recorder)
         """The newest that is established, or the first."""
         self.all: list[IkePump] = [self.current]
@@ -86,12 +89,19 @@ class IkeSas:
         """Whether a message is of one of these, or may begin another one."""
         return any(p.cookie == message[:8] for p in self.all) or (self.alive and _begins(message))
 
-    def start_quick_mode(self, now: float, offer: InitiatorConfig | None = None) -> int:
+    def start_quick_mode(self, now: float) -> int:
         """A quick mode under the IKE SA in use; its message id.
 
         :raises LocalProtocolError: it is gone.
         """
-        return self.current.engine.start_quick_mode(now, offer or self._config)
+        return self.current.engine.start_quick_mode(now, self._config)
+
+    def offer(
+        self, now: float, *, pfs_group: int | None, transforms: tuple[EspTransform, ...]
+    ) -> None:
+        """Another quick mode, after the first was refused."""
+        other = replace(self._config, pfs_group=pfs_group, esp_transforms=transforms)
+        self.current.engine.start_quick_mode(now, other)
 
     # --- messages and time ------------------------------------------------------------------
 
@@ -151,8 +161,10 @@ class IkeSas:
 
     # --- renewing ---------------------------------------------------------------------------
 
-    def renew(self, now: float, config: InitiatorConfig) -> None:
-        """A new main mode. What went to port 4500 goes on there (RFC 3947 section 4)."""
+    def renew(self, now: float) -> None:
+        """A new main mode. What went to port 4500 goes on there (RFC 3947 section 4). It does not
+        say INITIAL-CONTACT, which would end the session (RFC 2407 section 4.6.3.3)."""
+        config = replace(self._config, initial_contact=False)
         engine = IkeInitiator(config, self._random)
         natt = self.current.uses_natt
         pump = IkePump(engine, self._options, self._recorder, only_natt=natt)
@@ -184,25 +196,46 @@ class IkeSas:
 
     def _answering(self) -> IkePump | None:
         """The other role, for a main mode that the gateway begins."""
-        o = self._options
         if len(self.all) >= MAX_SAS:
             self.all = [p for p in self.all if p is self.current or not _over(p)]
         if len(self.all) >= MAX_SAS:
             return None
-        config = ResponderConfig(
-            transforms=o.offered_ike(),
-            esp_transforms=o.offered_esp(),
-            vendor_ids=o.vendor_ids,
-            psk=o.psk,
-            credentials=o.credentials,
-            trust_anchors=o.trust_anchors,
-            expected_name=o.expected_name,
-            verify_time=o.verify_time,
-            force_encapsulation=not o.plain_esp_possible,
-        )
-        pump = IkePump(IkeResponder(config, self._random), o, self._recorder)
+        engine = IkeResponder(_responder_config(self._options), self._random)
+        pump = IkePump(engine, self._options, self._recorder)
         pump.renewal = True
         return pump
+
+
+def _initiator_config(o: TunnelOptions, patience: Patience | None) -> InitiatorConfig:
+    return InitiatorConfig(
+        transforms=o.offered_ike(),
+        esp_transforms=o.offered_esp(),
+        vendor_ids=o.vendor_ids,
+        psk=o.psk,
+        credentials=o.credentials,
+        trust_anchors=o.trust_anchors,
+        expected_name=o.expected_name,
+        verify_time=o.verify_time,
+        force_encapsulation=o.force_encapsulation,
+        patience=patience,
+        pfs_group=o.pfs_group,
+        dialled=o.gateway,
+        fragment_size=0,
+    )
+
+
+def _responder_config(o: TunnelOptions) -> ResponderConfig:
+    return ResponderConfig(
+        transforms=o.offered_ike(),
+        esp_transforms=o.offered_esp(),
+        vendor_ids=o.vendor_ids,
+        psk=o.psk,
+        credentials=o.credentials,
+        trust_anchors=o.trust_anchors,
+        expected_name=o.expected_name,
+        verify_time=o.verify_time,
+        force_encapsulation=o.force_encapsulation,
+    )
 
 
 def _under_way(pump: IkePump) -> bool:

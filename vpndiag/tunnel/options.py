@@ -77,6 +77,11 @@ class TunnelOptions:
         return self.psk is not None or self.credentials is not None
 
     @property
+    def force_encapsulation(self) -> bool:
+        """Claim a NAT unless this user may send protocol 50 itself."""
+        return not self.plain_esp_possible
+
+    @property
     def auth_method(self) -> AuthMethod:
         return AuthMethod.RSA_SIG if self.with_certificate else AuthMethod.PSK
 

@@ -166,7 +166,7 @@ def test_ppp_that_does_not_go_on_is_begun_anew_with_a_gateway_that_lives(heard_a
     """SoftEther says its Challenge five times, and HELLO for ever; one that hangs says nothing."""
     answered = object.__new__(l2tp_events.MessageReceived)
     decisions, stack, begun = lossy_run(UP, answered)
-    stack.heard_at = heard_at
+    stack.l2tp = SimpleNamespace(heard_at=heard_at)
     stack.events.append(ppp_events.TimedOut("CHAP Challenge", 26))
     decisions.decide(35.0, all_sent=True)
     assert begun == ([35.0] if heard_at else [])

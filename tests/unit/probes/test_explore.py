@@ -139,9 +139,8 @@ def test_a_port_that_falls_silent_after_another_has_answered_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The gateway is slow with message 2, and UDP 4500 is blocked."""
-    slow = [ike(0.0, 500)]
-    answered = [*slow, ike(1.5, 500, "MM2", "in"), ike(1.5, 4500)]
-    phases = [(1.2, slow), (1.2, slow), (1.6, answered), (1.6, answered), (3.0, answered)]
+    slow = ike(0.0, 500)
+    answered = (slow, ike(1.5, 500, "MM2", "in"), ike(1.5, 4500))
     added: list[Observation] = []
 
     class Going(Run):
@@ -149,23 +148,20 @@ def test_a_port_that_falls_silent_after_another_has_answered_is_looked_at(
         heard = True
         add = staticmethod(added.append)
 
-        def answered(self, port: int) -> list[IkeMessage]:
-            if port == 500:  # once in each look
-                self._now, self.observations = phases.pop(0) if len(phases) > 1 else phases[0]  # type: ignore[assignment]
-            return super().answered(port)
-
         async def until(self, what: object, seconds: float) -> None:
-            await asyncio.sleep(0)
+            self._now = 3.0
 
-    traces = []
+    run = Going(1.2, slow)
+    traces: list[float] = []
 
     async def trace(beside: Beside, found: list[Observation]) -> None:
-        traces.append(beside)
+        traces.append(run.t())
         if len(traces) == 1:
-            await asyncio.Event().wait()  # goes on until message 2 comes
+            run._now, run.observations = 1.6, answered
+            await asyncio.Event().wait()  # goes on until message 2 is seen
         found.append(LOOP)
 
     monkeypatch.setattr(explore, "LOOK_EVERY", 0.001)
     monkeypatch.setattr(explore, "_trace", trace)
-    asyncio.run(Explore()(cast(Beside, Going(0.0))))
-    assert added == [LOOP]
+    asyncio.run(Explore()(cast(Beside, run)))
+    assert traces == [1.2, 3.0] and added == [LOOP]

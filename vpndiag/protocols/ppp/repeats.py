@@ -61,8 +61,8 @@ class AckAgain:
     """When a client sends its Configure-Ack again, as long as the server does not go on.
 
     The server does not begin with the login, or nothing comes through the open link: our Ack may
-    be lost. SoftEther and pppd ask for it every 3 to 9 s only, and take another one for a duplicate.
-    ``wait`` in seconds, None: never; ``most``: how often.
+    be lost. SoftEther and pppd ask for it every 3 to 9 s only, and take another one for a
+    duplicate. ``wait`` in seconds, None: never; ``most``: how often.
     """
 
     def __init__(self, wait: float | None, most: int) -> None:
@@ -72,7 +72,7 @@ class AckAgain:
         self._left = 0
 
     def watch(self, now: float, most: int | None = None) -> None:
-        """An Ack has opened a protocol: the server is to go on. ``most``: how often in this case."""
+        """An Ack has opened a protocol: the server is to go on. ``most``: how often this time."""
         self._left = self._most if most is None else most
         self._arm(now)
 
