@@ -211,13 +211,13 @@ class LadderRun:
                 mtu=mtu,
             )
         )
-        self._decisions.errors_on_500 += port == 500
+        self._decisions.first_contact.errors_on_500 += port == 500
         self._decide(now)
 
     def send_failed(self, error: str, detail: str, port: int, now: float) -> None:
         """The local machine refused to send to ``port``."""
         self.recorder.add(SendError(t=self.recorder.t(now), port=port, error=error, detail=detail))
-        self._decisions.errors_on_500 += port == 500
+        self._decisions.first_contact.errors_on_500 += port == 500
         self._decide(now)
 
     def packets_to_send(self, now: float) -> list[Packet]:
