@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vpndiag.cli.exits import UsageError, code_of
+from vpndiag.cli.options import (
+    InternalHosts,
+    InternalNames,
+    Json,
+    MaybePath,
+    MaybeText,
+    MaybeTexts,
+    Quiet,
+    Redact,
+    Verbose,
+)
 from vpndiag.cli.output import Output, check_writable, consoles, write_json
 
 if TYPE_CHECKING:
@@ -29,60 +40,44 @@ def analyze(
     captures: Annotated[
         list[Path], typer.Argument(metavar="CAPTURE...", help="pcap or pcapng files, in any order.")
     ],
-    json: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--json", metavar="FILE", help="Write the report as JSON ('-': to stdout)."),
-    ] = None,
+    json: Json = None,
     keys: Annotated[
-        Optional[Path],  # noqa: UP045
+        MaybePath,
         typer.Option(
             help="Keys: a file or a directory with Wireshark's ikev1_decryption_table and esp_sa, "
             "or the output of 'ip xfrm state'."
         ),
     ] = None,
     ca: Annotated[
-        Optional[Path],  # noqa: UP045
+        MaybePath,
         typer.Option(
             help="Authorities that the client trusts (PEM or DER), to judge the gateway's "
             "certificate; needs --keys."
         ),
     ] = None,
     cert_name: Annotated[
-        Optional[str],  # noqa: UP045
+        MaybeText,
         typer.Option(metavar="NAME", help="With --ca: the name that the client connects to."),
     ] = None,
     frames: Annotated[
-        Optional[str],  # noqa: UP045
+        MaybeText,
         typer.Option(
             metavar="FINDING",
             help="Show the frames of this finding (its code, or F1, F2, ...) as tshark does.",
         ),
     ] = None,
     app_: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        MaybeTexts,
         typer.Option(
             "--app",
             help="What was to work inside: HOST:PORT, HOST:smb, https://HOST (repeatable).",
         ),
     ] = None,
-    internal_name: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Name that the DNS servers inside should know (repeatable)."),
-    ] = None,
-    internal_host: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Host inside that should answer (repeatable)."),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")
-    ] = False,
-    redact: Annotated[
-        bool,
-        typer.Option("--redact", help="No names and public addresses in the JSON report."),
-    ] = False,
+    internal_name: InternalNames = None,
+    internal_host: InternalHosts = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    redact: Redact = False,
 ) -> None:
     """Name the failing layer in captures of others, with the frames that prove it."""
     output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)

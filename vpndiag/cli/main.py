@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -12,6 +11,17 @@ import typer
 from vpndiag import __version__
 from vpndiag.cli.analyze import analyze
 from vpndiag.cli.exits import INTERRUPTED, USAGE, UsageError
+from vpndiag.cli.options import (
+    InternalHosts,
+    InternalNames,
+    Json,
+    MaybePath,
+    MaybeText,
+    MaybeTexts,
+    Quiet,
+    Redact,
+    Verbose,
+)
 
 app = typer.Typer(
     name="vpndiag",
@@ -22,18 +32,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: importing Rich takes longer than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--json", metavar="FILE", help="Write the report as JSON ('-': to stdout)."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")]
-Redact = Annotated[
-    bool, typer.Option("--redact", help="No names and public addresses in the JSON report.")
-]
-MaybePath = Optional[Path]  # noqa: UP045
-MaybeText = Optional[str]  # noqa: UP045
 
 
 def _version(wanted: bool) -> None:
@@ -105,27 +103,21 @@ def run(
         typer.Option(min=128, max=16384, help="MRU to ask for (1400)."),
     ] = None,
     resolver: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        MaybeTexts,
         typer.Option(help="DNS server to ask (repeatable)."),
     ] = None,
     app_: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        MaybeTexts,
         typer.Option("--app", help="Test inside: HOST:PORT, HOST:smb, https://HOST (repeatable)."),
     ] = None,
-    internal_name: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Name that the DNS servers inside should know (repeatable)."),
-    ] = None,
-    internal_host: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Host inside that should answer (repeatable)."),
-    ] = None,
+    internal_name: InternalNames = None,
+    internal_host: InternalHosts = None,
     internal_domain: Annotated[
         MaybeText, typer.Option(help="Domain inside, asked for its domain controllers.")
     ] = None,
     ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Prefer IPv6.")] = False,
     port: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        MaybeTexts,
         typer.Option(help="Gateway on other ports: 500=10500 (repeatable)."),
     ] = None,
     reference: Annotated[
@@ -227,7 +219,7 @@ def demo(
     ] = False,
     host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
     port: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        MaybeTexts,
         typer.Option(help="Port for --serve: 500=10500 (repeatable)."),
     ] = None,
     json: Json = None,
