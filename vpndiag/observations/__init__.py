@@ -9,6 +9,8 @@ and so equal to the frame numbers of the capture that the run writes).
 ``direction`` is seen from the client: ``out`` goes to the gateway, ``in`` comes from it.
 """
 
+from typing import get_args
+
 from vpndiag.observations.base import Direction, Observation
 from vpndiag.observations.data import DataFlow, FragmentsLost, LargeLost
 from vpndiag.observations.esp import EspFlow, IpsecSa
@@ -52,54 +54,56 @@ from vpndiag.observations.session import Ended, Scope
 from vpndiag.observations.soak import Rekey, Soak, SoakSample
 from vpndiag.observations.way import ControlCheck, Hop, NatLifetime, OuterMtu, PathTrace
 
-ALL = (
-    CertificateSeen,
-    ControlCheck,
-    DataFlow,
-    Ended,
-    EspFlow,
-    FragmentsLost,
-    HostConnection,
-    HostInterface,
-    HostModule,
-    HostPort,
-    HostResolvers,
-    HostRoutes,
-    HostScope,
-    HostService,
-    HostSetting,
-    HostUnknown,
-    HostWay,
-    IcmpError,
-    IkeEstablished,
-    IkeMessage,
-    InsideApp,
-    InsideDhcp,
-    InsideMtu,
-    InsideName,
-    InsidePing,
-    InsideScope,
-    InsideTrace,
-    InsideTraffic,
-    IpsecSa,
-    L2tpMessage,
-    LargeLost,
-    LocalEnd,
-    LocalRoutes,
-    NameAnswer,
-    NatLifetime,
-    OtherTraffic,
-    OuterMtu,
-    PathTrace,
-    PppMessage,
-    Rekey,
-    Scope,
-    SendError,
-    ServerProof,
-    Soak,
-    SoakSample,
+Known = (
+    CertificateSeen
+    | ControlCheck
+    | DataFlow
+    | Ended
+    | EspFlow
+    | FragmentsLost
+    | HostConnection
+    | HostInterface
+    | HostModule
+    | HostPort
+    | HostResolvers
+    | HostRoutes
+    | HostScope
+    | HostService
+    | HostSetting
+    | HostUnknown
+    | HostWay
+    | IcmpError
+    | IkeEstablished
+    | IkeMessage
+    | InsideApp
+    | InsideDhcp
+    | InsideMtu
+    | InsideName
+    | InsidePing
+    | InsideScope
+    | InsideTrace
+    | InsideTraffic
+    | IpsecSa
+    | L2tpMessage
+    | LargeLost
+    | LocalEnd
+    | LocalRoutes
+    | NameAnswer
+    | NatLifetime
+    | OtherTraffic
+    | OuterMtu
+    | PathTrace
+    | PppMessage
+    | Rekey
+    | Scope
+    | SendError
+    | ServerProof
+    | Soak
+    | SoakSample
 )
-"""Every kind of observation; the report's schema is made from this tuple."""
+"""Every kind of observation: a report holds these, and its schema is made from them."""
+
+ALL: tuple[type[Observation], ...] = get_args(Known)
 
 __all__ = [
     "ALL",
@@ -135,6 +139,7 @@ __all__ = [
     "InsideTrace",
     "InsideTraffic",
     "IpsecSa",
+    "Known",
     "L2tpMessage",
     "LargeLost",
     "Lifetime",

@@ -13,53 +13,7 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any
 
-from vpndiag.observations import (
-    CertificateSeen,
-    ControlCheck,
-    DataFlow,
-    Ended,
-    EspFlow,
-    FragmentsLost,
-    HostConnection,
-    HostInterface,
-    HostModule,
-    HostPort,
-    HostResolvers,
-    HostRoutes,
-    HostScope,
-    HostService,
-    HostSetting,
-    HostUnknown,
-    HostWay,
-    IcmpError,
-    IkeEstablished,
-    IkeMessage,
-    InsideApp,
-    InsideDhcp,
-    InsideMtu,
-    InsideName,
-    InsidePing,
-    InsideScope,
-    InsideTrace,
-    InsideTraffic,
-    IpsecSa,
-    L2tpMessage,
-    LargeLost,
-    LocalEnd,
-    LocalRoutes,
-    NameAnswer,
-    NatLifetime,
-    OtherTraffic,
-    OuterMtu,
-    PathTrace,
-    PppMessage,
-    Rekey,
-    Scope,
-    SendError,
-    ServerProof,
-    Soak,
-    SoakSample,
-)
+from vpndiag.observations import Known
 from vpndiag.report.model import SCHEMA_VERSION, Finding, Layer, Verdict
 
 
@@ -72,55 +26,7 @@ class _ByKind:
         return handler.generate_schema(Annotated[source, Field(discriminator="kind")])
 
 
-AnyObservation = Annotated[
-    CertificateSeen
-    | ControlCheck
-    | DataFlow
-    | Ended
-    | EspFlow
-    | FragmentsLost
-    | HostConnection
-    | HostInterface
-    | HostModule
-    | HostPort
-    | HostResolvers
-    | HostRoutes
-    | HostScope
-    | HostService
-    | HostSetting
-    | HostUnknown
-    | HostWay
-    | IcmpError
-    | IkeEstablished
-    | IkeMessage
-    | InsideApp
-    | InsideDhcp
-    | InsideMtu
-    | InsideName
-    | InsidePing
-    | InsideScope
-    | InsideTrace
-    | InsideTraffic
-    | IpsecSa
-    | L2tpMessage
-    | LargeLost
-    | LocalEnd
-    | LocalRoutes
-    | NameAnswer
-    | NatLifetime
-    | OtherTraffic
-    | OuterMtu
-    | PathTrace
-    | PppMessage
-    | Rekey
-    | Scope
-    | SendError
-    | ServerProof
-    | Soak
-    | SoakSample,
-    _ByKind(),
-]
-"""Every kind of observation; the same set as ``vpndiag.observations.ALL`` (a test compares)."""
+AnyObservation = Annotated[Known, _ByKind()]
 
 OptionValue = str | int | float | bool | None
 
