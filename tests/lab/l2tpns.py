@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import shutil
-import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import ask_l2tp
-from tests.lab.netns import GATEWAY_ADDRESS, Network, Site
-from tests.lab.process import Daemon, LabError, Owned, StateDir
+from tests.lab.netns import GATEWAY_ADDRESS
+from tests.lab.process import Daemon, LabError
+from tests.lab.sitegw import SiteGateway
 
 SERVER = Path("/usr/sbin/l2tpns")
 RADIUS = Path("/usr/sbin/freeradius")
@@ -39,7 +39,7 @@ _HEADERS = 40  # what l2tpns takes off l2tp_mtu for IP, UDP, L2TP and PPP; MRU i
 _START = 'mount --bind "$1" /etc/l2tpns && exec "$2"'
 
 
-class L2tpns(Owned):
+class L2tpns(SiteGateway):
     """A running l2tpns.  Address, site and methods are those of every gateway of the lab.
 
     Settings: users, pool, inside_address, dns (at most two), dns_mode, dns_records, mtu, l2tp,
@@ -47,7 +47,6 @@ class L2tpns(Owned):
     """
 
     name = "l2tpns"
-    address = GATEWAY_ADDRESS
 
     def __init__(self, config: GatewayConfig | None = None) -> None:
         super().__init__()
@@ -57,13 +56,7 @@ class L2tpns(Owned):
         for program in (SERVER, RADIUS):
             if not program.exists():
                 raise LabError(f"{program} is missing (tests/lab/install.sh)")
-        try:
-            self.state = StateDir("l2tpns")
-            self.site = Site("ln", own_address=True)
-            self._start()
-        except BaseException:
-            self.close()
-            raise
+        self._set_up("l2tpns", "ln")
 
     @staticmethod
     def _check(config: GatewayConfig) -> None:
@@ -126,10 +119,6 @@ class L2tpns(Owned):
         self.site.forget_paths()
         self.power_on()
 
-    def network(self, **settings: object) -> Network:
-        """A network before this gateway; see Network for the settings."""
-        return Network(self.site, **settings)  # type: ignore[arg-type]
-
     def log(self) -> str:
         """What l2tpns, FreeRADIUS and the DNS server wrote."""
         logs = sorted(self.state.path.glob("*.log"))
@@ -145,17 +134,8 @@ class L2tpns(Owned):
         if server := self._daemons.pop("l2tpns", None):
             server.close()
 
-    def freeze(self) -> None:
-        """Stop every process where it stands: the machine hangs, without an ICMP error."""
-        self._signal_all(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal_all(signal.SIGCONT)
-
-    def _signal_all(self, number: int) -> None:
-        for daemon in self._daemons.values():
-            for pid in daemon.members():
-                os.kill(pid, number)
+    def _daemons_up(self) -> Iterable[Daemon]:
+        return self._daemons.values()
 
     def power_off(self) -> None:
         """End it at once, without a word to its peers.  ``power_on`` starts it again."""
@@ -169,9 +149,7 @@ class L2tpns(Owned):
 
     def _close(self) -> None:
         self.power_off()
-        for name in ("site", "state"):
-            if hasattr(self, name):
-                getattr(self, name).close()
+        super()._close()
 
 
 def _l2tpns_files(config: GatewayConfig, state: Path) -> dict[str, str]:

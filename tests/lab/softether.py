@@ -8,17 +8,17 @@ ones in its own mount namespace, so that nothing of the machine changes.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.lab import insidenet
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import wait_for_ike
-from tests.lab.netns import GATEWAY_ADDRESS, Namespace, Network, Site
-from tests.lab.process import Daemon, LabError, Owned, StateDir, Unsupported, run
+from tests.lab.netns import GATEWAY_ADDRESS, Namespace
+from tests.lab.process import Daemon, LabError, Unsupported, run
+from tests.lab.sitegw import SiteGateway
 
 SERVER = Path("/usr/libexec/softether/vpnserver/vpnserver")
 HUB = "LAB"
@@ -73,7 +73,7 @@ exec "$2" execsvc
 """
 
 
-class SoftEther(Owned):
+class SoftEther(SiteGateway):
     """A running SoftEther.  Address, site and methods are those of every gateway of the lab.
 
     Settings: psk, users, pool (a /24), inside_address, dns (one or two), dns_mode, dns_records,
@@ -82,7 +82,6 @@ class SoftEther(Owned):
     """
 
     name = "softether"
-    address = GATEWAY_ADDRESS
 
     def __init__(self, config: GatewayConfig | None = None) -> None:
         super().__init__()
@@ -93,13 +92,7 @@ class SoftEther(Owned):
         self._check(self.config)
         if not SERVER.exists():
             raise LabError(f"{SERVER} is missing (tests/lab/install.sh)")
-        try:
-            self.state = StateDir("softether")
-            self.site = Site("se", own_address=True)
-            self._start()
-        except BaseException:
-            self.close()
-            raise
+        self._set_up("softether", "se")
 
     @staticmethod
     def _check(config: GatewayConfig) -> None:
@@ -225,10 +218,6 @@ class SoftEther(Owned):
         self._check(config)
         self._configure(config, fresh=False)
 
-    def network(self, **settings: object) -> Network:
-        """A network before this gateway; see Network for the settings."""
-        return Network(self.site, **settings)  # type: ignore[arg-type]
-
     def log(self) -> str:
         """The server's and the hub's security log, and the DNS server's."""
         texts = []
@@ -239,16 +228,8 @@ class SoftEther(Owned):
             texts.append(file.read_text(errors="replace") if file.exists() else "")
         return "\n".join(texts)
 
-    def freeze(self) -> None:
-        """Stop every process where it stands: the machine hangs, without an ICMP error."""
-        self._signal_all(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal_all(signal.SIGCONT)
-
-    def _signal_all(self, number: int) -> None:
-        for pid in self._daemon.members() if self._daemon else []:
-            os.kill(pid, number)
+    def _daemons_up(self) -> Iterable[Daemon]:
+        return [self._daemon] if self._daemon else []
 
     def power_off(self) -> None:
         """End it at once, without a word to its peers.  ``power_on`` starts it again."""
@@ -267,9 +248,7 @@ class SoftEther(Owned):
         for part in (self._daemon, self._dns, *self._behind):
             if part is not None:
                 part.close()
-        for name in ("site", "state"):
-            if hasattr(self, name):
-                getattr(self, name).close()
+        super()._close()
 
 
 def _word(value: bool) -> str:
