@@ -219,9 +219,10 @@ def _hidden(view: View) -> Ruling | None:
     most = max(_count(out), _count(back))
     farewell = _farewell(view, last)
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
-    small = (
-        last - start <= LONGER_LIFE and most <= 4 * LOGIN_PACKETS and _largest(out, back) <= SMALL
-    )
+    # Questions that are repeated in vain make one way twice as long as the other.
+    least = min(_count(out), _count(back))
+    repeated = most <= 4 * LOGIN_PACKETS or 2 * least <= most <= 8 * LOGIN_PACKETS
+    small = last - start <= LONGER_LIFE and repeated and _largest(out, back) <= SMALL
     if not farewell or not (few or small):
         return None
     who = "client" if farewell[0].direction == "out" else "gateway"

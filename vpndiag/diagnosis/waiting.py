@@ -24,6 +24,10 @@ def judge(layer: str, view: View) -> Ruling | None:
     return _l2tp(view) if layer == "l2tp" else None
 
 
+GONE_WITHIN = 10.0
+"""Seconds in which a client that is there answers (dead peer detection, a Delete)."""
+
+
 def _waits(view: View, answers: Sequence[Observation]) -> Unanswered | None:
     silence = view.unanswered(answers)
     if silence is None or silence.tries < OFTEN or not view.conclusive(silence):
@@ -45,7 +49,7 @@ def _quick_mode(view: View) -> Ruling | None:
         m for m in view.ike
         if answers and m.direction == "out" and m.t > answers[0].t and m.step != "INFO"
     ]  # fmt: skip
-    if not answers or on:
+    if not answers or on or _gone(view, answers[0].t):
         return None
     silence = _waits(view, answers)
     if silence is not None:
@@ -55,6 +59,14 @@ def _quick_mode(view: View) -> Ruling | None:
         if m.step == "INFO" and m.direction == "out" and 0 <= m.t - answers[0].t <= SOON
     ]  # fmt: skip
     return _refuses(answers, left) if left else None
+
+
+def _gone(view: View, since: float) -> bool:
+    """The client says nothing to other questions of the gateway either."""
+    info = [m for m in view.ike if m.step == "INFO" and m.t > since]
+    asked = [m.t for m in info if m.direction == "in"]
+    said = [m.t for m in info if m.direction == "out"]
+    return bool(asked) and not any(0 <= t - asked[0] <= GONE_WITHIN for t in said)
 
 
 def _refuses(answers: list[IkeMessage], left: list[IkeMessage]) -> Ruling:
