@@ -21,7 +21,7 @@ def judge(view: View) -> Ruling:
         return inside.untested(view, "routes")
     if view.running:
         return not_reached("routes", "being tested")
-    pings = view.of(InsidePing)
+    pings = sorted(view.of(InsidePing), key=lambda p: p.role != "peer")
     findings = [*_overlaps(scope), *_unexpected(scope)]
     findings += behind.judge(view, scope)
     alive = [p for p in pings if p.alive]
