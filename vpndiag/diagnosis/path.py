@@ -179,8 +179,10 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if floated and primary is not None and _reacted(primary, floated[0]):
         # Message 5 did arrive: the gateway answers it, if only from UDP 500.
         return None
-    refused = told.refusals(view, 4500, since=floated[0].t) if floated else []
-    if refused and not view.live:
+    since = floated[0].t if floated else 0.0
+    refused = told.refusals(view, 4500, since=since) if floated else []
+    # Said of both ports it is about the host: the gateway is gone.
+    if refused and not view.live and not told.refusals(view, 500, since=since):
         return _float_refused(view, extra, floated, refused, seen)
     silence = _silence(view, 4500)
     if silence is None or view.running or not view.conclusive(silence[0]):

@@ -41,8 +41,9 @@ def renewals(view: View) -> list[Renewal]:
     left = _left(view)
     found: list[Renewal] = []
     for sa in view.ike_sas:
-        opening = [m for m in sa.step("MM1") if up <= m.t < left]
-        if opening:
+        opening = [m for m in sa.step("MM1") if m.t < left]
+        # One that was begun before is of the attempt, or a question beside it.
+        if opening and opening[0].t >= up:
             found.append(_main_mode(sa, opening))
         ids = dict.fromkeys(m.message_id for m in sa.step("QM1") if up <= m.t < left)
         found += [_quick_mode(sa, number) for number in ids]
