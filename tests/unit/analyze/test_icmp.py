@@ -39,6 +39,17 @@ def test_without_that_two_tries_in_two_seconds_tell_nothing(tmp_path: Path) -> N
     assert found.verdict.outcome == "inconclusive"
 
 
+def test_a_host_that_is_unreachable_altogether_is_not_a_blocked_port(tmp_path: Path) -> None:
+    """The router says the same of UDP 500: the gateway is gone since message 4."""
+
+    def scene(wire: Wire) -> None:
+        pair = _proofs(wire, 2, HOP, 1)
+        again = Pair(wire)
+        pair.refuse(again.mm1(), code=1, reporter=HOP)
+
+    assert played(scene, tmp_path).verdict.finding != "path.float-blocked"
+
+
 def test_nor_does_an_error_when_message_5_is_answered(tmp_path: Path) -> None:
     def scene(wire: Wire) -> None:
         pair = _proofs(wire, 1, GATEWAY, 3)
