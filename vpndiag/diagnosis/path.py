@@ -190,6 +190,8 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if floated and not fresh:
         # Not told apart from a wrong key here: the auth rung ranks both.
         return None
+    if not floated and _stopped(view, fresh[0].t):
+        return None
     if not floated and not _asked_alike(view, fresh):
         # 500 does not answer that question either: the silence is not about the port.
         return None
@@ -207,6 +209,12 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     detail = f"UDP 500 works, but nothing comes back from UDP 4500{after}."
     found = finding(code, *said, detail=detail)
     return _silent(view, (4500,), found, extra, "500 answers, 4500 silent", seen)
+
+
+def _stopped(view: View, since: float) -> bool:
+    """UDP 500 was asked something from then on as well, and has not answered any more."""
+    asked = any(m.t >= since - 0.1 and m.step == "MM3" for m in view.asked(500))
+    return asked and not any(m.t > since for m in view.answered(500))
 
 
 def _float_refused(
