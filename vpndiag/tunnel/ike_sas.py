@@ -46,7 +46,7 @@ class IkeSas:
     ) -> None:
         self._options = options
         self._recorder = recorder
-        self._config = _initiator_config(options, patience)
+        self._config = initiator_config(options, patience)
         self._random = random_bytes
         self._first = IkeInitiator(self._config, random_bytes)
         self.current = IkePump(self._first, options, recorder)
@@ -206,7 +206,8 @@ class IkeSas:
         return pump
 
 
-def _initiator_config(o: TunnelOptions, patience: Patience | None) -> InitiatorConfig:
+def initiator_config(o: TunnelOptions, patience: Patience | None = None) -> InitiatorConfig:
+    """What a client with these options begins an IKE SA with."""
     return InitiatorConfig(
         transforms=o.offered_ike(),
         esp_transforms=o.offered_esp(),

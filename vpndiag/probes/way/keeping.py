@@ -11,11 +11,11 @@ from vpndiag.observations.way import NatLifetime
 from vpndiag.probes.aside import Beside
 from vpndiag.probes.way.lifetime import LIMIT, LifetimeSearch, Line
 from vpndiag.protocols.esp.udp import KEEPALIVE, NON_ESP_MARKER
-from vpndiag.protocols.ike.config import InitiatorConfig
 from vpndiag.protocols.ike.events import QuickModeEstablished
 from vpndiag.protocols.ike.initiator import IkeInitiator
 from vpndiag.tunnel.flow import CannotOpen, Datagram, FlowEvent
 from vpndiag.tunnel.ike_pump import IkePump
+from vpndiag.tunnel.ike_sas import initiator_config
 from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
 from vpndiag.tunnel.udp import UdpFlow
@@ -91,20 +91,8 @@ class _Arm:
             port_natt=flow.local_address[1],
         )  # fmt: skip
         o = self._options
-        config = InitiatorConfig(
-            transforms=o.offered_ike(),
-            esp_transforms=o.offered_esp(),
-            vendor_ids=o.vendor_ids,
-            psk=o.psk,
-            credentials=o.credentials,
-            trust_anchors=o.trust_anchors,
-            expected_name=o.expected_name,
-            verify_time=o.verify_time,
-            force_encapsulation=True,
-            initial_contact=False,
-            auto_quick=True,
-            pfs_group=o.pfs_group,
-            dialled=o.gateway,
+        config = replace(
+            initiator_config(o), force_encapsulation=True, initial_contact=False, auto_quick=True
         )
         # A recorder of its own: the run's has ended, and these are not its messages.
         self._engine = IkeInitiator(config, os.urandom)
