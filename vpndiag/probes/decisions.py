@@ -242,9 +242,15 @@ class Decisions:
         self._sa_is_up = False
         return True
 
-    def _alive(self, now: float) -> bool:
-        """The gateway says something of its own, HELLO at the least."""
-        return self.stack is not None and now - self.stack.l2tp.heard_at <= ALIVE_WITHIN
+    def _called_again(self, waiting_for: str, now: float) -> bool:
+        """Begun anew, once, since PPP does not go on with a gateway that is there: it says
+        something of its own, HELLO at the least. SoftEther says its Challenge five times and no
+        more."""
+        if self._called or waiting_for not in PPP_AGAIN or self.stack is None:
+            return False
+        alive = now - self.stack.l2tp.heard_at <= ALIVE_WITHIN
+        self._called = alive and self._begun_anew(now)
+        return self._called
 
     @property
     def _has_esp(self) -> bool:
@@ -321,11 +327,8 @@ class Decisions:
 
     def _ppp_event(self, event: ppp_events.LinkEvent, now: float) -> None:
         match event:
-            case ppp_events.TimedOut(waiting_for=what) if what in PPP_AGAIN and not self._called:
-                # SoftEther says its Challenge five times and no more.
-                self._called = self._alive(now) and self._begun_anew(now)
-                if not self._called:
-                    self._stop_at = self._stop_at or now + 0.3
+            case ppp_events.TimedOut() if self._called_again(event.waiting_for, now):
+                pass
             case ppp_events.CcpDemanded():
                 self._mppe = self._mppe or any(o.type == MPPE for o in event.options)
             case ppp_events.IpcpUp():

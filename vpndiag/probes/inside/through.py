@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from vpndiag.observations import IcmpError, IkeMessage, L2tpMessage, PppMessage
 from vpndiag.probes.inside.check import Link, RandomBytes
@@ -90,26 +91,24 @@ class Through:
 
     def _lossy(self) -> bool:
         """Something had to be sent again on the way here; once may be the gateway being slow."""
-        again = sum(
-            o.repeat
-            for o in self._recorder.observations()
-            if isinstance(o, L2tpMessage | PppMessage)
-        )
+        again = sum(not isinstance(o, IkeMessage) for o in self._repeats())
         return self._patience.lossy or again >= 2
 
     def _suspect(self) -> bool:
         """Either end had to repeat something. Not counted is LCP: pppd is started when its first
         request has already come."""
-        return any(
-            o.repeat and not (isinstance(o, PppMessage) and o.protocol == "LCP")
-            for o in self._recorder.observations()
-            if isinstance(o, IkeMessage | L2tpMessage | PppMessage)
-            and not (isinstance(o, L2tpMessage) and o.inside == "clear" and not self._plain)
-        )
+        plain = self._stack is not None and self._stack.options.plain_l2tp
+        for o in self._repeats():
+            link = isinstance(o, PppMessage) and o.protocol == "LCP"
+            probe = isinstance(o, L2tpMessage) and o.inside == "clear" and not plain
+            if not link and not probe:
+                return True
+        return False
 
-    @property
-    def _plain(self) -> bool:
-        return self._stack is not None and self._stack.options.plain_l2tp
+    def _repeats(self) -> Iterator[IkeMessage | L2tpMessage | PppMessage]:
+        for o in self._recorder.observations():
+            if isinstance(o, IkeMessage | L2tpMessage | PppMessage) and o.repeat:
+                yield o
 
     @staticmethod
     def _encapsulation(stack: Stack) -> Encapsulation:
