@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_HEADER = b"\xff\x03"
+"""Address and control field, which may be left out (RFC 1661 section 6.6)."""
+
 
 def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
     """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
@@ -18,8 +21,7 @@ def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
 
 def inner_packet(ppp: bytes) -> bytes | None:
     """The IPv4 packet in a PPP frame (RFC 1661 section 6.5 shortens its protocol field)."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
+    ppp = ppp.removeprefix(_HEADER)
     if ppp[:2] == b"\x00\x21":
         return ppp[2:]
     return ppp[1:] if ppp[:1] == b"\x21" else None
@@ -27,13 +29,11 @@ def inner_packet(ppp: bytes) -> bytes | None:
 
 def is_ppp_control(ppp: bytes) -> bool:
     """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
+    ppp = ppp.removeprefix(_HEADER)
     return bool(ppp) and not ppp[0] & 1 and ppp[0] >= 0x80 and not is_echo(ppp)
 
 
 def is_echo(ppp: bytes) -> bool:
     """LCP Echo-Request, Echo-Reply or Discard-Request."""
-    if ppp[:2] == b"\xff\x03":
-        ppp = ppp[2:]
+    ppp = ppp.removeprefix(_HEADER)
     return ppp[:2] == b"\xc0\x21" and ppp[2:3] in (b"\x09", b"\x0a", b"\x0b")

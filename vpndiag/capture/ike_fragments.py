@@ -10,6 +10,7 @@ from vpndiag.capture.packets import Incomplete
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.fragment import Reassembler
+from vpndiag.protocols.ike.message import Message as IkeMessage
 from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import FragmentPayload
 
@@ -40,15 +41,17 @@ def _join(track: IkeTrack, material: Material) -> None:
     kept: list[Message] = []
     senders: dict[End, _Sender] = {}
     for m in track.messages:
-        number = _number(m) if _is_fragment(m) else None
-        if number is None:
+        message = _decoded(m) if _is_fragment(m) else None
+        piece = message.first(FragmentPayload) if message is not None else None
+        if message is None or piece is None:
             kept.append(m)
             continue
+        number = message.header.message_id, piece.fragment_id
         sender = senders.setdefault(m.src, _Sender())
         pieces = sender.pieces.setdefault(number, [])
         pieces.append(m)
         try:
-            data = sender.whole.add(decode(m.data))
+            data = sender.whole.add(message)
         except ProtocolError:
             data = None
         if data is not None and len(data) >= 28:
@@ -63,13 +66,11 @@ def _join(track: IkeTrack, material: Material) -> None:
     track.messages = sorted(kept, key=lambda m: (m.time_ns, m.frames))
 
 
-def _number(m: Message) -> tuple[int, int] | None:
+def _decoded(m: Message) -> IkeMessage | None:
     try:
-        message = decode(m.data)
+        return decode(m.data)
     except ProtocolError:
         return None
-    piece = message.first(FragmentPayload)
-    return None if piece is None else (message.header.message_id, piece.fragment_id)
 
 
 def _lost(pieces: list[Message]) -> Incomplete:
