@@ -41,6 +41,13 @@ def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-
     return keep
 
 
+def _refused_under_new_cookies(pair: Pair) -> None:
+    for wait in (1.0, 2.0, 4.0):
+        pair.mm1(ANDROID, ANDROID_VENDORS)
+        pair.cr = pair.random.randbytes(8)
+        pair.notify(False, 14, wait=wait)
+
+
 def _up(wire: Wire, **how: object) -> Pair:
     """IPsec is up, and users' data went both ways."""
     pair = Pair(wire, **how)  # type: ignore[arg-type]
@@ -77,21 +84,14 @@ def _(wire: Wire) -> None:
     "ike.no-proposal-chosen",
 )
 def _(wire: Wire) -> None:
-    pair = Pair(wire)
-    for wait in (1.0, 2.0, 4.0):
-        pair.mm1(ANDROID, ANDROID_VENDORS)
-        pair.cr = pair.random.randbytes(8)
-        pair.notify(False, 14, wait=wait)
+    _refused_under_new_cookies(Pair(wire))
 
 
 @scene("the same, only the gateway's side recorded", "failed", "ike.no-proposal-chosen")
 def _(wire: Wire) -> None:
     pair = Pair(wire)
     pair.only = False
-    for wait in (1.0, 2.0, 4.0):
-        pair.mm1(ANDROID, ANDROID_VENDORS)
-        pair.cr = pair.random.randbytes(8)
-        pair.notify(False, 14, wait=wait)
+    _refused_under_new_cookies(pair)
 
 
 @scene("message 4 again and again behind message 5", "failed", "auth.psk-mismatch")
