@@ -12,6 +12,7 @@ from vpndiag.capture.material import (
     Message,
 )
 from vpndiag.capture.ppp_sides import client_vote
+from vpndiag.protocols.l2tp.constants import MessageType
 
 AFTER = 10 * SECOND
 """L2TP in the clear may follow an IPsec attempt by this much and be of it."""
@@ -42,9 +43,6 @@ def message_type(data: bytes) -> int:
     if len(data) < 20:
         return 0 if len(data) == 12 else -1
     return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
-
-
-_SCCRQ, _SCCRP, _SCCCN, _STOPCCN, _ICRQ, _ICCN, _CDN = 1, 2, 3, 4, 10, 12, 14
 
 
 def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
@@ -81,7 +79,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
     closed = False
     for m in messages:
         kind = message_type(m.data)
-        if kind == _SCCRQ:
+        if kind == MessageType.SCCRQ:
             offered = assigned_tunnel(m.data)
             again = offered == asked and m.src[0] == client and not closed
             quick = (
@@ -101,7 +99,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
             current = Attempt(client, _other(tunnel.hosts, client), begun=False)
             found.append(current)
         current.clear.append(m)
-        if kind == _STOPCCN:
+        if kind == MessageType.StopCCN:
             closed = True
     return found
 
@@ -127,11 +125,11 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
     """Who dialled a tunnel that is older than the capture."""
     for m in messages:
         kind = message_type(m.data)
-        if kind in (_SCCCN, _ICRQ, _ICCN):
+        if kind in (MessageType.SCCCN, MessageType.ICRQ, MessageType.ICCN):
             return m.src[0]
-        if kind == _SCCRP:
+        if kind == MessageType.SCCRP:
             return m.dst[0]
-        if kind == _SCCRQ:
+        if kind == MessageType.SCCRQ:
             break
     told = _by_ppp(messages)
     if told:
@@ -140,7 +138,7 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
         if (m.src[1] == 1701) != (m.dst[1] == 1701):
             return m.dst[0] if m.src[1] == 1701 else m.src[0]
     for m in messages:
-        if message_type(m.data) == _SCCRQ:
+        if message_type(m.data) == MessageType.SCCRQ:
             return m.src[0]
     return messages[0].src[0] if messages else pair[0]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from vpndiag.capture.l2tp_attempts import assigned_tunnel, message_type
 from vpndiag.capture.material import End, L2tpTrack, Material
-
-_SCCRQ, _SCCRP, _STOPCCN = 1, 2, 4
+from vpndiag.protocols.l2tp.constants import MessageType
 
 
 def join(material: Material) -> None:
@@ -16,7 +15,7 @@ def join(material: Material) -> None:
     clear = [t for t in material.l2tp if not t.inside_esp]
     for track in clear:
         for m in track.messages:
-            if message_type(m.data) == _SCCRQ:
+            if message_type(m.data) == MessageType.SCCRQ:
                 asked.setdefault((m.src[0], assigned_tunnel(m.data)), (track, m.dst))
     for track in filter(_answers_only, clear):
         first = track.messages[0]
@@ -42,4 +41,4 @@ def lone(material: Material) -> int:
 def _answers_only(track: L2tpTrack) -> bool:
     if len({m.src[0] for m in track.messages}) != 1 or track.data:
         return False
-    return message_type(track.messages[0].data) in (_SCCRP, _STOPCCN)
+    return message_type(track.messages[0].data) in (MessageType.SCCRP, MessageType.StopCCN)
