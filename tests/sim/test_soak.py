@@ -156,6 +156,16 @@ def test_dead_peer_detection_of_the_gateway_is_answered() -> None:
     assert result.outcome == "healthy" and len(answers) >= 8
 
 
+def test_the_last_message_of_quick_mode_is_sent_twice_before_the_old_sa_is_deleted() -> None:
+    """Libreswan sends on the new SA before it has that message, and ends the session when the old
+    one is deleted without it."""
+    sent = [m for m in only(soak(), IkeMessage) if m.direction == "out"]
+    gone = next(m.t for m in sent if m.deletes)
+    renewal = [m for m in sent if m.step == "QM3" and m.t < gone][1:]
+    assert [m.repeat for m in renewal] == [False, True]
+    assert len({m.message_id for m in renewal}) == 1
+
+
 def test_a_lost_last_message_of_quick_mode_is_sent_again() -> None:
     """Without it the gateway would drop what comes on the new SA."""
     simulation = Simulation([client_options()], GatewayConfig(), Network(), soak=SoakPlan(15.0))

@@ -22,10 +22,11 @@ class Renewal:
         self._renewed: float | None = None
         """When the newest of several SA pairs was made; the older ones are still there."""
         self._repeat_qm3: float | None = None
+        self._insisted = False
 
     def renewed(self, child: ChildSa, now: float) -> None:
         """Another SA pair has taken the place of the one in use."""
-        self._renewed = now
+        self._renewed, self._insisted = now, False
         self._repeat_qm3 = now + _REPEAT_QM3 if child.initiated else None
 
     def get_timer(self) -> float | None:
@@ -40,9 +41,13 @@ class Renewal:
             self._retire(now)
 
     def _insist(self, now: float) -> None:
-        """Nothing has come on the new SA: the gateway may lack the message that completes it."""
+        """The gateway may lack the message that completes the new SA. It is sent again until
+        something comes on that SA, and once in any case: Libreswan uses it before it is complete,
+        and ends everything when the old one is deleted and it is not."""
         self._repeat_qm3 = None
-        if not self._esp.proven and self._ikes.current.engine.repeat_connection():
+        wanted = not self._insisted or not self._esp.proven
+        if wanted and self._ikes.current.engine.repeat_connection():
+            self._insisted = True
             self._repeat_qm3 = now + _REPEAT_QM3
 
     def _retire_at(self) -> float | None:
