@@ -38,4 +38,5 @@ def _timers(lossy: bool) -> Timers:
         auth=AuthTimers(request=1.0, response=0.8, tries=26 if lossy else 16),
         ack_again=1.0 if lossy else None,
         acks_again=20,
+        ack_again_once_lost=1.0,
     )

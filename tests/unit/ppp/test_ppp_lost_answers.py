@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address
 
 import pytest
@@ -209,6 +210,36 @@ def test_an_ipcp_ack_is_sent_again_while_nothing_comes_through_the_link() -> Non
     count = acks[0]
     bench.run(90.0)
     assert acks[0] == count
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_lost_request_is_reason_to_doubt_the_ipcp_ack(lost: int) -> None:
+    """Where nothing was lost it is sent once: a server true to the table starts over for another
+    one."""
+    client = ClientConfig(ALICE, auth=ALL_METHODS, timers=Timers(ack_again_once_lost=0.6))
+    bench = pair(client, ServerConfig(server_policy(), auth=(AuthMethod.CHAP_MD5,)))
+    server, listener = bench.links["server"], bench.links["client"]
+    hear, listen = server.receive, listener.receive
+    sent: Counter[int] = Counter()
+
+    def unlucky(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        code = decoded.payload[0] if decoded.protocol == protocols.IPCP else 0
+        sent[code] += 1
+        if sent[code] > {1: lost, 2: 1}.get(code, 0):
+            hear(frame, now)
+
+    def once(frame: bytes, now: float) -> None:
+        decoded = decode_frame(frame)
+        asks = decoded.protocol == protocols.IPCP and decoded.payload[0] == 1
+        sent[-1] += asks
+        if not asks or sent[-1] == 1:
+            listen(frame, now)
+
+    server.receive, listener.receive = unlucky, once  # type: ignore[method-assign]
+    bench.run(8.0)
+    assert listener.is_open()
+    assert server.is_open() is bool(lost)
 
 
 def test_a_challenge_that_overtakes_the_ack_is_answered_once_the_link_is_up() -> None:

@@ -26,6 +26,9 @@ class Timers:
     starts over for another one (RFC 1661 section 4.1)."""
     acks_again: int = 12
     """How often."""
+    ack_again_once_lost: float | None = None
+    """The same for IPCP alone where something of ours had to be repeated: its Ack may be lost too,
+    and then the server drops all that is sent through the link."""
     echo_interval: float | None = None
     echo_failures: int = 4
     retry_grace: float = 5.0

@@ -57,12 +57,12 @@ class PppLink:
             raise LocalProtocolError(f"a {role} needs the configuration of one")
         self.role = role
         self.phase = Phase.DEAD
-        self._timers = timers = config.timers
+        self._timers = config.timers
         self._wire = Wire()
         self._lcp = Lcp(config, random_bytes, self._wire, self.terminate)
         self._login = Login(config, random_bytes, self._wire)
         self._network = NetworkPhase(config, random_bytes, self._wire, self.terminate)
-        self._ack = AckAgain(timers.ack_again, timers.acks_again)
+        self._ack = AckAgain()
         self._course = Course(config, self.terminate, self._fall_silent)
         self._ended = False
 
@@ -318,7 +318,7 @@ class PppLink:
             return
         self._login.begin(self._lcp.login_demand, now)
         if self._login.waits_for_server:
-            self._ack.watch(now)
+            self._ack.watch(now, self._timers.ack_again, self._timers.acks_again)
         if self._login.take_kept(now):
             self._ack.stop()
         if not self._login.pending:
@@ -340,7 +340,10 @@ class PppLink:
 
     def _ip_may_flow(self, now: float) -> None:
         if self.role == "client":
-            self._ack.watch(now, ACKS_UP)
+            wait = self._timers.ack_again
+            if wait is None and self._wire.repeated:
+                wait = self._timers.ack_again_once_lost
+            self._ack.watch(now, wait, ACKS_UP)
         self._course.ends_at(Point.IPCP_UP, now)
 
     def _peer_terminates(self, control: ControlProtocol, message: bytes) -> None:

@@ -62,18 +62,18 @@ class AckAgain:
 
     The server does not begin with the login, or nothing comes through the open link: our Ack may
     be lost. SoftEther and pppd ask for it every 3 to 9 s only, and take another one for a
-    duplicate. ``wait`` in seconds, None: never; ``most``: how often.
+    duplicate.
     """
 
-    def __init__(self, wait: float | None, most: int) -> None:
+    def __init__(self) -> None:
         self.at: float | None = None
-        self._wait = wait
-        self._most = most
+        self._wait: float | None = None
         self._left = 0
 
-    def watch(self, now: float, most: int | None = None) -> None:
-        """An Ack has opened a protocol: the server is to go on. ``most``: how often this time."""
-        self._left = self._most if most is None else most
+    def watch(self, now: float, wait: float | None, most: int) -> None:
+        """An Ack has opened a protocol: the server is to go on. Each ``wait`` seconds it is sent
+        again, ``most`` times; None: never."""
+        self._wait, self._left = wait, most
         self._arm(now)
 
     def stop(self) -> None:

@@ -16,10 +16,12 @@ _MEMORY = 16
 
 
 class Wire:
-    """``silent``: nothing but IP leaves any more, and nobody is told of it."""
+    """``silent``: nothing but IP leaves any more, and nobody is told of it. ``repeated``: we had to
+    send something again."""
 
     def __init__(self) -> None:
         self.silent = False
+        self.repeated = False
         self._frames: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
         self._sent: deque[tuple[int, bytes]] = deque(maxlen=_MEMORY)
@@ -33,6 +35,7 @@ class Wire:
         self._frames.append(frame)
         key = (protocol, payload)
         repeat = key in self._sent
+        self.repeated = self.repeated or repeat
         self._sent.append(key)
         packet = describe.decode_any(protocol, payload)
         secret = describe.carries_password(protocol, payload)
