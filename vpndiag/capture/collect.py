@@ -27,8 +27,10 @@ from vpndiag.capture.packets import (
     Kept,
     PppPacket,
 )
-from vpndiag.capture.prefilter import Prefilter, Tally
+from vpndiag.capture.pieces import Scanned
+from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
+from vpndiag.capture.tally import Tally
 
 MAX_TRACKS = 100_000
 MAX_MESSAGES = 2_000
@@ -54,7 +56,7 @@ class Collector:
         self._flows: dict[tuple[str, int, str, int, int], FlowTrack] = {}
         self._kept = 0
 
-    def read(self, scan: Prefilter) -> None:
+    def read(self, scan: Prefilter | Scanned) -> None:
         """All of one file."""
         for packet in scan:
             self.feed(packet)
@@ -78,7 +80,7 @@ class Collector:
     def _moved(self, error: IcmpError) -> IcmpError:
         return replace(error, frame=error.frame + self._offset) if self._offset else error
 
-    def end_file(self, scan: Prefilter) -> None:
+    def end_file(self, scan: Prefilter | Scanned) -> None:
         """Take over the counters of a file that was read to its end."""
         material = self.material
         if scan.first_ns is not None:
@@ -110,16 +112,9 @@ class Collector:
     def _merge(self, name: str, tally: Tally) -> None:
         known = self.material.tallies.get(name)
         if known is None:
-            self.material.tallies[name] = replace(
-                tally,
-                first_frame=tally.first_frame + self._offset,
-                last_frame=tally.last_frame + self._offset,
-            )
-            return
-        known.packets += tally.packets
-        known.bytes += tally.bytes
-        known.last_frame, known.last_ns = tally.last_frame + self._offset, tally.last_ns
-        known.ends += [e for e in tally.ends if e not in known.ends][: 8 - len(known.ends)]
+            self.material.tallies[name] = tally.moved(self._offset)
+        else:
+            known.append(tally, self._offset)
 
     def _room(self) -> bool:
         if self._kept >= MAX_KEPT:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vpndiag.capture.flows import Seen
+from vpndiag.capture.flow_values import Seen
 from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.lockstep import Lockstep
 from vpndiag.capture.pcap import PcapReader

@@ -61,7 +61,8 @@ class CaptureFile:
     complete.
 
     ``reader`` is the format's reader (shared with the bulk pass); ``compression`` a name or None;
-    ``bytes_total`` the file's size, 0 when unknown (a pipe); ``chunk`` how much is read at a time.
+    ``bytes_total`` the file's size, 0 when unknown (a pipe); ``chunk`` how much is read at a time;
+    ``skew`` as in :class:`Window`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class CaptureFile:
         progress: Progress | None = None,
         close: bool = True,
         chunk: int | None = None,
+        skew: int = 0,
     ) -> None:
         self.where = where
         self.most: int | None = None
@@ -88,9 +90,9 @@ class CaptureFile:
             source = self._compressed = CompressedSource(file, head, self.compression, where)
         else:
             source = PlainSource(file, head)
-        large = columns.wanted(bytes_total)
+        large = chunk is None and columns.wanted(bytes_total)
         size = chunk or (columns.CHUNK if large else CHUNK)
-        window = Window(source, bytes_total, progress, size, ahead=large)
+        window = Window(source, bytes_total, progress, size, ahead=large, skew=skew)
         try:
             window.need(_HEAD)
         except OSError as error:
@@ -211,7 +213,7 @@ def open_capture(
     """Open a capture file, ``-`` for standard input, or a binary file object.
 
     ``progress(bytes_done, bytes_total)`` is called now and then while reading, in bytes of the file
-    as it is on disk. ``chunk``: bytes to read at a time, if not as suits the file.
+    as it is on disk. ``chunk``: bytes to read at a time, if not as suits who reads all of it.
 
     :raises CaptureError: when it is not a capture or cannot be opened.
     """

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+
+from vpndiag.capture.flow_values import FlowKey, Gap, Sample, Seen, Silence
 
 #: Packets behind the highest sequence number that can be told duplicate from late.
 WINDOW = 1024
 _MASK = (1 << WINDOW) - 1
 FIRST, LAST, GAPS, SIZES = 8, 4, 16, 64
+EVERY_SIZE = 16_384
+"""Of a flow that is joined to another, more than any has: multiples of four."""
 STRIDE = 64
 #: The same packet again within this many nanoseconds was recorded twice: at a mirror port, or on
 #: its way in and out of a router. What a network repeats comes later.
@@ -20,64 +22,6 @@ COPY_NS = 10_000_000
 #: A shorter pause is no silence.
 SILENCE_NS = 100_000_000
 _RUN = 1024
-MAX_FLOWS = 32_768
-
-
-class Sample(NamedTuple):
-    """One packet: frame number, nanoseconds since 1970, bytes of ESP, sequence number."""
-
-    frame: int
-    time_ns: int
-    size: int
-    sequence: int
-
-
-class Gap(NamedTuple):
-    """Sequence numbers ``first`` to ``last`` were not there when the packet of ``frame`` came."""
-
-    frame: int
-    time_ns: int
-    first: int
-    last: int
-
-
-class Seen(NamedTuple):
-    """What numpy has found out about many packets: how many there are of each size, the indices of
-    the sequence numbers that do not follow the one before, and the longest pause (the index of the
-    packet behind it, nanoseconds), None if that has to be sought."""
-
-    counts: Mapping[int, int]
-    breaks: Sequence[int]
-    pause: tuple[int, int] | None
-
-
-class FlowKey(NamedTuple):
-    """Addresses as text; ports are 0 for IP protocol 50, otherwise those of the encapsulation."""
-
-    src: str
-    sport: int
-    dst: str
-    dport: int
-    spi: int
-
-    @property
-    def udp(self) -> bool:
-        """Whether this is ESP in UDP (RFC 3948)."""
-        return self.sport != 0 or self.dport != 0
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """The longest time without a packet of a flow, between two frames; over SILENCE_NS."""
-
-    from_ns: int
-    to_ns: int
-    from_frame: int
-    to_frame: int
-
-    @property
-    def seconds(self) -> float:
-        return (self.to_ns - self.from_ns) / 1e9
 
 
 class EspFlow:
@@ -97,6 +41,7 @@ class EspFlow:
     __slots__ = (
         "_before",
         "_longest",
+        "_most_sizes",
         "_window",
         "behind",
         "bytes",
@@ -124,8 +69,10 @@ class EspFlow:
         "stale",
     )
 
-    def __init__(self, key: FlowKey) -> None:
+    def __init__(self, key: FlowKey, every_size: bool = False) -> None:
+        """``every_size``: count each size apart, so that :meth:`append` can take it over."""
         self.key = key
+        self._most_sizes = EVERY_SIZE if every_size else SIZES
         self.packets = 0
         self.bytes = 0
         self.first: list[Sample] = []
@@ -196,7 +143,7 @@ class EspFlow:
         """
         count = len(sizes)
         counts = seen.counts if seen is not None else None
-        if counts is None or len(self.sizes) + len(counts) > SIZES:
+        if counts is None or self._order_matters(counts, headers):
             # In the order they came: the first sizes get a counter of their own.
             counts = Counter(sizes)
         for size, packets in counts.items():
@@ -274,10 +221,17 @@ class EspFlow:
         self.last.append(sample)
 
     def _sized(self, size: int, count: int) -> None:
-        if size in self.sizes or len(self.sizes) < SIZES:
+        if size in self.sizes or len(self.sizes) < self._most_sizes:
             self.sizes[size] += count
         else:
             self.other_sizes += count
+
+    def _order_matters(self, counts: Mapping[int, int], headers: int) -> bool:
+        """Whether these sizes must be counted in the order they came."""
+        if self._most_sizes == SIZES:
+            return len(self.sizes) + len(counts) > SIZES
+        # There may be no room for them in the flow that this one is joined to.
+        return any(size - headers not in self.sizes for size in counts)
 
     def _silent(self, sample: Sample) -> None:
         if self.last:
@@ -368,28 +322,53 @@ class EspFlow:
         elif self.missing:
             self.missing -= 1
 
+    def follows(self, before: EspFlow) -> bool:
+        """Whether this flow, counted from nothing in the packets behind those of ``before``, can be
+        joined to it: no number of this one is from before or among the last of that one."""
+        if not self._window or not before._window:
+            return not self.other_sizes
+        return not (self.short or self.other_sizes) and (
+            before.highest < self.lowest == self.first[0].sequence
+        )
 
-class EspFlows:
-    """All ESP flows of a capture, MAX_FLOWS at most; ``dropped`` counts packets of flows beyond."""
+    def append(self, later: EspFlow, frames: int) -> None:
+        """Take over a flow that follows (:meth:`follows`), its frames numbered on by ``frames``: as
+        if all its packets had been counted here."""
+        moved = [s._replace(frame=s.frame + frames) for s in later.first]
+        self._silent(moved[0])
+        quiet = later.silence
+        if quiet is not None and quiet.to_ns - quiet.from_ns > self._longest:
+            self._longest = quiet.to_ns - quiet.from_ns
+            ends = quiet.from_frame + frames, quiet.to_frame + frames
+            self.silence = Silence(quiet.from_ns, quiet.to_ns, *ends)
+        self.first.extend(moved[: max(0, FIRST - len(self.first))])
+        self.last.extend(s._replace(frame=s.frame + frames) for s in later.last)
+        for size, packets in later.sizes.items():
+            self._sized(size, packets)
+        if later._window:
+            self._sequences_of(later, moved[0], frames)
+        for name in ("packets", "bytes", "missing", "gaps", "duplicates", "copies", "late", "stale",
+                     "misfiled", "short", "fragmented"):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.behind = max(self.behind, later.behind)
+        for mine, theirs in (
+            (self.repeated, later.repeated),
+            (self.overtaken, later.overtaken),
+        ):
+            mine += [frame + frames for frame in theirs[: GAPS - len(mine)]]
 
-    def __init__(self) -> None:
-        self._flows: dict[tuple[bytes, int], EspFlow] = {}
-        self.dropped = 0
-
-    def __iter__(self) -> Iterator[EspFlow]:
-        return iter(self._flows.values())
-
-    def __len__(self) -> int:
-        return len(self._flows)
-
-    def get(self, ends: bytes, spi: int) -> EspFlow | None:
-        """The flow between packed ``ends`` (addresses, then ports) with this SPI, if known."""
-        return self._flows.get((ends, spi))
-
-    def create(self, ends: bytes, spi: int, key: FlowKey) -> EspFlow | None:
-        """A new flow; None (and counted) when there are too many already."""
-        if len(self._flows) >= MAX_FLOWS:
-            self.dropped += 1
-            return None
-        flow = self._flows[ends, spi] = EspFlow(key)
-        return flow
+    def _sequences_of(self, later: EspFlow, first: Sample, frames: int) -> None:
+        """Gaps and the highest number of one that follows, ``first`` being its first packet."""
+        if self._window:
+            self._sequence(first.frame, lambda _: first.time_ns, 0, first.sequence)
+        else:
+            self.lowest = later.lowest
+        room = GAPS - len(self.gap_samples)
+        self.gap_samples += [g._replace(frame=g.frame + frames) for g in later.gap_samples[:room]]
+        self.largest_gap = max(self.largest_gap, later.largest_gap)
+        reach = later.highest - later.lowest
+        if reach >= WINDOW or not self._window:
+            self._window = later._window
+        else:
+            self._window = (self._window << later.highest - self.highest | later._window) & _MASK
+        self.highest = later.highest

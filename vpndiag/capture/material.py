@@ -10,7 +10,7 @@ from vpndiag.capture.decrypt import EspStats
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.inside_log import InsideLog
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete, PppPacket
-from vpndiag.capture.prefilter import Tally
+from vpndiag.capture.tally import Tally
 
 Hosts = tuple[str, str]
 """Two addresses, sorted."""

@@ -7,13 +7,14 @@ counted per SPI in :class:`EspFlows`. All else goes into tallies."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from vpndiag.capture import ip
 from vpndiag.capture.bulk import BulkCounter, Layout
 from vpndiag.capture.errors import Note, Unsupported
 from vpndiag.capture.files import CaptureFile
-from vpndiag.capture.flows import EspFlow, EspFlows, FlowKey, Sample
+from vpndiag.capture.flow_table import EspFlows
+from vpndiag.capture.flow_values import FlowKey, Sample
+from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import Frame
 from vpndiag.capture.link import ETH_IP4, ETH_IP6, ETH_PPP, network, supported
 from vpndiag.capture.packets import (
@@ -27,11 +28,11 @@ from vpndiag.capture.packets import (
 )
 from vpndiag.capture.reassembly import Reassembler
 from vpndiag.capture.share import Share
+from vpndiag.capture.tally import MAX_ENDS, Tally
 from vpndiag.capture.usual import UsualReader
 
 _MAX_DEPTH = 3
 _MAX_PAIRS = 4096
-_MAX_ENDS = 8
 #: ESP packets in one layout before the fast way is taken.
 _ENOUGH = 16
 #: One packet in so many is kept: more than the fast way is made for.
@@ -56,20 +57,6 @@ def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
     )
 
 
-@dataclass(slots=True)
-class Tally:
-    """Packets of one kind: how many, how many bytes of frame, from when to when, and between whom
-    (the first few, as (source, port, destination, port))."""
-
-    packets: int = 0
-    bytes: int = 0
-    first_frame: int = 0
-    last_frame: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    ends: list[tuple[str, int, str, int]] = field(default_factory=list)
-
-
 class Prefilter:
     """Iterate once to get the kept packets in capture order; then the counters are complete.
 
@@ -81,7 +68,7 @@ class Prefilter:
 
     ``keep_esp`` hands every ESP packet on as well, which is many times slower. ``fast`` False
     goes the slow way for all packets (to test the fast ones against). With a ``share`` most of what
-    is not in it is left out."""
+    is not in it is left out. ``every_size`` as for :class:`EspFlows`."""
 
     def __init__(
         self,
@@ -90,10 +77,11 @@ class Prefilter:
         keep_esp: bool = False,
         fast: bool = True,
         share: Share | None = None,
+        every_size: bool = False,
     ) -> None:
         self.capture = capture
         self.keep_esp = keep_esp
-        self.flows = EspFlows()
+        self.flows = EspFlows(every_size)
         self.tallies: dict[str, Tally] = {}
         self.first_ns: int | None = None
         self.last_ns: int | None = None
@@ -117,6 +105,11 @@ class Prefilter:
     def frames(self) -> int:
         """Frames read so far."""
         return self.capture.reader.number
+
+    @property
+    def odd_ports(self) -> bool:
+        """Whether ESP may be between other ports, as IKE in this file says."""
+        return bool(self._pairs)
 
     @property
     def notes(self) -> list[Note]:
@@ -229,7 +222,7 @@ class Prefilter:
         tally.packets += 1
         tally.bytes += self._size
         tally.last_frame, tally.last_ns = number, time_ns
-        if ends is not None and len(tally.ends) < _MAX_ENDS and ends not in tally.ends:
+        if ends is not None and len(tally.ends) < MAX_ENDS and ends not in tally.ends:
             tally.ends.append(ends)
 
     def _ip(self, number: int, time_ns: int, data: bytes, at: int, depth: int, tunnel: str) -> None:
@@ -585,4 +578,4 @@ def prefilter(
     return list(scan), scan
 
 
-__all__ = ["Incomplete", "Prefilter", "Tally", "looks_like_ike", "prefilter"]
+__all__ = ["Incomplete", "Prefilter", "looks_like_ike", "prefilter"]

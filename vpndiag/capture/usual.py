@@ -15,7 +15,9 @@ from mmap import mmap
 from typing import NamedTuple
 
 from vpndiag.capture import ip
-from vpndiag.capture.flows import EspFlow, EspFlows, FlowKey
+from vpndiag.capture.flow_table import EspFlows
+from vpndiag.capture.flow_values import FlowKey
+from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.packets import Datagram, Kept
 from vpndiag.capture.pcap import PcapReader

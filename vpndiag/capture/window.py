@@ -102,7 +102,9 @@ class Window:
         progress: Progress | None = None,
         chunk: int = CHUNK,
         ahead: bool = False,
+        skew: int = 0,
     ) -> None:
+        """``skew``: how much further on, by the page size, the stream's bytes are in the file."""
         self.source = source
         self._chunk = chunk
         # Where chunks are put: the next one where the first of these says.
@@ -115,8 +117,8 @@ class Window:
         # Not a bytearray, for its address.
         self.buf = mmap.mmap(-1, self._starts[0] + chunk + PAD)
         self.view = memoryview(self.buf)
-        self.off = self.end = ROOM
-        self.base = -ROOM
+        self.off = self.end = ROOM + skew % mmap.PAGESIZE
+        self.base = -self.off
         self.eof = False
         self.total = total
         self.progress = progress

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vpndiag.capture import columns, flows, lockstep
+from vpndiag.capture import columns, flow_table, lockstep
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
@@ -271,7 +271,7 @@ def test_many_short_flows(monkeypatch: pytest.MonkeyPatch) -> None:
         for n, (_, body) in enumerate(sorted(frames))
     ]
     compare(monkeypatch, as_pcap(rng, packets, 101), True, "many flows")
-    monkeypatch.setattr(flows, "MAX_FLOWS", 50)
+    monkeypatch.setattr(flow_table, "MAX_FLOWS", 50)
     compare(monkeypatch, as_pcap(rng, packets, 101), True, "too many flows")
 
 
