@@ -21,9 +21,11 @@ from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
 from vpndiag.capture.packets import EspPacket
+from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import sessions
 from vpndiag.capture.share import Share
+from vpndiag.capture.window import CHUNK, Progress
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.protocols.esp.transport import guess_null
 
@@ -39,6 +41,9 @@ LONG = 16 * 1024 * 1024
 """Bytes from which on several processes read a capture that is full of control packets."""
 LOOK, CONTROL = 2_000, 8
 """One in so many of the first packets is a control packet then."""
+
+Ahead = Callable[[Path, Progress | None], Scanned | None]
+"""What was found in a file already; None: it must be read."""
 
 FileProgress = Callable[[int, int, int], None]
 """``progress(index of the file, bytes read, bytes in all)``."""
@@ -77,10 +82,12 @@ def read(
     trust: Trust | None = None,
     asked: Asked | None = None,
     share: Share | None = None,
+    ahead: Ahead | None = None,
 ) -> Analysis:
     """Read all files as one capture, in the order of their first packets. ``asked``: what was to
     be tested inside, besides what the files say of it. ``share``: find only the attempts that are
-    in it, which takes a capture without ESP that could be read (:func:`divisible`).
+    in it, which takes a capture without ESP that could be read (:func:`divisible`). ``ahead``: who
+    has read some of them.
 
     :raises CaptureError: a file that cannot be read as a capture, or not on to its end.
     """
@@ -91,7 +98,7 @@ def read(
             collector.material.wanted(asked)
         files: list[FileRead] = []
         for index, path in enumerate(ordered):
-            files.append(_read_file(path, index, collector, keys, progress, share))
+            files.append(_read_file(path, index, collector, keys, progress, share, ahead))
         material = collector.material
         in_time_order(material)
         ike_fragments.join(material)
@@ -108,11 +115,13 @@ def read(
     return Analysis(tuple(files), material, attempts, observer, other, notes)
 
 
-def _open(path: Path, progress: Callable[[int, int], None] | None = None) -> CaptureFile:
+def _open(
+    path: Path, progress: Callable[[int, int], None] | None = None, chunk: int | None = None
+) -> CaptureFile:
     """The capture; one of a format that only Wireshark reads through tshark, if that is installed
     and the file can be read twice."""
     try:
-        return open_capture(path, progress=progress)
+        return open_capture(path, progress=progress, chunk=chunk)
     except ForeignFormat:
         from vpndiag.capture.wireshark import open_converted, tshark
 
@@ -144,7 +153,7 @@ def _in_time_order(paths: list[Path]) -> list[Path]:
             raise CaptureError("a pipe can only be analyzed alone", str(path), "save it to a file")
     firsts: list[tuple[int, int, Path]] = []
     for index, path in enumerate(paths):
-        with _open(path) as capture:
+        with _open(path, chunk=CHUNK) as capture:
             frame = next(iter(capture), None)
             # An empty file of a ring stays where it was given.
             firsts.append((frame.time_ns if frame else 0, index, path))
@@ -158,6 +167,7 @@ def _read_file(
     keys: Keys | None,
     progress: FileProgress | None,
     share: Share | None,
+    ahead: Ahead | None,
 ) -> FileRead:
     keep = share is None and (bool(keys and keys.esp) or _worth_opening(path))
     tell: Callable[[int, int], None] | None = None
@@ -168,14 +178,20 @@ def _read_file(
             report(index, done, total)
 
     before = collector.material.frames
-    with _open(path, tell) as capture:
-        scan = Prefilter(capture, keep_esp=keep, share=share)
-        collector.read(scan)
-        notes = tuple(str(note) for note in scan.notes)
-        for comment in capture.comments:
-            if (asked := read_comment(comment)) is not None:
-                collector.material.wanted(asked)
-    return FileRead(path, before + 1, collector.material.frames - before, notes)
+    done = ahead(path, tell) if ahead is not None and not keep else None
+    if done is not None:
+        collector.read(done)
+        notes, comments = done.notes, done.comments
+    else:
+        with _open(path, tell) as capture:
+            scan = Prefilter(capture, keep_esp=keep, share=share)
+            collector.read(scan)
+            notes, comments = scan.notes, capture.comments
+    for comment in comments:
+        if (asked := read_comment(comment)) is not None:
+            collector.material.wanted(asked)
+    count = collector.material.frames - before
+    return FileRead(path, before + 1, count, tuple(str(note) for note in notes))
 
 
 def _worth_opening(path: Path) -> bool:
@@ -187,7 +203,7 @@ def _worth_opening(path: Path) -> bool:
     except OSError:
         return False
     seen = 0
-    with _open(path) as capture:
+    with _open(path, chunk=CHUNK) as capture:
         capture.most = 100 * SAMPLE
         for packet in Prefilter(capture, keep_esp=True):
             if isinstance(packet, EspPacket):
@@ -207,7 +223,7 @@ def divisible(paths: Sequence[str | Path]) -> bool:
         if not all(p.is_file() for p in files) or sum(p.stat().st_size for p in files) < LONG:
             return False
         largest = max(files, key=lambda p: p.stat().st_size)
-        with open_capture(largest) as capture:
+        with open_capture(largest, chunk=CHUNK) as capture:
             capture.most = LOOK
             control = sum(1 for _ in Prefilter(capture, fast=False))
         return control * CONTROL >= LOOK and not any(_worth_opening(p) for p in files)

@@ -14,7 +14,8 @@ from vpndiag.capture.asked import Asked
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
-from vpndiag.cli.shares import Helper, HelperGone, workers
+from vpndiag.cli.process import ProcessGone
+from vpndiag.cli.shares import Helper, workers
 from vpndiag.cli.work import Outline, Place, Work, independent
 from vpndiag.diagnosis.together import choose, nothing, with_notes
 from vpndiag.report.document import Report, Session, Tool
@@ -22,6 +23,7 @@ from vpndiag.report.model import LADDER, Diagnosis, Layer
 
 if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
+    from vpndiag.cli.ahead import Ahead
 
 
 def analyze(
@@ -44,14 +46,19 @@ def judge(
     progress: FileProgress | None = None,
     trust: Trust | None = None,
     asked: Asked | None = None,
+    ahead: Ahead | None = None,
 ) -> tuple[Report, tuple[FileRead, ...]]:
-    """The same, with the files in the order in which they were read."""
+    """The same, with the files in the order in which they were read. ``ahead``: they are being
+    read already."""
     if keys is None and trust is None:
         with workers(paths, asked, progress) as several:
-            report = _together(*several) if several is not None else None
-            if report is not None:
-                return report
-    whole = read(paths, keys, progress, trust, asked)
+            if several is not None:
+                if ahead is not None:
+                    ahead.stop()
+                report = _together(*several)
+                if report is not None:
+                    return report
+    whole = read(paths, keys, progress, trust, asked, ahead=ahead)
     with growing():
         examined: list[Examined] = []
         seen: dict[int, Seen] = {}
@@ -93,7 +100,7 @@ def _together(work: Work, helpers: list[Helper]) -> tuple[Report, tuple[FileRead
                 observed |= zip(mine, answers, strict=True)
             last = work.last
             return _report(last, ordered, chosen, observed), last.files
-    except HelperGone:
+    except ProcessGone:
         return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vpndiag.cli.ahead import Ahead
 from vpndiag.cli.exits import UsageError, code_of
 from vpndiag.cli.options import (
     InternalHosts,
@@ -98,18 +99,21 @@ def carry_out(
 
     :raises UsageError: a file that cannot be read or written.
     """
-    from vpndiag.capture.errors import CaptureError
-    from vpndiag.cli.analysis import judge
-
     check_writable(output.json, None)
-    given, trust = _keys(keys), _trust(ca, cert_name)
     if frames is not None and any(not _on_disk(c) for c in captures):
         raise UsageError("--frames needs the capture as a file: it is read twice")
-    try:
-        with _Progress(captures, output.quiet) as progress:
-            report, files = judge(captures, given, progress.tell, trust, asked)
-    except CaptureError as error:
-        raise UsageError(str(error)) from None
+    given, trust = _keys(keys), _trust(ca, cert_name)
+    with Ahead(captures if given is None else ()) as ahead:
+        # What takes time to load is loaded while they are read.
+        from vpndiag.capture.errors import CaptureError
+        from vpndiag.cli.analysis import judge
+        from vpndiag.render import terminal as _terminal  # noqa: F401
+
+        try:
+            with _Progress(captures, output.quiet) as progress:
+                report, files = judge(captures, given, progress.tell, trust, asked, ahead)
+        except CaptureError as error:
+            raise UsageError(str(error)) from None
     failed = write_json(report, output)
     if frames is not None:
         _dissect(report, frames, [(f.path, f.first_frame, f.frames) for f in files], given)

@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import random
 import struct
+import sys
 import weakref
 from pathlib import Path
 from types import ModuleType
@@ -94,7 +95,7 @@ def told(path: Path) -> dict[str, Any]:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """One process; :func:`several` changes that."""
-    monkeypatch.setattr(shares, "_processors", lambda: 1)
+    monkeypatch.setattr(shares, "processors", lambda: 1)
     monkeypatch.setattr(analysis, "MAX_FULL", 25)
     monkeypatch.setattr(reading, "SMALL", 0)
     return monkeypatch
@@ -109,7 +110,7 @@ def several(patch: pytest.MonkeyPatch, count: int = 3) -> list[shares.Helper]:
             super().__init__(*given)
             started.append(self)
 
-    patch.setattr(shares, "_processors", lambda: count)
+    patch.setattr(shares, "processors", lambda: count)
     patch.setattr(shares, "Helper", Noted)
     patch.setattr(reading, "LONG", 0)
     patch.setattr(reading, "LOOK", 200)
@@ -224,7 +225,7 @@ def test_where_no_helper_can_be_started(alone: pytest.MonkeyPatch, tmp_path: Pat
     path = write(tmp_path / "many.pcap", sessions(20, 9, 5))
     expected = told(path)
     several(alone)
-    alone.setattr(shares.sys, "executable", str(tmp_path / "no-python-here"))
+    alone.setattr(sys, "executable", str(tmp_path / "no-python-here"))
     assert told(path) == expected
 
 
