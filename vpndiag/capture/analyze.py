@@ -39,7 +39,7 @@ SAMPLE = 400
 
 LONG = 16 * 1024 * 1024
 """Bytes from which on several processes read a capture that is full of control packets."""
-LOOK, CONTROL = 2_000, 8
+LOOK, CONTROL = 1_000, 8
 """One in so many of the first packets is a control packet then."""
 
 Ahead = Callable[[Path, Progress | None], Scanned | None]

@@ -1,6 +1,6 @@
-"""Large captures read by processes of their own while this one is still loading the rest.
+"""Large captures read by other processes while this one is still loading the rest.
 
-Nothing depends on them: what they cannot say is read here.
+The last piece is read here. Nothing depends on the others: what they cannot say is read here too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vpndiag.capture.errors import CaptureError
 from vpndiag.capture.seams import Piece, divide
 from vpndiag.cli.process import Process, ProcessGone, pipes, possible, processors, receive, send
 
@@ -25,6 +26,8 @@ LEAST = 64 * 1024 * 1024
 """Bytes of a piece at least."""
 MOST = 8
 """Processes."""
+OURS = 0.5
+"""How much of a file is read here, where the others read 1 each: there is more to do."""
 _LOOK = 0.1
 """Seconds until the progress is looked at."""
 _TOLD, _DONE = b"p", b"d"
@@ -83,11 +86,11 @@ class Ahead:
         files = [p for p in self._paths if p.is_file() and p.stat().st_size >= LEAST]
         for path in files:
             most = max(1, min(count // len(files), path.stat().st_size // LEAST))
-            self._pieces[path] = divide(path, most)
-        every = [piece for pieces in self._pieces.values() for piece in pieces]
-        if len(every) > 1:
-            for number in range(min(count, len(every))):
-                self._readers.append(_Reader(every[number::count]))
+            self._pieces[path] = divide(path, (*[1.0] * (most - 1), OURS))
+        theirs = [piece for pieces in self._pieces.values() for piece in pieces][:-1]
+        others = min(count - 1, len(theirs))
+        for number in range(others):
+            self._readers.append(_Reader(theirs[number::others]))
 
     def __exit__(
         self,
@@ -105,32 +108,40 @@ class Ahead:
     def __call__(self, path: Path, progress: Progress | None) -> Scanned | None:
         """What the prefilter finds in a file; None: it must be read. Waits for it."""
         pieces = self._pieces.get(path, [])
-        readers = [r for p in pieces for r in self._readers if p in r.found]
-        if not pieces or len(readers) != len(pieces):
+        if not self._readers or not pieces:
             return None
-        from vpndiag.capture.pieces import join
+        from vpndiag.capture.pieces import join, scan_piece
 
-        found: list[Scanned] = []
-        for piece, reader in zip(pieces, readers, strict=True):
-            part = None
-            while part is None:
+        readers = {piece: r for r in self._readers for piece in r.pieces}
+        read = 0
+
+        def tell(done: int, _total: int) -> None:
+            nonlocal read
+            read = done
+            if progress is not None:
+                theirs = sum(readers[p].read[p] for p in pieces if p in readers)
+                progress(read + theirs, pieces[-1].stop)
+
+        found: dict[Piece, Scanned | None] = {}
+        for piece in pieces:
+            if piece not in readers:
                 try:
-                    part = reader.found[piece].get(timeout=_LOOK)
+                    found[piece] = scan_piece(piece, tell)
+                except CaptureError:
+                    return None  # who reads it in one go will say so
+        for piece in pieces:
+            while piece not in found:
+                try:
+                    found[piece] = readers[piece].found[piece].get(timeout=_LOOK)
                 except Empty:
-                    if progress is not None:
-                        done = sum(r.read[p] for p, r in zip(pieces, readers, strict=True))
-                        progress(done, pieces[-1].stop)
-                else:
-                    if part is None:
-                        return None
-                    found.append(part)
-        return join(found)
+                    tell(read, 0)
+        parts = [part for piece in pieces if (part := found[piece]) is not None]
+        return join(parts) if len(parts) == len(pieces) else None
 
 
 def serve() -> None:
     """The main program of a process that reads pieces."""
     source, target = pipes()
-    from vpndiag.capture.errors import CaptureError
     from vpndiag.capture.heap import growing
     from vpndiag.capture.pieces import scan_piece
 
