@@ -14,7 +14,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import compress
@@ -23,7 +23,7 @@ from typing import Any
 from vpndiag.capture import columns
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import MAX_FRAME
-from vpndiag.capture.link import network
+from vpndiag.capture.layout import Layout, frame_bytes
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 
@@ -39,62 +39,9 @@ _SHORT_WALK, _PAUSE = 16, 64
 _SPAN = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Frames whose IP header, without options, starts ``at`` bytes into the frame."""
-
-    linktype: int
-    at: int
-    version: int
-    udp: bool
-
-    @property
-    def ip_header(self) -> int:
-        return 20 if self.version == 4 else 40
-
-    @property
-    def headers(self) -> int:
-        """Bytes that the IP header's length counts and that are not ESP."""
-        return (20 if self.version == 4 else 0) + (8 if self.udp else 0)
-
-    @property
-    def esp(self) -> int:
-        """Where in the frame the SPI is."""
-        return self.at + self.ip_header + (8 if self.udp else 0)
-
-
 @cache
 def _others(allowed: bytes) -> re.Pattern[bytes]:
     return re.compile(b"(?s)[^" + re.escape(allowed) + b"]")
-
-
-def _link_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The bytes of the link header that decide where the IP packet is, and their values here."""
-    expected = network(layout.linktype, data)
-    trial = bytearray(data[: layout.at + 1])
-    for at in range(layout.at):
-        mine = trial[at]
-        for value in range(256):
-            trial[at] = value
-            if network(layout.linktype, bytes(trial)) != expected:
-                yield at, bytes((mine,))
-                break
-        trial[at] = mine
-
-
-def _frame_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(offset in the frame, allowed values) of all that makes it a plain ESP packet."""
-    yield from _link_bytes(layout, data)
-    at, protocol = layout.at, bytes((17 if layout.udp else 50,))
-    if layout.version == 4:
-        yield at, b"\x45"
-        # No fragment; the reserved and the do-not-fragment bit do not matter.
-        yield at + 6, b"\x00\x40\x80\xc0"
-        yield at + 7, b"\x00"
-        yield at + 9, protocol
-    else:
-        yield at, bytes(range(0x60, 0x70))
-        yield at + 6, protocol
 
 
 @dataclass(slots=True)
@@ -131,7 +78,7 @@ class BulkCounter:
             self._struct = struct.Struct(f"{reader.order}III8xI{before + span}s")
         self._width = before + span
         self._blank = bytes(self._width)
-        self._checks = [(before + at, allowed) for at, allowed in _frame_bytes(layout, data)]
+        self._checks = [(before + at, allowed) for at, allowed in frame_bytes(layout, data)]
         ip = before + layout.at
         self._length = ip + (2 if layout.version == 4 else 4)
         esp = before + layout.esp

@@ -9,52 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vpndiag.capture import ip
-from vpndiag.capture.bulk import BulkCounter, Layout
+from vpndiag.capture.bare_ppp import ppp_packet
+from vpndiag.capture.bulk import BulkCounter
 from vpndiag.capture.errors import Note, Unsupported
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey, Sample
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import Frame
+from vpndiag.capture.layout import Layout
 from vpndiag.capture.link import ETH_IP4, ETH_IP6, ETH_PPP, network, supported
 from vpndiag.capture.packets import (
     Datagram,
     EspPacket,
-    IcmpError,
-    Incomplete,
     Kept,
-    PppPacket,
-    Quote,
 )
+from vpndiag.capture.ports import Ports
+from vpndiag.capture.quotes import icmp_error
 from vpndiag.capture.reassembly import Reassembler
 from vpndiag.capture.share import Share
 from vpndiag.capture.tally import MAX_ENDS, Tally
 from vpndiag.capture.usual import UsualReader
 
 _MAX_DEPTH = 3
-_MAX_PAIRS = 4096
 #: ESP packets in one layout before the fast way is taken.
 _ENOUGH = 16
 #: One packet in so many is kept: more than the fast way is made for.
 _CONTROL = 24
-_MARKER = b"\0\0\0\0"
 _REASSEMBLED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.ICMP, ip.ICMP6, ip.L2TP3))
-_QUOTED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.L2TP3))
-#: RFC 2408 section 3.1, RFC 2409 appendix A, IKEv2's from RFC 7296 section 3.1 on.
-_EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
-
-
-def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
-    """Whether a datagram of ``length`` bytes (default: of the payload) has the shape of an ISAKMP
-    message: a cookie, version 1.0 or 2.0 (3.0: a question of ours about sizes), a known exchange,
-    and its own length (RFC 2408 section 3.1)."""
-    return (
-        len(payload) >= 28
-        and payload[17] in (0x10, 0x20, 0x30)
-        and payload[18] in _EXCHANGES
-        and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
-        and payload[:8] != bytes(8)
-    )
 
 
 class Prefilter:
@@ -90,7 +72,7 @@ class Prefilter:
         self._votes: dict[Layout, int] = {}
         self._linktype = -1
         self._fragments = Reassembler()
-        self._pairs: set[bytes] = set()
+        self._ports = Ports()
         self._unsupported: dict[int, int] = {}
         self._out: list[Kept] = []
         self._share = share
@@ -109,7 +91,7 @@ class Prefilter:
     @property
     def odd_ports(self) -> bool:
         """Whether ESP may be between other ports, as IKE in this file says."""
-        return bool(self._pairs)
+        return bool(self._ports.odd)
 
     @property
     def notes(self) -> list[Note]:
@@ -182,7 +164,7 @@ class Prefilter:
             return False
         if self._usual is None:
             self._usual = UsualReader(self.capture.reader, self.flows, self._out, self._share)
-            self._usual.odd_pairs = bool(self._pairs)
+            self._usual.odd_pairs = bool(self._ports.odd)
             self._bulk = None
             self._votes.clear()
         return True
@@ -208,7 +190,11 @@ class Prefilter:
         elif inner[0] in (ETH_IP4, ETH_IP6):
             self._ip(number, time_ns, data, inner[1], 0, "")
         elif inner[0] == ETH_PPP:
-            self._ppp(frame, inner[1])
+            ppp = ppp_packet(frame, inner[1])
+            if ppp is not None:
+                self._out.append(ppp)
+            else:
+                self._tally("ppp-data", number, time_ns)
         else:
             name = "pppoe-discovery" if inner[0] == 0x8863 else "not-ip"
             self._tally(name, number, time_ns)
@@ -273,7 +259,11 @@ class Prefilter:
         elif protocol == ip.TCP:
             self._tcp(number, time_ns, data, packet)
         elif protocol in (ip.ICMP, ip.ICMP6):
-            self._icmp(number, time_ns, data, packet)
+            error = icmp_error(number, time_ns, data, packet)
+            if error is not None:
+                self._out.append(error)
+            else:
+                self._tally("icmp", number, time_ns)
         elif protocol in (ip.IPIP, ip.IP6IN) and depth < _MAX_DEPTH:
             self._ip(number, time_ns, data[: packet.end], packet.start, depth + 1, tunnel + "ip/")
         elif protocol == ip.GRE:
@@ -309,7 +299,9 @@ class Prefilter:
         # Zero or too long: left to the network card, or wrong; the IP header knows better.
         length = (length if 8 <= length <= room else room) - 8
         payload = data[start + 8 : min(packet.end, start + 8 + length)]
-        kind = self._kind(packet, sport, dport, payload, length)
+        kind = self._ports.kind(packet, sport, dport, payload, length)
+        if self._usual is not None and self._ports.odd:
+            self._usual.odd_pairs = True
         if kind == "esp":
             ends = packet.src + packet.dst + data[start : start + 4]
             shorter = room - 8 - length
@@ -346,51 +338,6 @@ class Prefilter:
                     tunnel.rstrip("/"),
                 )
             )
-
-    def _kind(self, packet: ip.Packet, sport: int, dport: int, payload: bytes, length: int) -> str:
-        natt = sport == 4500 or dport == 4500
-        marked = payload[:4] == _MARKER
-        if not natt and self._pairs:
-            natt = (
-                packet.src + packet.dst + bytes((sport >> 8, sport & 255, dport >> 8, dport & 255))
-                in self._pairs
-            )
-        if natt:
-            if length == 1 and payload in (b"\xff", b""):
-                return "natt-keepalive"
-            if marked:
-                return "ike-natt"
-            if looks_like_ike(payload, length):
-                return "ike"
-            return "esp" if length >= 8 and len(payload) >= 4 else "other"
-        shaped = len(payload) >= 28 and looks_like_ike(payload, length)
-        if not shaped and marked and looks_like_ike(payload[4:], length - 4):
-            self._pair(packet, sport, dport)
-            return "ike-natt"
-        if sport == 500 or dport == 500:
-            if length == 1 and payload == b"\xff":
-                return "natt-keepalive"
-            return "ike" if shaped else "other"
-        if shaped:
-            return "ike"
-        if sport == 1701 or dport == 1701:
-            return "l2tp"
-        if sport == 53 or dport == 53:
-            return "dns"
-        if payload[1:4] == b"\0\0\0" and (payload[0], length) in ((1, 148), (2, 92)):
-            return "wireguard"
-        if 51820 in (sport, dport) and payload[1:4] == b"\0\0\0" and payload[0] in (3, 4):
-            return "wireguard"
-        return "udp"
-
-    def _pair(self, packet: ip.Packet, sport: int, dport: int) -> None:
-        """IKE behind a marker between two odd ports: ESP between them is ours too."""
-        if len(self._pairs) < _MAX_PAIRS:
-            one, two = sport.to_bytes(2, "big"), dport.to_bytes(2, "big")
-            self._pairs.add(packet.src + packet.dst + one + two)
-            self._pairs.add(packet.dst + packet.src + two + one)
-            if self._usual is not None:
-                self._usual.odd_pairs = True
 
     def _esp(
         self,
@@ -497,77 +444,6 @@ class Prefilter:
         if flags & 7 == 0 and kind in (ETH_IP4, ETH_IP6) and depth < _MAX_DEPTH:
             self._ip(number, time_ns, data[:end], start, depth + 1, tunnel + "gre/")
 
-    def _icmp(self, number: int, time_ns: int, data: bytes, packet: ip.Packet) -> None:
-        start, end = packet.start, packet.end
-        six = packet.protocol == ip.ICMP6
-        kind = data[start] if end >= start + 8 else 255
-        if kind not in ((1, 2, 3, 4) if six else (3, 4, 5, 11, 12)):
-            self._tally("icmp", number, time_ns)
-            return
-        quote = _quote(data[:end], start + 8)
-        if quote is None or quote.protocol not in _QUOTED:
-            self._tally("icmp", number, time_ns)
-            return
-        code, mtu = data[start + 1], 0
-        if six and kind == 2:
-            mtu = int.from_bytes(data[start + 4 : start + 8], "big")
-        elif not six and (kind, code) == (3, 4):
-            mtu = data[start + 6] << 8 | data[start + 7]
-        src, dst = ip.address(packet.src), ip.address(packet.dst)
-        version = 6 if six else 4
-        self._out.append(IcmpError(number, time_ns, src, dst, version, kind, code, mtu, quote))
-
-    def _ppp(self, frame: Frame, at: int) -> None:
-        data = frame.data
-        short = data[at] & 1
-        protocol = data[at] if short else data[at] << 8 | data[at + 1]
-        if protocol < 0x8000:
-            self._tally("ppp-data", frame.number, frame.time_ns)
-            return
-        src = dst = ""
-        session, end, outgoing = 0, len(data), None
-        if frame.linktype in (204, 166):
-            outgoing = data[0] != 0
-        else:
-            head = at - 2 if data[at - 2 : at] == b"\xff\x03" else at
-            if head >= 6 and data[head - 6 : head - 4] == b"\x11\x00":
-                session = data[head - 4] << 8 | data[head - 3]
-                end = min(end, head + (data[head - 2] << 8 | data[head - 1]))
-                if frame.linktype == 1:
-                    dst, src = data[:6].hex(":"), data[6:12].hex(":")
-        payload = data[at + (1 if short else 2) : end]
-        self._out.append(
-            PppPacket(frame.number, frame.time_ns, protocol, payload, src, dst, session, outgoing)
-        )
-
-
-def _quote(data: bytes, at: int) -> Quote | None:
-    inner = ip.parse_ip(data, at)
-    if inner is None:
-        return None
-    start, end = inner.start, inner.end
-    sport = dport = 0
-    spi: int | None = None
-    if not inner.offset:
-        if inner.protocol == ip.UDP and end >= start + 8:
-            sport = data[start] << 8 | data[start + 1]
-            dport = data[start + 2] << 8 | data[start + 3]
-            start += 8
-            if 4500 in (sport, dport) and end >= start + 4:
-                spi = int.from_bytes(data[start : start + 4], "big") or None
-        elif inner.protocol == ip.ESP and end >= start + 4:
-            spi = int.from_bytes(data[start : start + 4], "big")
-    return Quote(
-        ip.address(inner.src),
-        ip.address(inner.dst),
-        inner.protocol,
-        sport,
-        dport,
-        spi,
-        inner.ident,
-        data[start:end],
-    )
-
 
 def prefilter(
     capture: CaptureFile, *, keep_esp: bool = False, fast: bool = True
@@ -576,6 +452,3 @@ def prefilter(
     small."""
     scan = Prefilter(capture, keep_esp=keep_esp, fast=fast)
     return list(scan), scan
-
-
-__all__ = ["Incomplete", "Prefilter", "looks_like_ike", "prefilter"]
