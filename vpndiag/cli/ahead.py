@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LEAST = 64 * 1024 * 1024
 """Bytes of a piece at least."""
-MOST = 8
-"""Processes."""
+MOST = 3
+"""Processes, this one among them: with more it would be waited for, and each takes 40 MiB."""
 OURS = 0.5
 """How much of a file is read here, where the others read 1 each: there is more to do."""
 _LOOK = 0.1
