@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def growing() -> Iterator[None]:
-    """For a stretch of work that makes many objects and keeps them, and no reference cycles: the
-    collector would look through all of them again and again and find nothing (a quarter of the
-    time). What is let go is freed at once all the same."""
+    """For a stretch of work that makes many objects and keeps them, and no reference cycles, as
+    loading modules is: the collector would look through all of them again and again and find
+    nothing (a quarter of the time). What is let go is freed at once all the same."""
     before = gc.isenabled()
     gc.disable()
     try:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vpndiag.capture.errors import CaptureError
+from vpndiag.capture.heap import growing
 from vpndiag.capture.seams import Piece, divide
 from vpndiag.cli.process import Process, ProcessGone, pipes, possible, processors, receive, send
 
@@ -142,13 +143,13 @@ class Ahead:
 def serve() -> None:
     """The main program of a process that reads pieces."""
     source, target = pipes()
-    from vpndiag.capture.heap import growing
-    from vpndiag.capture.pieces import scan_piece
 
     def tell(done: int, _total: int) -> None:
         send(target, _TOLD + str(done).encode())
 
     with contextlib.suppress(ProcessGone, OSError, CaptureError), growing():
+        from vpndiag.capture.pieces import scan_piece
+
         for piece in pickle.loads(receive(source)):
             scanned = scan_piece(piece, tell)
             send(target, _DONE + pickle.dumps(scanned, pickle.HIGHEST_PROTOCOL))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vpndiag.capture.errors import CaptureError
+from vpndiag.capture.heap import growing
 from vpndiag.cli.ahead import Ahead
 from vpndiag.cli.exits import UsageError, code_of
 from vpndiag.cli.options import (
@@ -104,11 +106,10 @@ def carry_out(
         raise UsageError("--frames needs the capture as a file: it is read twice")
     given, trust = _keys(keys), _trust(ca, cert_name)
     with Ahead(captures if given is None else ()) as ahead:
-        # What takes time to load is loaded while they are read.
-        from vpndiag.capture.errors import CaptureError
-        from vpndiag.cli.analysis import judge
-        from vpndiag.render import terminal as _terminal  # noqa: F401
-
+        with growing():
+            # What takes time to load is loaded while they are read.
+            from vpndiag.cli.analysis import judge
+            from vpndiag.render import terminal as _terminal  # noqa: F401
         try:
             with _Progress(captures, output.quiet) as progress:
                 report, files = judge(captures, given, progress.tell, trust, asked, ahead)
@@ -244,7 +245,6 @@ def _dissect(
     report: Report, wanted: str, files: list[tuple[Path, int, int]], keys: Keys | None
 ) -> None:
     """Wireshark's own view of the frames that a finding cites."""
-    from vpndiag.capture.errors import CaptureError
     from vpndiag.capture.wireshark import dissect
 
     found = _find(report, wanted)
