@@ -331,3 +331,31 @@ def test_an_interrupted_run_still_writes_its_one_document(number: signal.Signals
     assert report["interrupted"] is True
     assert report["verdict"]["outcome"] == "inconclusive"
     assert b"Traceback" not in err
+
+
+def test_an_analysis_that_is_interrupted_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_given: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vpndiag.cli.analyze.carry_out", interrupted)
+    monkeypatch.setattr(sys, "argv", ["vpndiag", "analyze", "any.pcap"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "vpndiag: interrupted\n")
+
+
+def test_interrupted_while_it_is_loading() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_given):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from vpndiag.__main__ import start\n"
+        "start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "vpndiag: interrupted\n")
