@@ -186,7 +186,9 @@ class Observer:
     def _l2tp(
         self, attempt: Attempt, messages: list[Message], inside: Literal["esp", "clear"]
     ) -> Iterator[Observation]:
-        observer = L2tpObserver()
+        if not messages:
+            return
+        observer, t = L2tpObserver(), self.t
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
         # An LNS may answer from another port (RFC 2661 section 8.1): a client that takes that goes
@@ -196,7 +198,7 @@ class Observer:
             elsewhere = asked and not mine and m.src not in asked and _is_control(m)
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
-                t=self.t(m.time_ns),
+                t=t(m.time_ns),
                 direction="out" if mine else "in",
                 inside=inside,
                 other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
 from vpndiag.observations.ike import Protection
@@ -40,6 +41,11 @@ MAX_SAS = 4096
 MAX_SEEN = 1024
 """Messages remembered for each SA to recognise repeats."""
 _MAX_LISTED = 40
+_NO_COOKIE = bytes(8)
+# As plain numbers: members of an enumeration are slow to compare.
+_MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
+_QUICK, _INFORMATIONAL = int(ExchangeType.QUICK_MODE), int(ExchangeType.INFORMATIONAL)
+_TRANSACTION = int(ExchangeType.TRANSACTION)
 
 _V2_EXCHANGES = {34: "SA_INIT", 35: "AUTH", 36: "CREATE_CHILD_SA", 37: "INFORMATIONAL"}
 
@@ -137,36 +143,32 @@ class IkeObserver:
     ) -> str:
         if header.major >= 2:
             return f"IKEv2 {_V2_EXCHANGES.get(header.exchange, header.exchange)}"
-        first = header.responder_cookie == bytes(8)
+        exchange = header.exchange
+        first = header.responder_cookie == _NO_COOKIE
         if first and not sa.seen:
             sa.client_began = direction == "out"
         kinds = {p.payload_type for p in payloads}
-        phase_1 = header.exchange in (ExchangeType.MAIN_MODE, ExchangeType.AGGRESSIVE_MODE)
+        phase_1 = exchange in (_MAIN, _AGGRESSIVE)
         if phase_1 and not first and not sa.seen and PayloadType.SA in kinds:
             # The choice of a transform, whose offer is not in the material: from the responder.
             sa.client_began = direction == "in"
         from_initiator = (direction == "out") == sa.client_began
-        match header.exchange:
-            case ExchangeType.MAIN_MODE:
-                return _main_mode_step(header, kinds, from_initiator)
-            case ExchangeType.AGGRESSIVE_MODE:
-                if first:
-                    return "AM1"
-                return "AM3" if from_initiator else "AM2"
-            case ExchangeType.QUICK_MODE:
-                began = sa.quick.get(header.message_id)
-                if began is None:
-                    if len(sa.quick) < MAX_SEEN:
-                        sa.quick[header.message_id] = direction
-                    return "QM1"
-                if direction != began:
-                    return "QM2"
-                return "QM1" if PayloadType.SA in kinds else "QM3"
-            case ExchangeType.INFORMATIONAL:
-                return "INFO"
-            case ExchangeType.TRANSACTION:
-                return "CONFIG"
-        return "?"
+        if exchange == _MAIN:
+            return _main_mode_step(header, kinds, from_initiator)
+        if exchange == _AGGRESSIVE:
+            if first:
+                return "AM1"
+            return "AM3" if from_initiator else "AM2"
+        if exchange == _QUICK:
+            began = sa.quick.get(header.message_id)
+            if began is None:
+                if len(sa.quick) < MAX_SEEN:
+                    sa.quick[header.message_id] = direction
+                return "QM1"
+            if direction != began:
+                return "QM2"
+            return "QM1" if PayloadType.SA in kinds else "QM3"
+        return {_INFORMATIONAL: "INFO", _TRANSACTION: "CONFIG"}.get(exchange, "?")
 
 
 def _main_mode_step(header: Header, kinds: set[int], from_initiator: bool) -> str:
@@ -193,26 +195,26 @@ def _details(
     source: Address,
     destination: Address,
 ) -> dict[str, object]:
-    found: dict[str, object] = {
-        "payloads": tuple(p.label for p in payloads[:_MAX_LISTED]),
-    }
     if message.is_ikev2:
-        found["payloads"] = (message.v2_text[:400],)
-        found["notifies"] = tuple(
-            IkeNotify(type=n, name=f"IKEv2 notify {n}") for n in message.v2_notify_types[:8]
-        )
-        return found
+        return {
+            "payloads": (message.v2_text[:400],),
+            "notifies": tuple(
+                IkeNotify(type=n, name=f"IKEv2 notify {n}") for n in message.v2_notify_types[:8]
+            ),
+        }
     if not payloads:
-        return found
-    sas = [p for p in payloads if isinstance(p, SaPayload)]
+        return {}
+    found: dict[str, object] = {"payloads": tuple([p.label for p in payloads[:_MAX_LISTED]])}
+    kinds: defaultdict[type[Payload], list[Any]] = defaultdict(list)
+    for p in payloads:
+        kinds[type(p)].append(p)
+    sas: list[SaPayload] = kinds[SaPayload]
     if sas:
         found |= _offer(sa, sas[0], step)
-    vids = tuple(p.vendor_id for p in payloads if isinstance(p, VendorIdPayload))[:_MAX_LISTED]
+    vids = tuple([p.vendor_id for p in kinds[VendorIdPayload][:_MAX_LISTED]])
     if vids:
-        found["vendor_ids"] = tuple(v[:64].hex() for v in vids)
-        found["vendors"] = tuple(identify(v) or v[:32].hex() for v in vids)
-        found["product"] = fingerprint(vids) or ""
-    notifies = [p for p in payloads if isinstance(p, NotificationPayload)][:8]
+        found |= _vendors(vids)
+    notifies: list[NotificationPayload] = kinds[NotificationPayload][:8]
     if notifies:
         found["notifies"] = tuple(
             IkeNotify(
@@ -223,19 +225,29 @@ def _details(
             )
             for n in notifies
         )
-    deletes = [p for p in payloads if isinstance(p, DeletePayload)][:8]
+    deletes: list[DeletePayload] = kinds[DeletePayload][:8]
     if deletes:
         found["deletes"] = tuple(_deleted(d, message.header) for d in deletes)
-    identities = [p for p in payloads if isinstance(p, IdPayload)]
+    identities: list[IdPayload] = kinds[IdPayload]
     if identities:
         found["identity"] = " -> ".join(i.text for i in identities[:2])
-    nat_d = [p for p in payloads if isinstance(p, NatDPayload)]
+    nat_d: list[NatDPayload] = kinds[NatDPayload]
     if len(nat_d) >= 2:
         found |= _nat(sa, message.header, nat_d, source, destination, step)
     if step == "MM6" and sa.own:
         shown = [str(i.address) for i in identities if i.address is not None]
         found["source_hashed"] = _hashed(sa, message.header, shown, (500, 4500, source[1]))
     return found
+
+
+@lru_cache(maxsize=64)
+def _vendors(vids: tuple[bytes, ...]) -> dict[str, object]:
+    """Vendor IDs, and what they say. A gateway sends the same to everyone."""
+    return {
+        "vendor_ids": tuple(v[:64].hex() for v in vids),
+        "vendors": tuple(identify(v) or v[:32].hex() for v in vids),
+        "product": fingerprint(vids) or "",
+    }
 
 
 def _deleted(delete: DeletePayload, header: Header) -> str:
@@ -250,42 +262,45 @@ def _deleted(delete: DeletePayload, header: Header) -> str:
 
 
 def _offer(sa: _Sa, offer: SaPayload, step: str) -> dict[str, object]:
-    phase1, phase2 = _transforms(offer)
-    if phase1:
-        first = phase1[0]
-        chosen = step in ("MM2", "AM2")
-        if chosen:
-            sa.hash = first.hash
-        return {
-            "transforms": tuple(x.text for x in phase1[:_MAX_LISTED]),
-            "weak": first.weak if chosen else (),
-            "auth_methods": tuple(dict.fromkeys(x.auth_method for x in phase1)),
-            "lifetime": Lifetime(seconds=first.life_seconds, kilobytes=first.life_kb),
-        }
-    if phase2:
-        first2 = phase2[0]
-        return {
-            "transforms": tuple(x.text for x in phase2[:_MAX_LISTED]),
-            "weak": first2.weak if step == "QM2" else (),
-            "pfs_group": first2.pfs_group,
-            "encapsulation_modes": tuple(dict.fromkeys(x.encapsulation_mode for x in phase2)),
-            "lifetime": Lifetime(seconds=first2.life_seconds, kilobytes=first2.life_kb),
-        }
-    return {}
+    phase1, phase2, said = _transforms(offer.body)
+    if phase1 and step in ("MM2", "AM2"):
+        sa.hash = phase1[0].hash
+        return {**said, "weak": phase1[0].weak}
+    return {**said, "weak": phase2[0].weak} if phase2 and step == "QM2" else said
 
 
 @lru_cache(maxsize=64)
-def _transforms(offer: SaPayload) -> tuple[tuple[IkeTransform, ...], tuple[EspTransform, ...]]:
-    """Those for phase 1 and for ESP. Clients offer the same again and again."""
+def _transforms(
+    body: bytes,
+) -> tuple[tuple[IkeTransform, ...], tuple[EspTransform, ...], dict[str, object]]:
+    """Those of an SA payload for phase 1 and for ESP, and what they say. Clients offer the same
+    again and again."""
     phase1: list[IkeTransform] = []
     phase2: list[EspTransform] = []
-    for proposal in offer.proposals:
+    for proposal in SaPayload.decode(body, 0).proposals:
         for transform in proposal.transforms:
             if proposal.protocol == ProtocolId.ISAKMP:
                 phase1.append(IkeTransform.from_transform(transform))
             elif proposal.protocol == ProtocolId.ESP:
                 phase2.append(EspTransform.from_transform(transform))
-    return tuple(phase1), tuple(phase2)
+    return tuple(phase1), tuple(phase2), _said(phase1, phase2)
+
+
+def _said(phase1: list[IkeTransform], phase2: list[EspTransform]) -> dict[str, object]:
+    first: IkeTransform | EspTransform | None = next(iter([*phase1, *phase2]), None)
+    if first is None:
+        return {}
+    found: dict[str, object] = {
+        "transforms": tuple(x.text for x in (phase1 or phase2)[:_MAX_LISTED]),
+        "lifetime": Lifetime(seconds=first.life_seconds, kilobytes=first.life_kb),
+    }
+    if phase1:
+        found["auth_methods"] = tuple(dict.fromkeys(x.auth_method for x in phase1))
+    else:
+        found["pfs_group"] = phase2[0].pfs_group
+        modes = dict.fromkeys(x.encapsulation_mode for x in phase2)
+        found["encapsulation_modes"] = tuple(modes)
+    return found
 
 
 def _nat(

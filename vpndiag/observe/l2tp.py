@@ -9,7 +9,7 @@ from typing import Literal
 from vpndiag.observations import Direction, L2tpMessage, Observation, OtherTraffic
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
-from vpndiag.protocols.l2tp.constants import AvpType
+from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.message import ControlMessage, DataMessage, OtherVersion, decode
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.report.text import visible
@@ -20,7 +20,8 @@ Values = Mapping[int, AvpValue | None]
 
 _HELLO = "HELLO"
 # As plain numbers: members of an enumeration are slow to look up.
-_RESULT, _HOST, _VENDOR = map(int, (AvpType.RESULT_CODE, AvpType.HOST_NAME, AvpType.VENDOR_NAME))
+_TYPE, _RESULT = int(AvpType.MESSAGE_TYPE), int(AvpType.RESULT_CODE)
+_HOST, _VENDOR = int(AvpType.HOST_NAME), int(AvpType.VENDOR_NAME)
 _TUNNEL, _SESSION = int(AvpType.ASSIGNED_TUNNEL_ID), int(AvpType.ASSIGNED_SESSION_ID)
 _FIRMWARE, _WINDOW = int(AvpType.FIRMWARE_REVISION), int(AvpType.RECEIVE_WINDOW_SIZE)
 _CHALLENGE, _RESPONSE = int(AvpType.CHALLENGE), int(AvpType.CHALLENGE_RESPONSE)
@@ -77,15 +78,17 @@ class L2tpObserver:
             return None
         if isinstance(message, OtherVersion):
             return OtherTraffic(t=t, frames=frames, what=message.name, packets=1)
-        if self._stale(message, direction):
+        if direction == "in" and self._stale(message.tunnel_id):
             return None
         if isinstance(message, DataMessage):
             return self._ppp_of(message, direction).observe(
                 message.payload, t=t, direction=direction, frames=frames
             )
-        if message.is_zlb:
+        if not message.avps:
             return None
-        name, values = message.name, message.values()
+        values = message.values()
+        kind = values.get(_TYPE)
+        name = message_name(kind) if isinstance(kind, int) else "untyped"
         self._learn(message, name, values, direction)
         gateway, client = (destination, source) if direction == "out" else (source, destination)
         assigned = _number(values, _TUNNEL)
@@ -147,13 +150,9 @@ class L2tpObserver:
         if len(self._gateway_session) < MAX_IDS:
             self._gateway_session[session] = message.session_id
 
-    def _stale(self, message: ControlMessage | DataMessage, direction: Direction) -> bool:
-        return (
-            direction == "in"
-            and bool(self._tunnels)
-            and message.tunnel_id != 0
-            and message.tunnel_id not in self._tunnels
-        )
+    def _stale(self, tunnel_id: int) -> bool:
+        """Of a message of the gateway: for a tunnel that the client did not open."""
+        return bool(self._tunnels) and tunnel_id != 0 and tunnel_id not in self._tunnels
 
     def _ppp_of(self, message: DataMessage, direction: Direction) -> PppObserver:
         """The observer of the client's session that this message belongs to."""

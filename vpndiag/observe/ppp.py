@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from vpndiag.observations import Direction, PppMessage
@@ -36,8 +37,12 @@ _CHAP_CODES = {1: "Challenge", 2: "Response", 3: "Success", 4: "Failure"}
 _EAP_CODES = {1: "Request", 2: "Response", 3: "Success", 4: "Failure"}
 _PAP_CODES = {1: "Authenticate-Request", 2: "Authenticate-Ack", 3: "Authenticate-Nak"}
 _EAP_MSCHAPV2_FAILURE = 4
-_ECHO = (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST)
+# As plain numbers: members of an enumeration are slow to compare.
+_ECHO = frozenset(map(int, (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST)))
+_ACK = int(Code.CONFIGURE_ACK)
 MAX_OPTIONS = 32
+MAX_USUAL = 256
+"""Bytes of a packet that is remembered."""
 
 
 class PppObserver:
@@ -59,15 +64,16 @@ class PppObserver:
             outer = decode_frame(frame)
         except ProtocolError:
             return None
-        if outer.protocol in _DATA:
+        protocol, data = outer.protocol, outer.payload
+        if protocol in _DATA:
             return None
-        key = (direction, outer.protocol)
-        repeat = self._last.get(key) == outer.payload
-        self._last[key] = outer.payload
+        key = (direction, protocol)
+        repeat = self._last.get(key) == data
+        self._last[key] = data
         try:
-            found = self._read(outer.protocol, outer.payload, direction)
+            found = self._read(protocol, data)
         except ProtocolError as error:
-            name = _CONTROL.get(outer.protocol) or protocols.protocol_name(outer.protocol)
+            name = _CONTROL.get(protocol) or protocols.protocol_name(protocol)
             found = {"protocol": name, "code": "malformed", "identifier": 0, "message": str(error)}
         if found is None:
             return None
@@ -80,9 +86,12 @@ class PppObserver:
             **found,  # type: ignore[arg-type]
         )
 
-    def _read(self, protocol: int, data: bytes, direction: Direction) -> dict[str, object] | None:
+    def _read(self, protocol: int, data: bytes) -> Mapping[str, object] | None:
         if protocol in _CONTROL:
-            return self._control(protocol, data, direction)
+            read = _usual if len(data) <= MAX_USUAL else _control
+            found, algorithm = read(protocol, data)
+            self._algorithm = algorithm or self._algorithm
+            return found
         if protocol == protocols.PAP:
             return _pap(data)
         if protocol == protocols.CHAP:
@@ -95,45 +104,7 @@ class PppObserver:
             "identifier": data[1] if len(data) > 1 else 0,
         }
 
-    def _control(
-        self, protocol: int, data: bytes, direction: Direction
-    ) -> dict[str, object] | None:
-        packet = decode_packet(protocol, data)
-        if packet.code in _ECHO:
-            return None
-        found: dict[str, object] = {
-            "protocol": _CONTROL[protocol],
-            "code": code_name(packet.code),
-            "identifier": packet.identifier,
-        }
-        match packet:
-            case Configure():
-                found["options"] = tuple(
-                    _option(protocol, o.type, o.data) for o in packet.options[:MAX_OPTIONS]
-                )
-                if protocol == protocols.LCP:
-                    self._note_lcp(packet, found)
-            case Terminate():
-                found["message"] = visible(packet.message)
-            case ProtocolReject():
-                rejected = packet.protocol
-                found["method"] = _CONTROL.get(rejected) or protocols.protocol_name(rejected)
-            case MagicPacket():
-                found["message"] = visible(packet.data)
-        return found
-
-    def _note_lcp(self, packet: Configure, found: dict[str, object]) -> None:
-        for option in packet.options:
-            if option.type == lcp_options.MAGIC:
-                found["magic"] = option.number(4)
-            demand = lcp_options.read_auth(option)
-            if demand is None or demand.algorithm is None or packet.code != Code.CONFIGURE_ACK:
-                continue
-            self._algorithm = lcp_options.CHAP_ALGORITHMS.get(
-                demand.algorithm, f"0x{demand.algorithm:02x}"
-            )
-
-    def _chap(self, data: bytes) -> dict[str, object]:
+    def _chap(self, data: bytes) -> Mapping[str, object]:
         packet = chap.decode_chap(data)
         found: dict[str, object] = {
             "protocol": "CHAP",
@@ -149,6 +120,56 @@ class PppObserver:
         else:
             found |= _result(packet.message, packet.code == 4)
         return found
+
+
+def _control(protocol: int, data: bytes) -> tuple[Mapping[str, object] | None, str]:
+    """What a control packet says (None: echoes), and the CHAP algorithm that it agrees to.
+
+    :raises DecodeError: as :func:`decode_packet`.
+    """
+    packet = decode_packet(protocol, data)
+    if packet.code in _ECHO:
+        return None, ""
+    found: dict[str, object] = {
+        "protocol": _CONTROL[protocol],
+        "code": code_name(packet.code),
+        "identifier": packet.identifier,
+    }
+    algorithm = ""
+    match packet:
+        case Configure():
+            found["options"] = tuple(
+                [_option(protocol, o.type, o.data) for o in packet.options[:MAX_OPTIONS]]
+            )
+            if protocol == protocols.LCP:
+                algorithm = _note_lcp(packet, found)
+        case Terminate():
+            found["message"] = visible(packet.message)
+        case ProtocolReject():
+            rejected = packet.protocol
+            found["method"] = _CONTROL.get(rejected) or protocols.protocol_name(rejected)
+        case MagicPacket():
+            found["message"] = visible(packet.data)
+    return found, algorithm
+
+
+_usual = lru_cache(maxsize=1024)(_control)
+"""Many packets are the same in every session."""
+
+
+def _note_lcp(packet: Configure, found: dict[str, object]) -> str:
+    """Put the magic number into ``found``; the CHAP algorithm that is agreed to."""
+    algorithm = ""
+    for option in packet.options:
+        if option.type == lcp_options.MAGIC:
+            found["magic"] = option.number(4)
+        elif packet.code == _ACK and option.type == lcp_options.AUTH:
+            demand = lcp_options.read_auth(option)
+            if demand is not None and demand.algorithm is not None:
+                algorithm = lcp_options.CHAP_ALGORITHMS.get(
+                    demand.algorithm, f"0x{demand.algorithm:02x}"
+                )
+    return algorithm
 
 
 def _result(message: bytes, failure: bool) -> dict[str, object]:

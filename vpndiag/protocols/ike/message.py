@@ -20,7 +20,8 @@ MAX_PAYLOADS = 128
 NON_ESP_MARKER = bytes(4)
 """Precedes every IKE message on UDP 4500 (RFC 3948 section 2.2); not part of the message."""
 
-_ENCRYPTION = int(HeaderFlag.ENCRYPTION)
+# As plain numbers: members of an enumeration are slow to compare.
+_ENCRYPTION, _FRAGMENTATION = int(HeaderFlag.ENCRYPTION), int(PayloadType.FRAGMENTATION)
 _HEAD = struct.Struct("!8s8sBBBBII")
 _FIELDS = (
     (8, "initiator cookie"), (8, "responder cookie"), (1, "next payload"), (1, "version"),
@@ -50,7 +51,7 @@ class Header:
         return (
             self.major == 1
             and bool(self.flags & _ENCRYPTION)
-            and self.next_payload != PayloadType.FRAGMENTATION
+            and self.next_payload != _FRAGMENTATION
         )
 
     def encode(self) -> bytes:
@@ -223,17 +224,18 @@ def decode_payloads(first_type: int, body: bytes, base: int = HEADER_SIZE) -> Pa
 
     :raises DecodeError: a payload does not decode, or there are more than :data:`MAX_PAYLOADS`.
     """
-    reader = Reader(body, base)
     payloads: list[Payload] = []
-    current = first_type
-    while current != PayloadType.NONE:
+    current, at, end = first_type, 0, len(body)
+    while current:
         if len(payloads) >= MAX_PAYLOADS:
-            raise DecodeError(f"more than {MAX_PAYLOADS} payloads", reader.offset)
-        following, content, offset = _generic(reader)
-        payloads.append(decode_payload(current, content, offset))
-        current = following
-    padding = reader.rest()
-    return PayloadChain(tuple(payloads), body[: len(body) - len(padding)], padding)
+            raise DecodeError(f"more than {MAX_PAYLOADS} payloads", base + at)
+        size = body[at + 2] << 8 | body[at + 3] if at + 4 <= end else 0
+        if size < 4 or at + size > end:
+            _generic(Reader(body[at:], base + at))  # says what is wrong
+        payloads.append(decode_payload(current, body[at + 4 : at + size], base + at + 4))
+        current = body[at]
+        at += size
+    return PayloadChain(tuple(payloads), body[:at], body[at:])
 
 
 def _generic(reader: Reader) -> tuple[int, bytes, int]:

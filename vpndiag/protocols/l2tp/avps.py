@@ -112,21 +112,21 @@ class Avp:
         spec = self.spec
         if spec is None or self.hidden:
             return self.value
-        return _decoded(self.type, self.value)
+        return decode_format(spec.format, self.value, spec.name)
 
     @property
     def typed(self) -> AvpValue | None:
         """:meth:`decoded`, or None where that raises."""
-        try:
-            return self.decoded()
-        except DecodeError:
-            return None
+        return self.value if self.vendor or self.hidden else _typed(self.type, self.value)
 
 
 @lru_cache(maxsize=1024)
-def _decoded(kind: int, value: bytes) -> AvpValue:
-    spec = SPECS[kind]
-    return decode_format(spec.format, value, spec.name)
+def _typed(kind: int, value: bytes) -> AvpValue | None:
+    """Most values are the same in every session."""
+    try:
+        return Avp(kind, value).decoded()
+    except DecodeError:
+        return None
 
 
 def make(kind: AvpType, value: AvpValue) -> Avp:
