@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vpndiag.capture.material import (
@@ -50,24 +49,23 @@ class Attempt:
 
     @property
     def first_ns(self) -> int:
-        return min(self._times(first=True), default=0)
+        times = [s.first_ns for s in self.ike]
+        times += [f.first_ns for f in self.flows]
+        times += [m.time_ns for m in self.clear[:1] + self.inside[:1]]
+        times += [d.first_ns for d in self.data]
+        if self.ppp is not None:
+            times.append(self.ppp.first_ns)
+        return min(times, default=0)
 
     @property
     def last_ns(self) -> int:
-        return max(self._times(first=False), default=0)
-
-    def _times(self, first: bool) -> Iterable[int]:
-        for s in self.ike:
-            yield s.first_ns if first else s.last_ns
-        for f in self.flows:
-            yield f.first_ns if first else f.last_ns
-        for messages in (self.clear, self.inside):
-            if messages:
-                yield messages[0 if first else -1].time_ns
-        for d in self.data:
-            yield d.first_ns if first else d.last_ns
+        times = [s.last_ns for s in self.ike]
+        times += [f.last_ns for f in self.flows]
+        times += [m.time_ns for m in self.clear[-1:] + self.inside[-1:]]
+        times += [d.last_ns for d in self.data]
         if self.ppp is not None:
-            yield self.ppp.first_ns if first else self.ppp.last_ns
+            times.append(self.ppp.last_ns)
+        return max(times, default=0)
 
     @property
     def order(self) -> tuple[int, int, int]:

@@ -26,24 +26,20 @@ def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
 
 def given_up(found: list[Observation]) -> Observation | None:
     """The client's own farewell before it was let in; None after success."""
-    if any(
-        isinstance(o, PppMessage) and o.protocol == "IPCP" and o.code == "Configure-Ack"
-        and o.direction == "in" for o in found
-    ):  # fmt: skip
-        return None
+    farewells: list[Observation] = []
     for o in found:
-        if isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
-            return o
-        if isinstance(o, L2tpMessage) and o.direction == "out" and o.message in ("StopCCN", "CDN"):
-            return o
-        if (
-            isinstance(o, PppMessage)
-            and o.direction == "out"
-            and o.protocol == "LCP"
-            and o.code == "Terminate-Request"
-        ):
-            return o
-    return None
+        if isinstance(o, PppMessage):
+            if o.direction == "in":
+                if o.protocol == "IPCP" and o.code == "Configure-Ack":
+                    return None
+            elif o.protocol == "LCP" and o.code == "Terminate-Request":
+                farewells.append(o)
+        elif isinstance(o, L2tpMessage):
+            if o.direction == "out" and o.message in ("StopCCN", "CDN"):
+                farewells.append(o)
+        elif isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
+            farewells.append(o)
+    return farewells[0] if farewells else None
 
 
 def one_sided(attempt: Attempt, found: list[Observation]) -> bool:

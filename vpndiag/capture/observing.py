@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,7 @@ from vpndiag.capture.certificates import certificate, judge_dates
 from vpndiag.capture.children import Children
 from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.ending import ended
-from vpndiag.capture.flows import EspFlow as EspCounter
+from vpndiag.capture.flow_seen import flow_seen
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
 
 MAX_OBSERVATIONS = 5_000
-_SAMPLES = 16
-_SHOWN = 8
 _AGGRESSIVE = b"\x04"
 
 
@@ -142,7 +140,9 @@ class Observer:
                 payloads=payloads,
                 protection=protection,
             )
-            seen = _standard_port(seen)
+            if seen.port not in (500, 4500):
+                # Behind a forwarded port a gateway's ports have other numbers.
+                seen = replace(seen, port=4500 if seen.marker else 500)
             if m.missing and wire is None:
                 seen = _cut_short(seen)
             yield seen
@@ -227,42 +227,7 @@ class Observer:
     # ESP and the rest
 
     def _flow(self, attempt: Attempt, flow: FlowTrack) -> EspFlow:
-        parts = flow.parts
-        samples = [
-            (s.frame + offset, s.time_ns, s.size)
-            for p, offset in zip(parts, flow.offsets, strict=True)
-            for s in p.first
-        ][:_SAMPLES]
-        silences = [p.silence for p in parts if p.silence is not None]
-        longest = max(silences, key=lambda s: s.seconds) if silences else None
-        stats = flow.stats
-        return EspFlow(
-            t=self.t(flow.first_ns),
-            frames=tuple(frame for frame, _, _ in samples[:4]),
-            direction="out" if attempt.sent(flow) else "in",
-            spi=f"0x{flow.spi:08x}",
-            udp_encapsulated=flow.udp,
-            packets=flow.packets,
-            bytes=sum(p.bytes for p in parts),
-            last_t=self.t(flow.last_ns),
-            verified=stats.verified if stats else None,
-            bad_integrity=stats.bad if stats else None,
-            truncated_to_96=stats.truncated if stats else None,
-            replayed=sum(p.duplicates for p in parts),
-            copies=sum(p.copies for p in parts),
-            missing=sum(p.missing for p in parts),
-            out_of_order=sum(p.late + p.stale - p.misfiled for p in parts),
-            late_by=max(p.behind for p in parts),
-            replayed_frames=_numbered(flow, lambda p: p.repeated),
-            late_frames=_numbered(flow, lambda p: p.overtaken),
-            gap_frames=_numbered(flow, lambda p: [g.frame for g in p.gap_samples]),
-            last_frames=tuple(s.frame + flow.offsets[-1] for s in parts[-1].last),
-            longest_silence=longest.seconds if longest else 0.0,
-            silence_from=self.t(longest.from_ns) if longest else 0.0,
-            sizes=tuple(size for _, _, size in samples),
-            times=tuple(self.t(time_ns) for _, time_ns, _ in samples),
-            largest=max((size for p in parts for size in p.sizes), default=None),
-        )
+        return flow_seen(flow, "out" if attempt.sent(flow) else "in", self.t)
 
     def _authenticated(self, attempt: Attempt) -> list[OtherTraffic]:
         """AH between the two hosts; whatever it carries can be read."""
@@ -322,11 +287,11 @@ class Observer:
             )
         if attempt.ppp is not None:
             yield from self._ppp_data(attempt)
-        packets = [
-            m
-            for m in self._material.inner.get(attempt.key[0], ())
-            if attempt.first_ns <= m.time_ns <= attempt.last_ns
-        ]
+        kept = self._material.inner.get(attempt.key[0])
+        if not kept:
+            return
+        first_ns, last_ns = attempt.first_ns, attempt.last_ns
+        packets = [m for m in kept if first_ns <= m.time_ns <= last_ns]
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         if packets:
             lost = large_lost(
@@ -383,6 +348,8 @@ class Observer:
             )
 
     def _names(self, attempt: Attempt) -> list[Observation]:
+        if not self._material.dns:
+            return []
         from vpndiag.capture.names import answers_for
 
         until = attempt.first_ns + SECOND
@@ -390,15 +357,6 @@ class Observer:
         for d in answers_for(self._material.dns, attempt, until):
             found += _name_answers(d[0], self.t(d[0].time_ns), d[1])
         return found
-
-
-def _numbered(flow: FlowTrack, frames: Callable[[EspCounter], list[int]]) -> tuple[int, ...]:
-    """The first few frame numbers of a list that each part of a flow keeps."""
-    return tuple(
-        frame + offset
-        for part, offset in zip(flow.parts, flow.offsets, strict=True)
-        for frame in frames(part)
-    )[:_SHOWN]
 
 
 def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:
@@ -416,13 +374,6 @@ def _is_control(m: Message) -> bool:
 
 def _name_answers(d: Datagram, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
     return [replace(a, t=t, frames=d.frames) for a in answers]
-
-
-def _standard_port(seen: IkeMessage) -> IkeMessage:
-    """Behind a forwarded port a gateway's ports have other numbers: told by the marker."""
-    if seen.port in (500, 4500):
-        return seen
-    return replace(seen, port=4500 if seen.marker else 500)
 
 
 def _cut_short(seen: IkeMessage) -> IkeMessage:
