@@ -3,6 +3,8 @@ before the capture, and what is hidden without keys."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vpndiag.diagnosis import (
     address,
     gave_up,
@@ -53,28 +55,22 @@ def judge(layer: str, view: View) -> Ruling | None:
         found = _only_data(layer, view)
         if found is not None:
             return found
-    if layer == "path" and _half(view):
-        return rule(
-            "path",
-            "inconclusive",
-            summary="the capture shows one direction only; what was answered is not in it",
-            seen=view.ike[:1] or view.l2tp_all[:1],
-        )
-    gone = keepalive.judge(layer, view)
-    if gone is not None:
-        return gone
-    found = upkeep.judge(layer, view) or gave_up.judge(layer, view) or waiting.judge(layer, view)
-    if found is not None:
-        return found
-    if layer in ("lcp", "login", "address"):
-        return _in_use(layer, view)
-    if layer == "l2tp":
-        return _hidden(view)
-    if layer == "mtu" and not view.of(InsideMtu):
-        return large_lost.judge(view) or watched.judge(layer, view)
-    if layer in ("routes", "mtu", "dns", "app"):
-        return watched.judge(layer, view)
+    for further in _FURTHER.get(layer, ()):
+        found = further(layer, view)
+        if found is not None:
+            return found
     return None
+
+
+def _one_direction(layer: str, view: View) -> Ruling | None:
+    if not _half(view):
+        return None
+    return rule(
+        layer,
+        "inconclusive",
+        summary="the capture shows one direction only; what was answered is not in it",
+        seen=view.ike[:1] or view.l2tp_all[:1],
+    )
 
 
 def _half(view: View) -> bool:
@@ -152,10 +148,9 @@ def _only_data(layer: str, view: View) -> Ruling | None:
 def _in_use(layer: str, view: View) -> Ruling | None:
     """A link over which users' data goes is open, whatever of its negotiation was recorded; and
     one that ends, of whose negotiation nothing was, did not fail in it."""
-    judges = {"lcp": lcp.judge, "login": login.judge, "address": address.judge}
     if not view.ppp:
         return None
-    usual = judges[layer](view)
+    usual = _USUAL[layer](view)
     if usual.layer.status in ("passed", "warning") or usual.layer.id != layer:
         return usual
     if any(f.code not in _OPEN_ENDED for f in usual.findings if f.severity == "error"):
@@ -194,7 +189,11 @@ def _data_both_ways(seen: list[DataFlow]) -> Ruling:
     return rule("address", "inconclusive", summary="users' data is seen one way only", seen=seen)
 
 
-def _hidden(view: View) -> Ruling | None:
+def _large_lost(layer: str, view: View) -> Ruling | None:
+    return None if view.of(InsideMtu) else large_lost.judge(view)
+
+
+def _hidden(layer: str, view: View) -> Ruling | None:
     """ESP both ways that nobody can read: a session that the client ends within seconds, after no
     more packets than a login takes, has probably failed inside; with retries it may be more."""
     if view.l2tp or view.ppp or view.only_ikev2 or not view.esp:
@@ -255,3 +254,25 @@ def _farewell(view: View, last: float) -> list[IkeMessage]:
         for m in view.ike
         if m.step == "INFO" and m.t >= last - 2.0 and (m.deletes or m.protection == "opaque")
     ]
+
+
+_USUAL: dict[str, Callable[[View], Ruling]] = {
+    "lcp": lcp.judge,
+    "login": login.judge,
+    "address": address.judge,
+}
+_FURTHER: dict[str, tuple[Callable[[str, View], Ruling | None], ...]] = {
+    "path": (_one_direction, upkeep.judge),
+    "auth": (gave_up.judge,),
+    "ipsec": (upkeep.judge, waiting.judge),
+    "esp": (upkeep.judge,),
+    "l2tp": (keepalive.judge, gave_up.judge, waiting.judge, _hidden),
+    "lcp": (keepalive.judge, _in_use),
+    "login": (gave_up.judge, _in_use),
+    "address": (_in_use,),
+    "routes": (watched.judge,),
+    "mtu": (_large_lost, watched.judge),
+    "dns": (watched.judge,),
+    "app": (watched.judge,),
+}
+"""What a layer of a capture is asked before its own judge, in this order."""

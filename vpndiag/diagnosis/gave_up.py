@@ -9,7 +9,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
+from vpndiag.observations import IkeMessage
 from vpndiag.report.model import Cause, Evidence
 
 SOON = 2.0
@@ -165,14 +165,8 @@ def _after_success(view: View) -> Ruling | None:
         return None  # nothing there that the client could check
     left = [
         m
-        for m in view.all
-        if isinstance(m, PppMessage | L2tpMessage)
-        and m.direction == "out"
-        and 0 <= m.t - good[-1].t <= SOON
-        and (
-            (isinstance(m, PppMessage) and m.protocol == "LCP" and m.code == "Terminate-Request")
-            or (isinstance(m, L2tpMessage) and m.message in ("CDN", "StopCCN"))
-        )
+        for m in view.goodbyes
+        if m.direction == "out" and 0 <= m.t - good[-1].t <= SOON and not isinstance(m, IkeMessage)
     ]
     if not left:
         return None

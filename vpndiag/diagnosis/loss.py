@@ -83,8 +83,10 @@ def _by_numbers(view: View) -> Finding | None:
 
 def _by_repeats(view: View) -> Finding | None:
     again, total = view.retransmissions
+    if total < 4 or again / total < 0.2:
+        return None
     repeats = _answered_repeats(view)
-    if total < 4 or repeats < 2 or again / total < 0.2:
+    if repeats < 2:
         return None
     return finding(
         "path.lossy",

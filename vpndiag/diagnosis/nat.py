@@ -99,8 +99,10 @@ def fitted(view: View, found: Finding) -> Finding:
     behind one NAT."""
     causes = found.causes
     shared = [c for c in causes if any(words in c.text for words in _SHARED)]
+    if not shared:
+        return found
     here = seen(view)
-    if not shared or here is None or here.client is None:
+    if here is None or here.client is None:
         return found
     if here.client:
         said = evidence("this client is behind a NAT (NAT-D): the gateway sees all clients from "

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage, PppMessage
+from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
 
 AUTHENTICATION = ("PAP", "CHAP", "EAP")
 
 
 def opened(view: View, protocol: str) -> float | None:
     """When both Configure-Requests of ``protocol`` had been acknowledged; None: never."""
-    acks = {
-        direction: [m.t for m in view.ppp if m.protocol == protocol and m.direction == direction
-                    and m.code == "Configure-Ack" and not m.repeat]
-        for direction in ("in", "out")
-    }  # fmt: skip
-    if acks["in"] and acks["out"]:
-        return max(acks["in"][-1], acks["out"][-1])
-    return None
+    acks = {m.direction: m.t for m in view.ppp_of(protocol, None, "Configure-Ack") if not m.repeat}
+    return max(acks.values()) if len(acks) == 2 else None
 
 
 def lcp_up(view: View) -> bool:
@@ -63,18 +57,12 @@ def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     answers our own farewell, which a capture of one direction does not tell."""
     if view.ended is not None and view.ended.one_sided:
         return None
-    left = [
-        m.t
-        for m in view.all
-        if (isinstance(m, PppMessage) and m.direction == "out" and m.protocol == "LCP"
-            and m.code == "Terminate-Request")
-        or (isinstance(m, L2tpMessage) and m.direction == "out" and m.message in ("CDN", "StopCCN"))
-    ]  # fmt: skip
-    until = min((t for t in left if t >= since), default=float("inf"))
-    for m in view.all:
-        if since <= m.t < until and isinstance(m, (PppMessage, L2tpMessage)) and is_farewell(m):
-            return m
-    return None
+    ends = [m for m in view.goodbyes if m.t >= since and not isinstance(m, IkeMessage)]
+    if ends and ends[0].direction == "out":
+        return None
+    # What comes at the same time as our own is an answer to it.
+    until = min((m.t for m in ends if m.direction == "out"), default=float("inf"))
+    return ends[0] if ends and ends[0].t < until else None
 
 
 def is_farewell(m: PppMessage | L2tpMessage) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
-from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage, Observation
+
+if TYPE_CHECKING:
+    from vpndiag.diagnosis.view import View
 
 HELD_UP = 2.0
 """Seconds without a packet back that are told."""
@@ -113,7 +116,7 @@ def held_up(view: View) -> tuple[str, Observation, float] | None:
     if view.live:
         return None
     found: list[tuple[str, Observation, float]] = []
-    done = [r for r in renewals(view) if r.done is not None]
+    done = [r for r in view.renewals if r.done is not None]
     for r in done:
         gap = _gap(view.esp, r.done or 0.0)
         if gap < HELD_UP:

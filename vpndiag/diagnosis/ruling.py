@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from vpndiag.diagnosis.view import frames_of
+from vpndiag.diagnosis.sorting import frames_of
 from vpndiag.observations import Observation
 from vpndiag.records import record
 from vpndiag.report.model import (

@@ -12,7 +12,7 @@ from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.upkeep import last_packet
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
+from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
 
 SHORT_LIFE = 20.0
 """Seconds that a session in a capture may last at most to be judged here."""
@@ -53,14 +53,14 @@ def _in_use(view: View, up: float, end: float) -> bool:
 
 def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | None:
     """The gateway's first, unless it answers ours."""
-    since = [m for m in view.all if m.t >= up]
+    since = [m for m in view.goodbyes if m.t >= up]
     for m in sorted(since, key=lambda m: (m.t, not _ours(m, view))):
         if _ours(m, view):
             return None
         if isinstance(m, IkeMessage):
             if m.direction == "in" and m.protection == "decrypted" and _deletes(m, view):
                 return m
-        elif isinstance(m, PppMessage | L2tpMessage) and ppp.is_farewell(m):
+        elif ppp.is_farewell(m):
             return m
     return None
 
@@ -78,13 +78,9 @@ def _deletes(m: IkeMessage, view: View) -> list[str]:
     ]  # fmt: skip
 
 
-def _ours(m: Observation, view: View) -> bool:
+def _ours(m: PppMessage | L2tpMessage | IkeMessage, view: View) -> bool:
     """A farewell of the client."""
-    if isinstance(m, PppMessage):
-        return m.direction == "out" and m.protocol == "LCP" and m.code == "Terminate-Request"
-    if isinstance(m, L2tpMessage):
-        return m.direction == "out" and m.message in ("CDN", "StopCCN")
-    return isinstance(m, IkeMessage) and m.direction == "out" and bool(_deletes(m, view))
+    return m.direction == "out" and (not isinstance(m, IkeMessage) or bool(_deletes(m, view)))
 
 
 def gone(view: View) -> Ruling | None:
@@ -102,7 +98,7 @@ def gone(view: View) -> Ruling | None:
         until = view.end
         asked = view.ended is not None and view.ended.why == "stopped"
     else:
-        goodbyes = [m.t for m in view.all if m.t >= up and _ours(m, view)]
+        goodbyes = [m.t for m in view.goodbyes if m.t >= up and _ours(m, view)]
         until = min(goodbyes, default=-1.0)
         asked = until - up <= SHORT_LIFE
     sent = [f for f in view.esp if f.direction == "out" and f.last_t > last_in]

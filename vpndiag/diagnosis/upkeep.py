@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from vpndiag.diagnosis import ipsec, told
-from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text, renewals
+from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Direction, EspFlow, IkeMessage, Observation
@@ -138,6 +138,8 @@ def _gateway_gone(view: View) -> Ruling | None:
     if not (_came_up(view) or (_set_up(view) and not view.esp)) or view.unrecorded:
         return None
     for silent, asking, who, other in SIDES:
+        if sum(m.direction == asking and m.step in _QUESTIONS for m in view.ike) < 3:
+            continue
         last = _last(view, silent)
         asked: list[IkeMessage] = []
         for m in view.ike:
@@ -231,7 +233,7 @@ def _other_port(view: View) -> Ruling | None:
 
 def _renewal_failed(view: View) -> Ruling | None:
     """A new SA was refused, or asked for again and again, and none was made later."""
-    found = renewals(view)
+    found = view.renewals
     for r in found:
         if r.done is not None or any(x.done and x.first.t > r.first.t for x in found
                                      if x.layer == r.layer):  # fmt: skip
@@ -288,7 +290,7 @@ def _unanswered(view: View, r: Renewal, what: str) -> Finding:
 
 def _slow_renewal(view: View) -> Finding | None:
     """The answer came late, or packets inside were held up."""
-    slow = [r for r in renewals(view) if r.done is not None and r.done - r.first.t >= STALL]
+    slow = [r for r in view.renewals if r.done is not None and r.done - r.first.t >= STALL]
     if slow:
         r = max(slow, key=lambda r: (r.done or 0.0) - r.first.t)
         seconds = (r.done or 0.0) - r.first.t

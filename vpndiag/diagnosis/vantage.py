@@ -50,11 +50,11 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
         if answers:
             deaf.add(cookie)
     ports = {m.port for c in deaf for m in cookies[c] if m.step == "MM2" and id(m) in lost}
-    for messages in cookies.values():
-        # nothing of such a port is heard: answers to questions on the side are lost as well
-        if all(m.step in ("MM1", "AM1") for m in messages if m.direction == "out"):
-            lost |= {id(m) for m in messages if m.direction == "in" and m.port in ports}
     if ports:
+        for messages in cookies.values():
+            # nothing of such a port is heard: answers to questions on the side are lost as well
+            if all(m.step in ("MM1", "AM1") for m in messages if m.direction == "out"):
+                lost |= {id(m) for m in messages if m.direction == "in" and m.port in ports}
         lost |= {
             id(m) for m in view.ike if m.version != 1 and m.direction == "in" and m.port in ports
         }
@@ -112,11 +112,13 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
 def _unheard_l2tp(messages: list[L2tpMessage]) -> float | None:
     """When the first answer inside the tunnel came that the client did not get."""
     for asked, answered in _L2TP_ANSWER.items():
+        tries = [m for m in messages if m.message == asked and m.direction == "out"]
+        if len(tries) < ASKED_AGAIN:
+            continue
         answers = [m for m in messages if m.message == answered and m.direction == "in"]
         if not answers:
             continue
-        again = [m for m in messages if m.message == asked and m.direction == "out"
-                 and m.t > answers[0].t]  # fmt: skip
+        again = [m for m in tries if m.t > answers[0].t]
         later = _L2TP_ORDER[_L2TP_ORDER.index(answered) :]
         if len(again) >= ASKED_AGAIN and not any(
             m.direction == "out" and m.message in later for m in messages

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from vpndiag.diagnosis import unrecorded
+from vpndiag.diagnosis import renewals, unrecorded
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.once import once
+from vpndiag.diagnosis.renewals import Renewal
+from vpndiag.diagnosis.sorting import by_key, ends, last_of
 from vpndiag.observations import (
     CertificateSeen,
     ControlCheck,
@@ -248,9 +250,7 @@ class View:
 
     def answered(self, port: int) -> list[IkeMessage]:
         """IKE messages that came from this gateway port."""
-        return [
-            m for m in self.ike if m.direction == "in" and m.port == port and not m.other_source
-        ]
+        return [m for m in self._ports.get(("in", port), ()) if not m.other_source]
 
     @once
     def from_elsewhere(self) -> list[IkeMessage | L2tpMessage]:
@@ -262,7 +262,11 @@ class View:
 
     def asked(self, port: int) -> list[IkeMessage]:
         """IKE messages sent to this gateway port."""
-        return [m for m in self.ike if m.direction == "out" and m.port == port]
+        return list(self._ports.get(("out", port), ()))
+
+    @once
+    def _ports(self) -> dict[tuple[Direction, int], list[IkeMessage]]:
+        return by_key(self.ike, lambda m: (m.direction, m.port))
 
     def gone_since(self, t: float) -> list[IkeMessage]:
         """Fresh questions to UDP 500 after ``t`` when none of them was answered: the gateway says
@@ -325,7 +329,16 @@ class View:
         return [m for m in self.l2tp_all if m.inside == "clear"]
 
     def l2tp_of(self, direction: Direction, *messages: str) -> list[L2tpMessage]:
-        return [m for m in self.l2tp if m.direction == direction and m.message in messages]
+        """In order."""
+        named = self._messages
+        found = [named[direction, name] for name in messages if (direction, name) in named]
+        if len(found) > 1:
+            return [m for m in self.l2tp if m.direction == direction and m.message in messages]
+        return list(found[0]) if found else []
+
+    @once
+    def _messages(self) -> dict[tuple[Direction, str], list[L2tpMessage]]:
+        return by_key(self.l2tp, lambda m: (m.direction, m.message))
 
     @once
     def ppp(self) -> list[PppMessage]:
@@ -336,11 +349,19 @@ class View:
     ) -> list[PppMessage]:
         return [
             m
-            for m in self.ppp
-            if m.protocol == protocol
-            and (direction is None or m.direction == direction)
-            and (not codes or m.code in codes)
+            for m in self._protocols.get(protocol, ())
+            if (direction is None or m.direction == direction) and (not codes or m.code in codes)
         ]
+
+    @once
+    def _protocols(self) -> dict[str, list[PppMessage]]:
+        return by_key(self.ppp, lambda m: m.protocol)
+
+    @once
+    def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
+        """Messages of either side that end something: Deletes of IKE, CDN, StopCCN and LCP's
+        Terminate-Request."""
+        return [m for m in self.all if ends(m)]  # type: ignore[misc]
 
     @once
     def unrecorded(self) -> list[Observation]:
@@ -373,6 +394,11 @@ class View:
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @once
+    def renewals(self) -> list[Renewal]:
+        """Keys that were renewed, or were to be."""
+        return renewals.renewals(self)
+
+    @once
     def retransmissions(self) -> tuple[int, int]:
         """(messages of ours sent again and answered in the end, all messages of ours)."""
         # L2TP in the clear is asked beside the run.
@@ -383,21 +409,13 @@ class View:
     @once
     def last_seen(self) -> dict[Direction, float]:
         """When the last packet of each direction was seen; below zero: never."""
-        last: dict[Direction, float] = {"out": -1.0, "in": -1.0}
-        messages: list[IkeMessage | L2tpMessage | PppMessage] = [*self.ike, *self.l2tp_all]
-        for m in (*messages, *self.ppp):
-            last[m.direction] = max(last[m.direction], m.t)
+        messages: list[Sequence[IkeMessage | L2tpMessage | PppMessage]] = [self.ike, self.l2tp_all]
+        last: dict[Direction, float] = {
+            way: max(-1.0, *(last_of(way, some) for some in (*messages, self.ppp)))
+            for way in ("out", "in")
+        }
         flows: list[DataFlow | EspFlow] = [*self.data, *self.esp]
         for f in flows:
             if f.direction is not None:
                 last[f.direction] = max(last[f.direction], f.last_t)
         return last
-
-
-def frames_of(observations: Iterable[Observation], most: int = 12) -> tuple[int, ...]:
-    """Frame numbers of these observations in order, without repeats, at most ``most``."""
-    seen: dict[int, None] = {}
-    for o in observations:
-        for f in o.frames:
-            seen[f] = None
-    return tuple(sorted(seen))[:most]

@@ -287,9 +287,9 @@ def _transforms(
 
 
 def _said(phase1: list[IkeTransform], phase2: list[EspTransform]) -> dict[str, object]:
-    first: IkeTransform | EspTransform | None = next(iter([*phase1, *phase2]), None)
-    if first is None:
+    if not phase1 and not phase2:
         return {}
+    first: IkeTransform | EspTransform = phase1[0] if phase1 else phase2[0]
     found: dict[str, object] = {
         "transforms": tuple(x.text for x in (phase1 or phase2)[:_MAX_LISTED]),
         "lifetime": Lifetime(seconds=first.life_seconds, kilobytes=first.life_kb),
