@@ -14,6 +14,8 @@ from vpndiag.capture.material import (
 from vpndiag.capture.ppp_sides import client_vote
 from vpndiag.protocols.l2tp.constants import MessageType
 
+# As plain numbers: members of an enumeration are slow to compare.
+_SCCRQ, _STOPCCN = int(MessageType.SCCRQ), int(MessageType.StopCCN)
 AFTER = 10 * SECOND
 """L2TP in the clear may follow an IPsec attempt by this much and be of it."""
 
@@ -48,8 +50,8 @@ def message_type(data: bytes) -> int:
 def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
     """Attempts made of L2TP in the clear. What overlaps an IPsec attempt of the same two hosts is
     of that one: a capture inside of IPsec, a probe, or packets that leaked."""
-    rest: list[Message] = []
-    for m in tunnel.messages:
+    rest: list[Message] = [] if ipsec else tunnel.messages
+    for m in tunnel.messages if ipsec else ():
         for attempt in ipsec:
             if attempt.first_ns - SLACK <= m.time_ns <= attempt.last_ns + AFTER:
                 attempt.clear.append(m)
@@ -79,7 +81,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
     closed = False
     for m in messages:
         kind = message_type(m.data)
-        if kind == MessageType.SCCRQ:
+        if kind == _SCCRQ:
             offered = assigned_tunnel(m.data)
             again = offered == asked and m.src[0] == client and not closed
             quick = (
@@ -99,7 +101,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
             current = Attempt(client, _other(tunnel.hosts, client), begun=False)
             found.append(current)
         current.clear.append(m)
-        if kind == MessageType.StopCCN:
+        if kind == _STOPCCN:
             closed = True
     return found
 

@@ -7,6 +7,8 @@ from vpndiag.capture.l2tp_attempts import assigned_tunnel, message_type
 from vpndiag.capture.material import End, L2tpTrack, Material
 from vpndiag.protocols.l2tp.constants import MessageType
 
+_SCCRQ = int(MessageType.SCCRQ)  # members of an enumeration are slow to compare
+
 
 def join(material: Material) -> None:
     """Move such answers to the request's track, marked; a client that waits for the address that it
@@ -15,7 +17,7 @@ def join(material: Material) -> None:
     clear = [t for t in material.l2tp if not t.inside_esp]
     for track in clear:
         for m in track.messages:
-            if message_type(m.data) == MessageType.SCCRQ:
+            if message_type(m.data) == _SCCRQ:
                 asked.setdefault((m.src[0], assigned_tunnel(m.data)), (track, m.dst))
     for track in filter(_answers_only, clear):
         first = track.messages[0]
@@ -39,6 +41,6 @@ def lone(material: Material) -> int:
 
 
 def _answers_only(track: L2tpTrack) -> bool:
-    if len({m.src[0] for m in track.messages}) != 1 or track.data:
+    if track.data or len({m.src[0] for m in track.messages}) != 1:
         return False
     return message_type(track.messages[0].data) in (MessageType.SCCRP, MessageType.StopCCN)

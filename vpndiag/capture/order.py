@@ -39,6 +39,8 @@ def in_time_order(material: Material) -> None:
 
 
 def _once(messages: list[Message]) -> list[Message]:
+    if len({m.data for m in messages}) == len(messages):
+        return messages
     seen: dict[tuple[object, ...], int] = {}
     kept: list[Message] = []
     for m in messages:
@@ -51,9 +53,10 @@ def _once(messages: list[Message]) -> list[Message]:
 
 
 def _sorted(packets: list[_T]) -> list[_T]:
-    back = [
-        one.time_ns - two.time_ns for one, two in pairwise(packets) if two.time_ns < one.time_ns
-    ]
-    if not back or (len(back) == 1 and back[0] > SET_BACK):
+    times = [p.time_ns for p in packets]
+    if times == sorted(times):
+        return packets
+    back = [one - two for one, two in pairwise(times) if two < one]
+    if len(back) == 1 and back[0] > SET_BACK:
         return packets
     return sorted(packets, key=lambda p: p.time_ns)

@@ -28,13 +28,17 @@ _BILLION = 1_000_000_000
 _ETHERNET = 1
 _HEADERS = 42
 """Bytes of the Ethernet, IPv4 and UDP headers."""
-_PACKET = struct.Struct("!12xHBxH2xHBB2x12sH2xI").unpack_from
-"""Ethernet type; version and header length, total length, fragment bits, TTL, protocol; addresses
-and ports; UDP length; the first four bytes behind it."""
-_IPV4, _PLAIN_IP, _FRAGMENT = 0x0800, 0x45, 0x3FFF
+_PACKET = struct.Struct("!12xIH2xI2x12sH2xII16xI").unpack_from
+"""Ethernet type, version and header length, type of service; total length; fragment bits, TTL,
+protocol; addresses and ports; UDP length; of what is behind it, the first two words and the one
+that is the length in an ISAKMP header."""
+_USUAL, _ALL_BUT_TOS = 0x08004500, 0xFFFFFF00
+"""IPv4 without options in Ethernet."""
+_WHOLE, _ALL_BUT_TTL = ip.UDP, 0x3FFF00FF
+"""No fragment, of UDP."""
 _WORD = struct.Struct("!I").unpack_from
 _LEAST = 80
-"""Bytes of the shortest record that is looked at; the window may be read a little beyond."""
+"""Bytes of the shortest record that is looked at; the window may be read a little beyond (PAD)."""
 _MOST_ENDS = 65_536
 _MOST_ROWS = 64
 """Packets of a flow that are gathered."""
@@ -164,14 +168,12 @@ class UsualReader:
                 stop = off + header + captured
                 time_ns = seconds * _BILLION + fraction * scale
             at = off + header
-            kind, version, total, fragment, ttl, protocol, ends, length, word = _PACKET(buf, at)
+            kind, total, fragment, ends, length, word, second, isakmp = _PACKET(buf, at)
             if (
                 stop > end
                 or captured > MAX_FRAME
-                or kind != _IPV4
-                or version != _PLAIN_IP
-                or protocol != ip.UDP
-                or fragment & _FRAGMENT
+                or kind & _ALL_BUT_TOS != _USUAL
+                or fragment & _ALL_BUT_TTL != _WHOLE
                 or total != length + 20
                 or captured < total + 14
                 or length < 16
@@ -182,13 +184,13 @@ class UsualReader:
                 found = self._met(ends)
             way = found[0]
             if way == _NATT and word:
-                size, at = length - 8, at + _HEADERS
-                if size >= 28 and _WORD(buf, at + 24)[0] == size:
+                size = length - 8
+                if isakmp == size >= 28:
                     break  # perhaps IKE without a marker
                 rows = found[5].get(word)
                 if rows is None:
                     rows = self._flow(ends, word, found)
-                rows.append((number + 1, time_ns, size, _WORD(buf, at + 4)[0]))
+                rows.append((number + 1, time_ns, size, second))
                 if len(rows) >= _MOST_ROWS:
                     self._full(ends, word)
             elif way != _SKIP:
@@ -200,7 +202,7 @@ class UsualReader:
                     put(
                         Datagram(
                             (number + 1,), time_ns, found[1], found[2], found[3], found[4],
-                            bytes(buf[at : at + size]), 0, name, ttl, first + index, "",
+                            buf[at : at + size], 0, name, fragment >> 8 & 255, first + index, "",
                         )
                     )  # fmt: skip
             number += 1

@@ -62,8 +62,7 @@ def judge(
     with growing():
         examined: list[Examined] = []
         seen: dict[int, Seen] = {}
-        for number in range(len(whole.attempts)):
-            one, observed = examine(number, whole)
+        for number, (one, observed) in enumerate(examine(whole)):
             examined.append(one)
             if number < MAX_FULL:
                 seen[number] = observed

@@ -89,8 +89,7 @@ class Work:
             keep = MAX_FULL // share.count + SLACK
             examined: list[Examined] = []
             with growing():
-                for number in range(len(found.attempts)):
-                    one, seen = examine(number, found)
+                for number, (one, seen) in enumerate(examine(found)):
                     examined.append(one)
                     if number < keep:
                         self._kept[turn, number] = pack(seen)

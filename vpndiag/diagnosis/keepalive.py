@@ -26,12 +26,15 @@ def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp``; None: nobody fell silent."""
     if layer not in ("l2tp", "lcp"):
         return None
-    if view.live or view.unrecorded or (view.ended is not None and view.ended.one_sided):
+    if view.live or (view.ended is not None and view.ended.one_sided):
         return None
-    return _hello(view) if layer == "l2tp" else _echo(view)
+    found = _hello(view) if layer == "l2tp" else _echo(view)
+    return None if found is None or view.unrecorded else found
 
 
 def _hello(view: View) -> Ruling | None:
+    if sum([m.repeat for m in view.l2tp]) < REPEATS:
+        return None
     for silent, asking, who, other in SIDES:
         said = any(m.direction == silent for m in view.ppp) or view.l2tp_of(silent, "HELLO")
         if view.carried is None and not said:
@@ -48,11 +51,13 @@ def _hello(view: View) -> Ruling | None:
 
 def _echo(view: View) -> Ruling | None:
     for silent, asking, who, other in SIDES:
+        echoes = [d for d in view.data if d.direction == asking and d.echoes == d.packets >= ECHOES]
+        if not echoes:
+            continue
         last = view.last_seen[silent]
         asked = [
-            d for d in view.data
-            if d.direction == asking and d.echoes == d.packets >= ECHOES
-            and d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
+            d for d in echoes
+            if d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
         ]  # fmt: skip
         if last >= 0 and asked:
             return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "

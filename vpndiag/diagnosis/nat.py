@@ -64,9 +64,10 @@ def text(view: View) -> str:
 def findings(view: View) -> list[Finding]:
     """A gateway behind NAT is served by every client but Windows, which has to be told."""
     here = seen(view)
-    asked = [m for m in view.ike if m.step == "MM3" and m.direction == "out"]
-    arrived = [m for m in asked if m.destination_translated]
-    proven = [m for m in view.ike if m.step == "MM6" and m.direction == "in" and m.source_hashed]
+    arrived = [
+        m for m in view.ike if m.destination_translated and m.step == "MM3" and m.direction == "out"
+    ]
+    proven = [m for m in view.ike if m.source_hashed and m.step == "MM6" and m.direction == "in"]
     confidence: Confidence = "certain"
     if arrived:
         said = [evidence("message 3 is for another address than it arrives at", arrived[0])]

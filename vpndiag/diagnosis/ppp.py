@@ -11,7 +11,7 @@ AUTHENTICATION = ("PAP", "CHAP", "EAP")
 
 def opened(view: View, protocol: str) -> float | None:
     """When both Configure-Requests of ``protocol`` had been acknowledged; None: never."""
-    acks = {m.direction: m.t for m in view.ppp_of(protocol, None, "Configure-Ack") if not m.repeat}
+    acks = view.acknowledged.get(protocol, {})
     return max(acks.values()) if len(acks) == 2 else None
 
 

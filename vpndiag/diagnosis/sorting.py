@@ -21,7 +21,10 @@ def by_key(messages: Iterable[_M], key: Callable[[_M], _K]) -> dict[_K, list[_M]
 
 def last_of(way: Direction, messages: Sequence[IkeMessage | L2tpMessage | PppMessage]) -> float:
     """When the last one of this direction came, of messages in time order; below zero: none did."""
-    return next((m.t for m in reversed(messages) if m.direction == way), -1.0)
+    for m in reversed(messages):
+        if m.direction == way:
+            return m.t
+    return -1.0
 
 
 def ends(m: Observation) -> bool:

@@ -135,7 +135,7 @@ def _says_goodbye(m: IkeMessage) -> bool:
 def _gateway_gone(view: View) -> Ruling | None:
     """The session was up; then nothing more comes from the gateway, and questions whether it is
     still there (RFC 3706) stay unanswered."""
-    if not (_came_up(view) or (_set_up(view) and not view.esp)) or view.unrecorded:
+    if not (_came_up(view) or (_set_up(view) and not view.esp)):
         return None
     for silent, asking, who, other in SIDES:
         if sum(m.direction == asking and m.step in _QUESTIONS for m in view.ike) < 3:
@@ -151,6 +151,8 @@ def _gateway_gone(view: View) -> Ruling | None:
         enough = ASKED_OFTEN if len(asked) >= 5 else GONE
         if last < 0 or len(asked) < 3 or asked[-1].t - last < enough:
             continue
+        if view.unrecorded:
+            return None
         return rule(
             "path",
             "failed",

@@ -42,7 +42,9 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
         return view, []
     ordered = view.all
     lost: set[int] = set()
-    cookies = {sa.cookie: [m for m in sa.messages if m.version == 1] for sa in view.ike_sas}
+    cookies: dict[str, list[IkeMessage]] = {}
+    if _asked_again(view.ike):
+        cookies = {sa.cookie: [m for m in sa.messages if m.version == 1] for sa in view.ike_sas}
     deaf: set[str] = set()
     for cookie, messages in cookies.items():
         answers = _unheard_ike(messages)
@@ -58,7 +60,7 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
         lost |= {
             id(m) for m in view.ike if m.version != 1 and m.direction == "in" and m.port in ports
         }
-    since = _unheard_l2tp([m for m in view.l2tp_all if not m.other_source])
+    since = _unheard_l2tp(view.l2tp_all)
     if since is not None:
         # ESP is counted as a whole: what came back is not heard either
         lost |= {
@@ -81,9 +83,13 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
     return View(kept), [o for o in ordered if id(o) in lost]
 
 
+def _asked_again(messages: list[IkeMessage]) -> bool:
+    return sum([m.repeat and m.direction == "out" for m in messages]) >= ASKED_AGAIN
+
+
 def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
     """The gateway's messages from the first one on that the client did not get."""
-    if sum(m.repeat and m.direction == "out" for m in messages) < ASKED_AGAIN:
+    if not _asked_again(messages):
         return []
     for asked, answered in _IKE_ANSWER.items():
         answers = [m for m in messages if m.step == answered and m.direction == "in"]
@@ -109,8 +115,9 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
     return []
 
 
-def _unheard_l2tp(messages: list[L2tpMessage]) -> float | None:
+def _unheard_l2tp(everything: list[L2tpMessage]) -> float | None:
     """When the first answer inside the tunnel came that the client did not get."""
+    messages = [m for m in everything if not m.other_source]
     for asked, answered in _L2TP_ANSWER.items():
         tries = [m for m in messages if m.message == asked and m.direction == "out"]
         if len(tries) < ASKED_AGAIN:

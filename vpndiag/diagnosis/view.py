@@ -358,6 +358,15 @@ class View:
         return by_key(self.ppp, lambda m: m.protocol)
 
     @once
+    def acknowledged(self) -> dict[str, dict[Direction, float]]:
+        """When each side last acknowledged a Configure-Request, by protocol of PPP."""
+        found: dict[str, dict[Direction, float]] = {}
+        for m in self.ppp:
+            if m.code == "Configure-Ack" and not m.repeat:
+                found.setdefault(m.protocol, {})[m.direction] = m.t
+        return found
+
+    @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
         """Messages of either side that end something: Deletes of IKE, CDN, StopCCN and LCP's
         Terminate-Request."""
@@ -409,9 +418,8 @@ class View:
     @once
     def last_seen(self) -> dict[Direction, float]:
         """When the last packet of each direction was seen; below zero: never."""
-        messages: list[Sequence[IkeMessage | L2tpMessage | PppMessage]] = [self.ike, self.l2tp_all]
         last: dict[Direction, float] = {
-            way: max(-1.0, *(last_of(way, some) for some in (*messages, self.ppp)))
+            way: max(last_of(way, self.ike), last_of(way, self.l2tp_all), last_of(way, self.ppp))
             for way in ("out", "in")
         }
         flows: list[DataFlow | EspFlow] = [*self.data, *self.esp]

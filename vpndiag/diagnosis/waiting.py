@@ -17,11 +17,10 @@ SOON = 2.0
 
 
 def judge(layer: str, view: View) -> Ruling | None:
-    if view.live or view.running or view.unrecorded:
+    if view.live or layer not in ("ipsec", "l2tp"):
         return None
-    if layer == "ipsec":
-        return _quick_mode(view)
-    return _l2tp(view) if layer == "l2tp" else None
+    found = _quick_mode(view) if layer == "ipsec" else _l2tp(view)
+    return None if found is None or view.unrecorded else found
 
 
 GONE_WITHIN = 10.0
