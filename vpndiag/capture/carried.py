@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _HEADER = b"\xff\x03"
 """Address and control field, which may be left out (RFC 1661 section 6.6)."""
+_ECHOES = (b"\xc0\x21\x09", b"\xc0\x21\x0a", b"\xc0\x21\x0b")
 
 
 def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
@@ -29,11 +30,12 @@ def inner_packet(ppp: bytes) -> bytes | None:
 
 def is_ppp_control(ppp: bytes) -> bool:
     """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
-    ppp = ppp.removeprefix(_HEADER)
-    return bool(ppp) and not ppp[0] & 1 and ppp[0] >= 0x80 and not is_echo(ppp)
+    at = 2 if ppp[:2] == _HEADER else 0
+    first = ppp[at] if at < len(ppp) else 0
+    return first >= 0x80 and not first & 1 and not is_echo(ppp)
 
 
 def is_echo(ppp: bytes) -> bool:
     """LCP Echo-Request, Echo-Reply or Discard-Request."""
-    ppp = ppp.removeprefix(_HEADER)
-    return ppp[:2] == b"\xc0\x21" and ppp[2:3] in (b"\x09", b"\x0a", b"\x0b")
+    at = 2 if ppp[:2] == _HEADER else 0
+    return ppp[at : at + 3] in _ECHOES

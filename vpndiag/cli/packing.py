@@ -6,6 +6,7 @@ import copyreg
 import io
 import pickle
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from vpndiag.cli.examine import Examined
@@ -14,8 +15,8 @@ from vpndiag.report.model import Cause, Diagnosis, Evidence, Finding, Layer, Ver
 
 
 def _positional(kind: type) -> Any:
-    names = [f.name for f in fields(kind)]
-    return lambda value: (kind, tuple(getattr(value, name) for name in names))
+    values = attrgetter(*(f.name for f in fields(kind)))
+    return lambda value: (kind, values(value))
 
 
 _REDUCE = copyreg.dispatch_table | {

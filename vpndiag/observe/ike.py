@@ -337,7 +337,7 @@ def _hashed(sa: _Sa, header: Header, hosts: list[str], ports: tuple[int, ...]) -
     """Which of these ends the responder hashed as its own; empty: none."""
     cookies = (header.initiator_cookie, header.responder_cookie)
     for host in hosts:
-        for port in ports:
+        for port in dict.fromkeys(ports):
             try:
                 if nat_d_hash(sa.hash, *cookies, _ip(host), port) in sa.own:
                     return f"{host}:{port}"

@@ -10,7 +10,13 @@ from vpndiag.observations import Direction, L2tpMessage, Observation, OtherTraff
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
-from vpndiag.protocols.l2tp.message import ControlMessage, DataMessage, OtherVersion, decode
+from vpndiag.protocols.l2tp.message import (
+    ControlMessage,
+    DataMessage,
+    OtherVersion,
+    decode,
+    peek_data,
+)
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.report.text import visible
 
@@ -72,19 +78,19 @@ class L2tpObserver:
 
         ``response_valid`` is what our own check of a Challenge Response said. Never raises.
         """
+        data = peek_data(datagram)
+        if data is not None:
+            return self._data(*data, datagram[6:], t, direction, frames)
         try:
             message = decode(datagram)
         except ProtocolError:
             return None
         if isinstance(message, OtherVersion):
             return OtherTraffic(t=t, frames=frames, what=message.name, packets=1)
-        if direction == "in" and self._stale(message.tunnel_id):
-            return None
         if isinstance(message, DataMessage):
-            return self._ppp_of(message, direction).observe(
-                message.payload, t=t, direction=direction, frames=frames
-            )
-        if not message.avps:
+            ids = message.tunnel_id, message.session_id
+            return self._data(*ids, message.payload, t, direction, frames)
+        if self._stale(message.tunnel_id, direction) or not message.avps:
             return None
         values = message.values()
         kind = values.get(_TYPE)
@@ -133,6 +139,20 @@ class L2tpObserver:
             other_source=other_source,
         )
 
+    def _data(
+        self,
+        tunnel_id: int,
+        session_id: int,
+        payload: bytes,
+        t: float,
+        direction: Direction,
+        frames: tuple[int, ...],
+    ) -> Observation | None:
+        if self._stale(tunnel_id, direction):
+            return None
+        ppp = self._ppp_of(session_id, direction)
+        return ppp.observe(payload, t=t, direction=direction, frames=frames)
+
     def _learn(
         self, message: ControlMessage, name: str, values: Values, direction: Direction
     ) -> None:
@@ -150,13 +170,18 @@ class L2tpObserver:
         if len(self._gateway_session) < MAX_IDS:
             self._gateway_session[session] = message.session_id
 
-    def _stale(self, tunnel_id: int) -> bool:
-        """Of a message of the gateway: for a tunnel that the client did not open."""
-        return bool(self._tunnels) and tunnel_id != 0 and tunnel_id not in self._tunnels
+    def _stale(self, tunnel_id: int, direction: Direction) -> bool:
+        """A message of the gateway for a tunnel that the client did not open."""
+        return (
+            direction == "in"
+            and tunnel_id not in self._tunnels
+            and tunnel_id != 0
+            and bool(self._tunnels)
+        )
 
-    def _ppp_of(self, message: DataMessage, direction: Direction) -> PppObserver:
-        """The observer of the client's session that this message belongs to."""
-        session = message.session_id
+    def _ppp_of(self, session_id: int, direction: Direction) -> PppObserver:
+        """The observer of the client's session that a message with this ID belongs to."""
+        session = session_id
         if direction == "out":
             session = self._gateway_session.get(session, self._current)
         elif not self._current:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from vpndiag.observations import Direction, PppMessage
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ppp import chap, eap, lcp_options, mschapv2, pap, protocols
-from vpndiag.protocols.ppp.frame import decode_frame
+from vpndiag.protocols.ppp.frame import read_protocol
 from vpndiag.protocols.ppp.options import Option
 from vpndiag.protocols.ppp.packet import (
     Code,
@@ -61,12 +61,12 @@ class PppObserver:
         Never raises on any ``frame``. The password of a PAP request is not kept.
         """
         try:
-            outer = decode_frame(frame)
+            protocol, start = read_protocol(frame)
         except ProtocolError:
             return None
-        protocol, data = outer.protocol, outer.payload
         if protocol in _DATA:
             return None
+        data = frame[start:]
         key = (direction, protocol)
         repeat = self._last.get(key) == data
         self._last[key] = data

@@ -123,8 +123,9 @@ class Avp:
 @lru_cache(maxsize=1024)
 def _typed(kind: int, value: bytes) -> AvpValue | None:
     """Most values are the same in every session."""
+    spec = SPECS.get(kind)
     try:
-        return Avp(kind, value).decoded()
+        return value if spec is None else decode_format(spec.format, value, spec.name)
     except DecodeError:
         return None
 

@@ -173,10 +173,10 @@ def decode(datagram: bytes) -> Message:
 def _usual(datagram: bytes) -> Message | None:
     """The two forms that nearly all messages have, a field less at a time to read; None: another
     form, or a wrong length."""
+    data = peek_data(datagram)
+    if data is not None:
+        return DataMessage(*data, datagram[6:], has_length=False)
     size = len(datagram)
-    if datagram[:2] == b"\x00\x02" and size >= 6:
-        tunnel_id, session_id = _SHORT(datagram, 2)
-        return DataMessage(tunnel_id, session_id, datagram[6:], has_length=False)
     if datagram[:2] == b"\xc8\x02" and size >= 12:
         length, tunnel_id, session_id, ns, nr = _CONTROL(datagram, 2)
         if length == size:
@@ -184,6 +184,13 @@ def _usual(datagram: bytes) -> Message | None:
             if avps is not None:
                 return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
     return None
+
+
+def peek_data(datagram: bytes) -> tuple[int, int] | None:
+    """Tunnel and session ID of a data message in its usual form, without any field that may be left
+    out: the PPP frame begins at byte 6. None: it is another message, or has another form."""
+    usual = datagram[:2] == b"\x00\x02" and len(datagram) >= 6
+    return _SHORT(datagram, 2) if usual else None
 
 
 def encode_control(message: ControlMessage) -> bytes:

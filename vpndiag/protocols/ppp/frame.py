@@ -30,21 +30,29 @@ def decode_frame(data: bytes) -> Frame:
     :raises DecodeError: the frame ends before the protocol field, or the field is not a valid
         number (even last byte).
     """
-    position = 0
+    protocol, start = read_protocol(data)
     address_control = data[:2] == ADDRESS_CONTROL
-    if address_control:
-        position = 2
+    size = start - 2 if address_control else start
+    return Frame(protocol, data[start:], address_control, size == 1)
+
+
+def read_protocol(data: bytes) -> tuple[int, int]:
+    """The protocol number of a frame, and where its information field begins.
+
+    :raises DecodeError: as :func:`decode_frame`.
+    """
+    position = 2 if data[:2] == ADDRESS_CONTROL else 0
     if position >= len(data):
         raise DecodeError("PPP protocol field missing", position)
     first = data[position]
     if first & 1:
-        return Frame(first, data[position + 1 :], address_control, True)
+        return first, position + 1
     if position + 1 >= len(data):
         raise DecodeError("PPP protocol field cut short", position)
     second = data[position + 1]
     if not second & 1:
         raise DecodeError(f"PPP protocol field 0x{first:02x}{second:02x} is not odd", position)
-    return Frame(first << 8 | second, data[position + 2 :], address_control)
+    return first << 8 | second, position + 2
 
 
 def encode_frame(protocol: int, payload: bytes) -> bytes:
