@@ -68,12 +68,6 @@ class Attempt:
         return max(times, default=0)
 
     @property
-    def order(self) -> tuple[int, int, int]:
-        """Time of the first packet; then, as the whole capture is gone through, the kind of session
-        and the first frame of these hosts."""
-        return self.first_ns, *self.place
-
-    @property
     def client_ends(self) -> set[End]:
         """UDP ends of the client in IKE."""
         return {e for s in self.ike if self.is_client(s) for e in s.ends}

@@ -84,8 +84,6 @@ def _clocks(reader: PcapngReader) -> dict[int, tuple[int, int]]:
 def _kind(way: int, buf: mmap, at: int, size: int, word: int) -> str | None:
     """What a datagram is, as the Prefilter has it; empty: nothing that matters here; None: it is
     for the Prefilter to say."""
-    if way == _NATT:
-        return "ike-natt"
     shaped = size >= 28 and _WORD(buf, at + 24)[0] == size
     if way == _IKE:
         # As looks_like_ike has it.
@@ -195,7 +193,7 @@ class UsualReader:
                     self._full(ends, word)
             elif way != _SKIP:
                 size, at = length - 8, at + _HEADERS
-                name = _kind(way, buf, at, size, word)
+                name = "ike-natt" if way == _NATT else _kind(way, buf, at, size, word)
                 if name is None:
                     break
                 if name:

@@ -21,7 +21,9 @@ MAX_FULL = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One attempt judged, and the frames of its control packets. ``order``: its place among all."""
+    """One attempt judged, and the frames of its control packets. ``order``, its place among all:
+    time of the first packet; then, as the whole capture is gone through, the kind of session and
+    the first frame of these hosts."""
 
     order: tuple[int, int, int]
     judged: Judged
@@ -54,22 +56,24 @@ def _batches(found: Analysis) -> Iterator[list[tuple[Attempt, Seen]]]:
 
 
 def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
+    first_ns = attempt.first_ns
     judged = Judged(
         attempt.key,
         attempt.client,
         attempt.gateway,
-        max(0, attempt.first_ns - start) / 1e9,
+        max(0, first_ns - start) / 1e9,
         max(0, attempt.last_ns - start) / 1e9,
         diagnose(seen),
         seen[:1],
     )
-    return Examined(attempt.order, judged, _frames(seen))
+    return Examined((first_ns, *attempt.place), judged, _frames(seen))
 
 
 def _frames(seen: Seen) -> tuple[int, ...]:
     """Those that show something, in order, and always the last."""
-    numbers = {f for o in seen for f in o.frames}
+    numbers: set[int] = set()
     for o in seen:
+        numbers.update(o.frames)
         if isinstance(o, EspFlow):
             numbers.update(o.last_frames)
     ordered = sorted(numbers)
