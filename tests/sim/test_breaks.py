@@ -114,3 +114,9 @@ def test_an_unknown_break_is_a_key_error() -> None:
 
 def test_a_gateway_silent_on_both_ports_is_judged_within_six_seconds() -> None:
     assert broken("path.silent").seconds < 6.0
+
+
+def test_an_answer_to_ikev2_alone_does_not_prolong_the_wait_for_one_to_ikev1() -> None:
+    result = broken("ike.ikev2-only")
+    assert result.finding == "ike.ikev2-only"
+    assert max(o.t for o in result.observations) < 6.0

@@ -231,7 +231,7 @@ class Decisions:
     def _begun_anew(self, now: float, *, selective: bool = False) -> bool:
         """A new main mode where silence, or a gateway's end of it, may be the path's: it loses
         packets, and nothing else has been said that ends the run. ``selective``: the gateway
-        answers other questions."""
+        answers other questions of IKEv1."""
         if not (self.patience.lossy or selective) or self.patience.begun >= MOST_BEGINNINGS:
             return False
         if self._stop_at is not None or self.stack is None or not self.stack.begin_anew(now):
@@ -274,8 +274,9 @@ class Decisions:
         if event.waiting_for == "DPD-ACK" or (event.message_id and self._has_esp):
             return  # a quick mode beside the SA in use: the gateway may begin one of its own
         if event.waiting_for == "MM2":
-            alone = self.patience.begun == 1 and not self.first_contact.refused
-            if alone and self.patience.heard and self._begun_anew(now, selective=True):
+            first = self.patience.begun == 1 and not self.first_contact.refused
+            selective = self.patience.heard and not self.questions.ikev2_alone
+            if first and selective and self._begun_anew(now, selective=True):
                 return
         elif event.waiting_for in AGAIN and self._begun_anew(now):
             return

@@ -58,6 +58,12 @@ class Questions:
     def answered(self, name: str) -> bool:
         return any(p.answered for p in self._probes if p.name == name)
 
+    @property
+    def ikev2_alone(self) -> bool:
+        """The gateway has answered IKEv2, and no question of IKEv1."""
+        answered = [p.name for p in self._all() if p.answered]
+        return bool(answered) and all(name.startswith("ikev2") for name in answered)
+
     def _all(self) -> list[SideProbe]:
         return [*([self.primary] if self.primary else []), *self._probes]
 
@@ -143,7 +149,7 @@ class Questions:
         return self._patience("MM2", tries, 0.0)
 
     def _natt_waits(self, tries: int) -> float | None:
-        if self._patience.heard:
+        if self._patience.heard and not self.ikev2_alone:
             return CAP if tries <= TRIES else None
         left = self.began + PROBES_END - self._now
         return PROBE_EVERY if tries <= 2 or left >= PROBE_EVERY else None
