@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.network import VERIFY_TIME, Network, Result, client_options, rough, simulate
+from tests.sim.network import (
+    VERIFY_TIME,
+    Network,
+    Result,
+    Simulation,
+    client_options,
+    rough,
+    simulate,
+)
 from vpndiag import catalogue
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks import BREAKS, CannotProvoke, find_break
 from vpndiag.probes.soak import SoakPlan
+from vpndiag.tunnel.options import Flow
 
 
 def broken(name: str, network: Network | None = None, seed: int = 0) -> Result:
@@ -120,3 +129,21 @@ def test_an_answer_to_ikev2_alone_does_not_prolong_the_wait_for_one_to_ikev1() -
     result = broken("ike.ikev2-only")
     assert result.finding == "ike.ikev2-only"
     assert max(o.t for o in result.observations) < 6.0
+
+
+def test_a_gateway_that_misses_the_first_request_of_l2tp_is_not_taken_for_a_lossy_path() -> None:
+    """Its SA is not in place yet. What fails later has its verdict as soon as elsewhere."""
+    config, options = BREAKS["lcp.no-answer"].apply(GatewayConfig(), client_options(), VERIFY_TIME)
+    simulation = Simulation([options], config, Network())
+    to_gateway, missed = simulation.to_gateway, [0]
+
+    def deaf(client: int, flow: Flow, data: bytes) -> None:
+        esp = flow is Flow.NATT and data[:4] != bytes(4) and len(data) > 1
+        missed[0] += esp
+        if not esp or missed[0] > 2:
+            to_gateway(client, flow, data)
+
+    simulation.to_gateway = deaf  # type: ignore[method-assign]
+    result = simulation.run()[0]
+    assert missed[0] > 2 and result.finding == "lcp.no-answer"
+    assert result.seconds < broken("lcp.no-answer").seconds + 3.0

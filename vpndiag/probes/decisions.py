@@ -19,6 +19,7 @@ from vpndiag.protocols.ike import events as ike_events
 from vpndiag.protocols.ike.constants import Group, NotifyType, ProtocolId
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.l2tp import events as l2tp_events
+from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.protocols.ppp.ccp_options import MPPE
 from vpndiag.tunnel.options import TunnelOptions
@@ -317,7 +318,10 @@ class Decisions:
                 if self._l2tp.answered():
                     self._end("stopped")
             case l2tp_events.MessageSent() if event.retransmission:
-                self._l2tp_repeated = True
+                # The first request may be there before the gateway has its SA in place, or has
+                # loaded what L2TP takes: that is no loss.
+                early = self._sa_is_up and event.message.message_type == MessageType.SCCRQ
+                self._l2tp_repeated = self._l2tp_repeated or not early
             case l2tp_events.TunnelClosed() | l2tp_events.SessionClosed() | l2tp_events.TimedOut():
                 # A StopCCN may follow a CDN, a CDN an LCP Terminate: let them arrive.
                 self._stop_at = self._stop_at or now + 0.1
