@@ -50,6 +50,12 @@ RULES: dict[str, Callable[[View], Ruling]] = {
 }
 """One judge a layer, in ladder order."""
 
+_ENDED: dict[str, Callable[[View], Ruling | None]] = {
+    "path": session_end.gone,
+    "address": session_end.hung_up,
+}
+"""Asked first: a session that was up and is not any more."""
+
 _INSIDE = ("address", "routes", "mtu", "dns", "app")
 
 _NOT_BUILT = "not tested by this version"
@@ -68,7 +74,8 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     for layer_id, judge in RULES.items():
         if layer_id in layers and layers[layer_id].status in _OVER:
             continue
-        ruling = _ended(layer_id, view) or captured.judge(layer_id, view) or judge(view)
+        ended = _ENDED.get(layer_id)
+        ruling = (ended and ended(view)) or captured.judge(layer_id, view) or judge(view)
         if layer_id == "auth" and ruling.layer.status == "not_reached":
             ruling = vantage.client_gone(view) or ruling
         if layer_id == "esp" and ruling.layer.status == "not_reached":
@@ -96,13 +103,6 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         ]
     findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
     return Diagnosis(verdict, tuple(ordered), tuple(findings))
-
-
-def _ended(layer_id: str, view: View) -> Ruling | None:
-    """A session that was up and is not any more."""
-    if layer_id == "path":
-        return session_end.gone(view)
-    return session_end.hung_up(view) if layer_id == "address" else None
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:

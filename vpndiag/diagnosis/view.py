@@ -73,6 +73,23 @@ class View:
         self._kinds: dict[type, list[Any]] = {}
         for o in self.all:
             self._kinds.setdefault(type(o), []).append(o)
+        self.icmp = self.of(IcmpError)
+        self.controls = self.of(ControlCheck)
+        self.send_errors = self.of(SendError)
+        self.other = self.of(OtherTraffic)
+        self.ike = self.of(IkeMessage)
+        self.certificates = self.of(CertificateSeen)
+        self.established = self.of(IkeEstablished)
+        self.ipsec_sas = self.of(IpsecSa)
+        self.esp = self.of(EspFlow)
+        self.data = self.of(DataFlow)
+        """Users' packets, counted."""
+        self.fragments_lost = self.of(FragmentsLost)
+        self.large_lost = self.of(LargeLost)
+        self.rekeys = self.of(Rekey)
+        self.proofs = self.of(ServerProof)
+        self.l2tp_all = self.of(L2tpMessage)
+        self.ppp = self.of(PppMessage)
         scopes = self.of(Scope)
         self.scope: Scope | None = scopes[-1] if scopes else None
         """None: a capture."""
@@ -118,50 +135,9 @@ class View:
         return [a for a in self.of(NameAnswer) if a.role == role]
 
     @once
-    def icmp(self) -> list[IcmpError]:
-        return self.of(IcmpError)
-
-    @once
     def traces(self) -> dict[str, PathTrace]:
         """By what was sent: ``ike``, ``ike-natt``, ``udp``."""
         return {trace.what: trace for trace in self.of(PathTrace)}
-
-    @once
-    def controls(self) -> list[ControlCheck]:
-        return self.of(ControlCheck)
-
-    @once
-    def send_errors(self) -> list[SendError]:
-        return self.of(SendError)
-
-    @once
-    def other(self) -> list[OtherTraffic]:
-        return self.of(OtherTraffic)
-
-    @once
-    def ike(self) -> list[IkeMessage]:
-        return self.of(IkeMessage)
-
-    @once
-    def certificates(self) -> list[CertificateSeen]:
-        return self.of(CertificateSeen)
-
-    @once
-    def established(self) -> list[IkeEstablished]:
-        return self.of(IkeEstablished)
-
-    @once
-    def ipsec_sas(self) -> list[IpsecSa]:
-        return self.of(IpsecSa)
-
-    @once
-    def esp(self) -> list[EspFlow]:
-        return self.of(EspFlow)
-
-    @once
-    def data(self) -> list[DataFlow]:
-        """Users' packets, counted."""
-        return self.of(DataFlow)
 
     @once
     def carried(self) -> float | None:
@@ -173,14 +149,6 @@ class View:
         if untold:
             return min(untold)
         return min(back) if back and any(d.direction == "out" for d in users) else None
-
-    @once
-    def fragments_lost(self) -> list[FragmentsLost]:
-        return self.of(FragmentsLost)
-
-    @once
-    def large_lost(self) -> list[LargeLost]:
-        return self.of(LargeLost)
 
     @once
     def only_ikev2(self) -> bool:
@@ -206,14 +174,6 @@ class View:
         """The session was kept and measured."""
         found = self.of(Soak)
         return found[-1] if found else None
-
-    @once
-    def rekeys(self) -> list[Rekey]:
-        return self.of(Rekey)
-
-    @once
-    def proofs(self) -> list[ServerProof]:
-        return self.of(ServerProof)
 
     @once
     def ike_sas(self) -> list[IkeSa]:
@@ -276,10 +236,6 @@ class View:
             return []
         return [m for sa in fresh for m in sa.messages]
 
-    @once
-    def l2tp_all(self) -> list[L2tpMessage]:
-        return self.of(L2tpMessage)
-
     @property
     def plain(self) -> bool:
         """L2TP without IPsec is what this session is about."""
@@ -339,10 +295,6 @@ class View:
     @once
     def _messages(self) -> dict[tuple[Direction, str], list[L2tpMessage]]:
         return by_key(self.l2tp, lambda m: (m.direction, m.message))
-
-    @once
-    def ppp(self) -> list[PppMessage]:
-        return self.of(PppMessage)
 
     def ppp_of(
         self, protocol: str, direction: Direction | None = None, *codes: str
