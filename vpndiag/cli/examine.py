@@ -31,7 +31,7 @@ class Examined:
 
 
 def examine(found: Analysis) -> Iterator[tuple[Examined, Seen]]:
-    """Observe and judge each attempt. In the result only the first of what was seen is kept."""
+    """Observe and judge each attempt: the result, and what was seen."""
     start = found.material.first_ns or 0
     for batch in _batches(found):
         judged = [_examined(attempt, seen, start) for attempt, seen in batch]
@@ -64,7 +64,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         max(0, first_ns - start) / 1e9,
         max(0, attempt.last_ns - start) / 1e9,
         diagnose(seen),
-        seen[:1],
+        seen[0].frames if seen else (),
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.observations import Observation, OtherTraffic
+from vpndiag.observations import OtherTraffic
 from vpndiag.records import record
 from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
 
@@ -24,7 +24,8 @@ class Judged:
     first: float
     last: float
     diagnosis: Diagnosis
-    observations: Sequence[Observation] = ()
+    frames: tuple[int, ...] = ()
+    """Of the first observation."""
 
 
 def choose(attempts: Sequence[Judged]) -> int | None:
@@ -108,7 +109,7 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
         Evidence(
             f"{len(row)} attempts in {span:.0f} s, all with {code}",
             row[0].first,
-            tuple(f for a in row[:12] for o in a.observations[:1] for f in o.frames[:1]),
+            tuple(f for a in row[:12] for f in a.frames[:1]),
         ),
         detail=f"The client tried {len(row)} times in {span:.0f} s and failed alike each time.",
         severity="warning",
@@ -133,7 +134,7 @@ def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
         Evidence(
             f"another client connects from {one.client} at the same time",
             others[0].first,
-            tuple(f for o in others[0].observations[:1] for f in o.frames),
+            others[0].frames,
         ),
         detail=f"Two clients behind the address {one.client} use this gateway at the same time.",
         severity="warning" if failed else "info",
