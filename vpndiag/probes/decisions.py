@@ -313,15 +313,16 @@ class Decisions:
     def _l2tp_event(self, event: l2tp_events.Event, now: float) -> None:
         match event:
             case l2tp_events.MessageReceived():
+                if self._sa_is_up and event.message.message_type == MessageType.SCCRP:
+                    # The first request may come before the gateway has its SA in place, or has
+                    # loaded what L2TP takes: that is no loss.
+                    self._l2tp_repeated = False
                 if self._l2tp_repeated and self.stack is not None:
                     self.patience.lossy = self.stack.lossy = True
                 if self._l2tp.answered():
                     self._end("stopped")
             case l2tp_events.MessageSent() if event.retransmission:
-                # The first request may be there before the gateway has its SA in place, or has
-                # loaded what L2TP takes: that is no loss.
-                early = self._sa_is_up and event.message.message_type == MessageType.SCCRQ
-                self._l2tp_repeated = self._l2tp_repeated or not early
+                self._l2tp_repeated = True
             case l2tp_events.TunnelClosed() | l2tp_events.SessionClosed() | l2tp_events.TimedOut():
                 # A StopCCN may follow a CDN, a CDN an LCP Terminate: let them arrive.
                 self._stop_at = self._stop_at or now + 0.1
