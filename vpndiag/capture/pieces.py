@@ -23,6 +23,10 @@ from vpndiag.capture.seams import Piece
 from vpndiag.capture.tally import Tally
 from vpndiag.capture.window import Progress
 
+MOST_KEPT = 50_000
+"""Packets of a piece that are kept. All of them are held in memory, so this is for captures of
+data."""
+
 
 class _Part(RawIOBase):
     """The bytes of a piece as a file."""
@@ -72,7 +76,7 @@ class Scanned:
 def scan_piece(piece: Piece, progress: Progress | None = None) -> Scanned:
     """Read one. ``progress`` as of :func:`~vpndiag.capture.files.open_capture`.
 
-    :raises CaptureError: it cannot be read.
+    :raises CaptureError: it cannot be read, or more than MOST_KEPT packets would have to be kept.
     """
     try:
         file = _Part(piece)
@@ -87,7 +91,11 @@ def scan_piece(piece: Piece, progress: Progress | None = None) -> Scanned:
         skew=piece.start - piece.head,
     ) as capture:
         scan = Prefilter(capture, every_size=piece.start > piece.head)
-        kept = list(scan)
+        kept: list[Kept] = []
+        for packet in scan:
+            if len(kept) >= MOST_KEPT:
+                raise CaptureError("too many control packets for a piece", str(piece.path))
+            kept.append(packet)
         return Scanned(
             kept,
             scan.flows,

@@ -53,15 +53,19 @@ class _Reader:
 
     def _listen(self) -> None:
         left = list(self.pieces)
-        with contextlib.suppress(ProcessGone, ValueError, OSError):
+        try:
             while left:
                 data = self.process.hear()
                 if data[:1] == _TOLD:
                     self.read[left[0]] = int(data[1:])
                 else:
-                    self.found[left.pop(0)].put(pickle.loads(data[1:]))
-        for piece in left:
-            self.found[piece].put(None)
+                    scanned = pickle.loads(data[1:])
+                    self.found[left.pop(0)].put(scanned)
+        except (ProcessGone, ValueError, OSError):
+            pass  # it has ended, or is to
+        finally:
+            for piece in left:
+                self.found[piece].put(None)
 
     def stop(self) -> None:
         self.process.stop()
@@ -87,7 +91,10 @@ class Ahead:
         files = [p for p in self._paths if p.is_file() and p.stat().st_size >= LEAST]
         for path in files:
             most = max(1, min(count // len(files), path.stat().st_size // LEAST))
-            self._pieces[path] = divide(path, (*[1.0] * (most - 1), OURS))
+            weights = [1.0] * most
+            if path is files[-1]:
+                weights[-1] = OURS
+            self._pieces[path] = divide(path, weights)
         theirs = [piece for pieces in self._pieces.values() for piece in pieces][:-1]
         others = min(count - 1, len(theirs))
         for number in range(others):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.unit.capture_files.test_fast_and_slow import CASES, as_pcap, as_pcapng, traffic
+from vpndiag.capture import pieces
+from vpndiag.capture.errors import CaptureError
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flows import EspFlow
@@ -163,10 +165,10 @@ def test_guesses_are_records(form: str, seed: int, tmp_path: Path) -> None:
     frames = [esp(n, n, rng.randrange(0, 1200, 4)) for n in range(1, 1400)]
     path = tmp_path / "one.capture"
     path.write_bytes((as_pcap if form == "pcap" else as_pcapng)(rng, frames, 101))
-    pieces = divide(path, (1, 1, 1))
-    assert len(pieces) == 3 and pieces[-1].stop == path.stat().st_size
+    parts = divide(path, (1, 1, 1))
+    assert len(parts) == 3 and parts[-1].stop == path.stat().st_size
     places = set(records(path)) if form == "pcap" else None
-    for one, two in pairwise(pieces):
+    for one, two in pairwise(parts):
         assert one.stop == two.start
         assert places is None or two.start in places
 
@@ -189,6 +191,18 @@ def test_too_many_sizes_for_a_table_of_their_own(tmp_path: Path) -> None:
     for place in (places[10], places[100], places[600]):
         joined = in_pieces(path, [place])
         assert joined is not None and found(joined) == expected
+
+
+def test_a_piece_with_too_many_control_packets_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "one.pcap", [udp_packet(FIRST, SECOND, 53, 53, bytes(20), n)
+                                           for n in range(30)])  # fmt: skip
+    monkeypatch.setattr(pieces, "MOST_KEPT", 30)
+    assert scan_piece(Piece(path, 24, 24, path.stat().st_size)).frames == 30
+    monkeypatch.setattr(pieces, "MOST_KEPT", 29)
+    with pytest.raises(CaptureError):
+        scan_piece(Piece(path, 24, 24, path.stat().st_size))
 
 
 def test_of_damaged_files_nothing_is_joined(tmp_path: Path) -> None:

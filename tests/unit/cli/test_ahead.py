@@ -6,6 +6,7 @@ import importlib.util
 import random
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,26 @@ def test_where_none_can_be_started(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python-here"))
     assert told(capture) == expected
     assert not readers
+
+
+def test_more_control_packets_than_are_held_in_memory(
+    capture: Path, readers: list[ahead._Reader], joined: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = alone(capture)
+    monkeypatch.setattr(ahead, "OURS", 5.0)
+    monkeypatch.setattr(pieces, "MOST_KEPT", 0)  # of the piece that is read here
+    assert told(capture) == expected
+    assert readers and ended(readers) and not joined
+
+
+def test_an_answer_that_is_none(
+    capture: Path, readers: list[ahead._Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = alone(capture)
+    monkeypatch.setattr(ahead.Process, "hear", lambda _self: b"d?")
+    monkeypatch.setattr(threading, "excepthook", lambda _what: None)
+    assert told(capture) == expected
+    assert readers and ended(readers)
 
 
 def test_interrupted_it_leaves_no_process(capture: Path, readers: list[ahead._Reader]) -> None:
