@@ -48,21 +48,21 @@ class Attempt:
     """Not an attempt of ours: what it is."""
 
     @property
+    def _parts(self) -> tuple[Sketch | FlowTrack | DataCount, ...]:
+        return *self.ike, *self.flows, *self.data
+
+    @property
     def first_ns(self) -> int:
-        times = [s.first_ns for s in self.ike]
-        times += [f.first_ns for f in self.flows]
-        times += [m.time_ns for m in self.clear[:1] + self.inside[:1]]
-        times += [d.first_ns for d in self.data]
+        times = [part.first_ns for part in self._parts]
+        times += [m.time_ns for m in (*self.clear[:1], *self.inside[:1])]
         if self.ppp is not None:
             times.append(self.ppp.first_ns)
         return min(times, default=0)
 
     @property
     def last_ns(self) -> int:
-        times = [s.last_ns for s in self.ike]
-        times += [f.last_ns for f in self.flows]
-        times += [m.time_ns for m in self.clear[-1:] + self.inside[-1:]]
-        times += [d.last_ns for d in self.data]
+        times = [part.last_ns for part in self._parts]
+        times += [m.time_ns for m in (*self.clear[-1:], *self.inside[-1:])]
         if self.ppp is not None:
             times.append(self.ppp.last_ns)
         return max(times, default=0)

@@ -301,16 +301,17 @@ def _ends(found: list[Attempt], last_ns: int) -> None:
             attempt.end_ns = attempt.ppp.end_ns or last_ns
             attempt.followed = bool(attempt.ppp.end_ns)
             continue
-        after = following.get(attempt.key)
+        key = attempt.key
+        after = following.get(key)
         attempt.followed = after is not None
         attempt.end_ns = max(after if after is not None else last_ns, attempt.last_ns)
-        following[attempt.key] = attempt.first_ns
+        following[key] = attempt.first_ns
 
 
 def _errors(found: list[Attempt], material: Material) -> None:
     """ICMP errors and lost fragments go to the attempt whose packet they are about."""
     by_hosts: dict[Hosts, list[Attempt]] = defaultdict(list)
-    for attempt in found:
+    for attempt in found if material.icmp or material.incomplete else ():
         by_hosts[attempt.key[0]].append(attempt)
     for error in material.icmp:
         attempts = by_hosts.get(_pair(error.quote.src, error.quote.dst), [])
