@@ -43,7 +43,8 @@ def described(path: Path) -> str:
                     continue
                 links.add(_POINT if frame.data[:5] in _NDISWAN else frame.linktype)
                 kinds[_KINDS.get(packet.protocol, f"IP protocol {packet.protocol}")] += 1
-                ends.update({ip.address(packet.src), ip.address(packet.dst)})
+                # In order: of two that are equal the first is named, each time.
+                ends.update(dict.fromkeys((ip.address(packet.src), ip.address(packet.dst)), 1))
     except (CaptureError, OSError):
         return ""
     packets = sum(kinds.values())

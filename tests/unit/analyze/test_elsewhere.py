@@ -43,6 +43,19 @@ def test_the_vpn_s_own_adapter(
     assert ("VPN's own adapter" in said) == adapter and address in said
 
 
+@pytest.mark.parametrize("host", range(1, 9))
+def test_of_two_hosts_the_one_that_speaks_first_is_named(host: int, tmp_path: Path) -> None:
+    """Always the same one, whatever order a set of them has."""
+
+    def scene(wire: Wire) -> None:
+        for n in range(12):
+            ends = (f"10.0.0.{host}", f"10.0.1.{host}")
+            wire.frame(udp_packet(*ends[:: -1 if n % 2 else 1], 4000, 53, bytes(30)), 0.5, 101)
+
+    (said,) = (n for n in played(scene, tmp_path).notes if "other IP traffic" in n)
+    assert f"to or from 10.0.0.{host}." in said
+
+
 def test_ah_alone_is_no_l2tp_ipsec(tmp_path: Path) -> None:
     def scene(wire: Wire) -> None:
         pair = Pair(wire)
