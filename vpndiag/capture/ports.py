@@ -7,7 +7,7 @@ from vpndiag.capture import ip
 _MAX_PAIRS = 4096
 _MARKER = b"\0\0\0\0"
 #: RFC 2408 section 3.1, RFC 2409 appendix A, IKEv2's from RFC 7296 section 3.1 on.
-_EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
+EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
 
 
 def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
@@ -17,7 +17,7 @@ def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
     return (
         len(payload) >= 28
         and payload[17] in (0x10, 0x20, 0x30)
-        and payload[18] in _EXCHANGES
+        and payload[18] in EXCHANGES
         and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
         and payload[:8] != bytes(8)
     )

@@ -22,6 +22,7 @@ from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.packets import Datagram, Kept
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
+from vpndiag.capture.ports import EXCHANGES
 from vpndiag.capture.share import Share
 
 _BILLION = 1_000_000_000
@@ -47,7 +48,6 @@ _CONTROL = 0x80000000
 """The T bit of L2TP's header (RFC 2661 section 3.1)."""
 _DATA = 2
 """Flags and version of a data message without any field that may be left out."""
-_EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
 
 _LEAVE, _SKIP, _IKE, _NATT, _L2TP, _OTHERS_L2TP = range(6)
 
@@ -87,7 +87,7 @@ def _kind(way: int, buf: mmap, at: int, size: int, word: int) -> str | None:
     shaped = size >= 28 and _WORD(buf, at + 24)[0] == size
     if way == _IKE:
         # As looks_like_ike has it.
-        sound = shaped and word and buf[at + 17] == 0x10 and buf[at + 18] in _EXCHANGES
+        sound = shaped and word and buf[at + 17] == 0x10 and buf[at + 18] in EXCHANGES
         return "ike" if sound else None
     if shaped or not word or way == _LEAVE:
         return None
