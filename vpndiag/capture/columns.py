@@ -7,6 +7,7 @@ Every test of header bytes is then a mask on a word, for all rows at once."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +34,8 @@ _BILLION = 1_000_000_000
 @cache
 def library() -> ModuleType | None:
     """numpy, None where it is not installed."""
+    # Its linear algebra, which is not used here, would start a thread for each processor.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import numpy
     except ImportError:
