@@ -23,7 +23,7 @@ from vpndiag.capture.seams import Piece
 from vpndiag.capture.tally import Tally
 from vpndiag.capture.window import Progress
 
-MOST_KEPT = 50_000
+MOST_KEPT = 10_000
 """Packets of a piece that are kept. All of them are held in memory, so this is for captures of
 data."""
 

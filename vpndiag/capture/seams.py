@@ -7,9 +7,8 @@ the records before end there (:mod:`vpndiag.capture.pieces`).
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,19 +39,19 @@ class Piece:
     stop: int
 
 
-def divide(path: Path, weights: Sequence[float]) -> list[Piece]:
-    """The file in pieces of about these relative lengths; none: it cannot be divided.
+def divide(path: Path, count: int) -> list[Piece]:
+    """The file in ``count`` pieces of about one length; none: it cannot be divided.
 
     :raises OSError: it cannot be read.
     """
-    size, whole = path.stat().st_size, sum(weights)
+    size = path.stat().st_size
     with path.open("rb") as file:
         head = head_of(file)
         if head is None:
             return []
         places = [head.size, size]
-        for before in tuple(accumulate(weights))[:-1]:
-            found = seam(file, head, int(size * before / whole))
+        for number in range(1, count):
+            found = seam(file, head, size * number // count)
             if found is None or not places[-2] < found < size:
                 return []
             places.insert(-1, found)

@@ -1,16 +1,16 @@
 """Large captures read by other processes while this one is still loading the rest.
 
-The last piece is read here. Nothing depends on the others: what they cannot say is read here too.
+It joins in once it has. Nothing depends on the others: what they cannot say is read here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import pickle
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Condition, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,49 +23,42 @@ if TYPE_CHECKING:
     from vpndiag.capture.pieces import Scanned
     from vpndiag.capture.window import Progress
 
-LEAST = 64 * 1024 * 1024
-"""Bytes of a piece at least."""
+LEAST = 128 * 1024 * 1024
+"""Bytes of all large files together for which this pays."""
+PIECE = 72 * 1024 * 1024
+"""Bytes of a piece, at least: enough for numpy."""
 MOST = 3
 """Processes, this one among them: with more it would be waited for, and each takes 40 MiB."""
-OURS = 0.5
-"""How much of a file is read here, where the others read 1 each: there is more to do."""
 _LOOK = 0.1
 """Seconds until the progress is looked at."""
 _TOLD, _DONE = b"p", b"d"
 
 
 class _Reader:
-    """A process with some pieces, and a thread that listens to it."""
+    """A process, and a thread that hands it the first of the pieces that nobody has taken yet."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, ahead: Ahead) -> None:
         """:raises ProcessGone: it cannot be started."""
-        self.pieces = pieces
-        self.found: dict[Piece, SimpleQueue[Scanned | None]] = {p: SimpleQueue() for p in pieces}
-        self.read = dict.fromkeys(pieces, 0)
+        self._ahead = ahead
         self.process = Process(__name__)
-        try:
-            self.process.say(pickle.dumps(pieces))
-        except ProcessGone:
-            self.process.stop()
-            raise
-        self._thread = Thread(target=self._listen, daemon=True)
+        self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def _listen(self) -> None:
-        left = list(self.pieces)
+    def _work(self) -> None:
+        ahead, piece = self._ahead, None
         try:
-            while left:
-                data = self.process.hear()
-                if data[:1] == _TOLD:
-                    self.read[left[0]] = int(data[1:])
-                else:
-                    scanned = pickle.loads(data[1:])
-                    self.found[left.pop(0)].put(scanned)
-        except (ProcessGone, ValueError, OSError):
-            pass  # it has ended, or is to
+            while ahead.todo:
+                piece = ahead.todo.popleft()
+                self.process.say(pickle.dumps(piece))
+                while (data := self.process.hear())[:1] == _TOLD:
+                    ahead.read[piece] = int(data[1:])
+                ahead.keep(piece, pickle.loads(data[1:]))
+                piece = None
+        except (ProcessGone, IndexError, ValueError, OSError):
+            pass  # it has ended, or is to, or there are no more
         finally:
-            for piece in left:
-                self.found[piece].put(None)
+            if piece is not None:
+                ahead.keep(piece, None)
 
     def stop(self) -> None:
         self.process.stop()
@@ -79,26 +72,29 @@ class Ahead:
         self._paths = paths
         self._readers: list[_Reader] = []
         self._pieces: dict[Path, list[Piece]] = {}
+        self._found: dict[Piece, Scanned | None] = {}
+        self._more = Condition()
+        self.todo: deque[Piece] = deque()
+        """Pieces that nobody has taken: others take the first, this process the last."""
+        self.read: dict[Piece, int] = {}
+        """Bytes read of each."""
 
     def __enter__(self) -> Self:
         count = min(processors(), MOST)
         if count > 1 and possible():
             with contextlib.suppress(OSError, ValueError, ProcessGone):
-                self._start(count)
+                self._start(count - 1)
         return self
 
-    def _start(self, count: int) -> None:
-        files = [p for p in self._paths if p.is_file() and p.stat().st_size >= LEAST]
+    def _start(self, others: int) -> None:
+        files = [p for p in self._paths if p.is_file() and p.stat().st_size >= PIECE]
+        if sum(p.stat().st_size for p in files) < LEAST:
+            return
         for path in files:
-            most = max(1, min(count // len(files), path.stat().st_size // LEAST))
-            weights = [1.0] * most
-            if path is files[-1]:
-                weights[-1] = OURS
-            self._pieces[path] = divide(path, weights)
-        theirs = [piece for pieces in self._pieces.values() for piece in pieces][:-1]
-        others = min(count - 1, len(theirs))
-        for number in range(others):
-            self._readers.append(_Reader(theirs[number::others]))
+            self._pieces[path] = divide(path, path.stat().st_size // PIECE)
+        self.todo.extend(piece for pieces in self._pieces.values() for piece in pieces)
+        for _ in range(min(others, len(self.todo) - 1)):
+            self._readers.append(_Reader(self))
 
     def __exit__(
         self,
@@ -110,40 +106,48 @@ class Ahead:
 
     def stop(self) -> None:
         """What they read is not needed."""
+        self.todo.clear()
         while self._readers:
             self._readers.pop().stop()
 
+    def keep(self, piece: Piece, scanned: Scanned | None) -> None:
+        """What was found; None: it is not known."""
+        with self._more:
+            self._found[piece] = scanned
+            self._more.notify_all()
+
     def __call__(self, path: Path, progress: Progress | None) -> Scanned | None:
-        """What the prefilter finds in a file; None: it must be read. Waits for it."""
+        """What the prefilter finds in a file; None: it must be read. Reads what others have not
+        begun, and waits for them."""
         pieces = self._pieces.get(path, [])
         if not self._readers or not pieces:
             return None
         from vpndiag.capture.pieces import join, scan_piece
 
-        readers = {piece: r for r in self._readers for piece in r.pieces}
-        read = 0
-
-        def tell(done: int, _total: int) -> None:
-            nonlocal read
-            read = done
+        def tell() -> None:
             if progress is not None:
-                theirs = sum(readers[p].read[p] for p in pieces if p in readers)
-                progress(read + theirs, pieces[-1].stop)
+                progress(sum(self.read.get(p, 0) for p in pieces), pieces[-1].stop)
 
-        found: dict[Piece, Scanned | None] = {}
-        for piece in pieces:
-            if piece not in readers:
-                try:
-                    found[piece] = scan_piece(piece, tell)
-                except CaptureError:
-                    return None  # who reads it in one go will say so
-        for piece in pieces:
-            while piece not in found:
-                try:
-                    found[piece] = readers[piece].found[piece].get(timeout=_LOOK)
-                except Empty:
-                    tell(read, 0)
-        parts = [part for piece in pieces if (part := found[piece]) is not None]
+        def scan(piece: Piece) -> Scanned | None:
+            def told(done: int, _total: int) -> None:
+                self.read[piece] = done
+                tell()
+
+            try:
+                return scan_piece(piece, told)
+            except CaptureError:
+                return None
+
+        while any(p not in self._found for p in pieces):
+            try:
+                piece = self.todo.pop()
+            except IndexError:
+                with self._more:
+                    self._more.wait(_LOOK)
+                tell()
+            else:
+                self.keep(piece, scan(piece))
+        parts = [part for p in pieces if (part := self._found.pop(p)) is not None]
         return join(parts) if len(parts) == len(pieces) else None
 
 
@@ -157,6 +161,6 @@ def serve() -> None:
     with contextlib.suppress(ProcessGone, OSError, CaptureError), growing():
         from vpndiag.capture.pieces import scan_piece
 
-        for piece in pickle.loads(receive(source)):
-            scanned = scan_piece(piece, tell)
+        while True:
+            scanned = scan_piece(pickle.loads(receive(source)), tell)
             send(target, _DONE + pickle.dumps(scanned, pickle.HIGHEST_PROTOCOL))

@@ -165,7 +165,7 @@ def test_guesses_are_records(form: str, seed: int, tmp_path: Path) -> None:
     frames = [esp(n, n, rng.randrange(0, 1200, 4)) for n in range(1, 1400)]
     path = tmp_path / "one.capture"
     path.write_bytes((as_pcap if form == "pcap" else as_pcapng)(rng, frames, 101))
-    parts = divide(path, (1, 1, 1))
+    parts = divide(path, 3)
     assert len(parts) == 3 and parts[-1].stop == path.stat().st_size
     places = set(records(path)) if form == "pcap" else None
     for one, two in pairwise(parts):
@@ -177,9 +177,9 @@ def test_files_that_cannot_be_divided(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for data in (b"", b"\n\r\r\n", b"a text file, and no capture at all", bytes(5000)):
         path.write_bytes(data)
-        assert divide(path, (2, 1)) == []
+        assert divide(path, 2) == []
     path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + bytes(9000))
-    assert divide(path, (2, 1)) == [], "nothing looks like a record"
+    assert divide(path, 2) == [], "nothing looks like a record"
 
 
 def test_too_many_sizes_for_a_table_of_their_own(tmp_path: Path) -> None:

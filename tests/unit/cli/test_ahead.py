@@ -54,7 +54,8 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[ahead._Reader]:
             started.append(self)
 
     monkeypatch.setattr(ahead, "processors", lambda: 3)
-    monkeypatch.setattr(ahead, "LEAST", 1024 * 1024)
+    monkeypatch.setattr(ahead, "LEAST", 2 * 1024 * 1024)
+    monkeypatch.setattr(ahead, "PIECE", 1024 * 1024)
     monkeypatch.setattr(ahead, "_Reader", Noted)
     return started
 
@@ -110,7 +111,7 @@ def test_several_files_have_a_reader_each(
         MADE.generate(path, 4_000, path.suffix == ".pcapng")
     expected = alone(*paths)
     assert told(*paths) == expected
-    assert [len(r.pieces) for r in readers] == [1, 1] and joined == [True] * 3
+    assert len(readers) == 2 and joined == [True] * 3
 
 
 def test_what_the_pieces_cannot_tell_is_read_again(
@@ -147,8 +148,8 @@ def test_more_control_packets_than_are_held_in_memory(
     capture: Path, readers: list[ahead._Reader], joined: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = alone(capture)
-    monkeypatch.setattr(ahead, "OURS", 5.0)
-    monkeypatch.setattr(pieces, "MOST_KEPT", 0)  # of the piece that is read here
+    monkeypatch.setattr(pieces, "MOST_KEPT", 0)  # of the pieces that are read here
+    monkeypatch.setattr(ahead._Reader, "_work", lambda _self: None)  # all of them
     assert told(capture) == expected
     assert readers and ended(readers) and not joined
 
@@ -192,31 +193,22 @@ def test_a_file_that_is_not_there(capture: Path, readers: list[ahead._Reader]) -
 def test_the_progress_is_that_of_all(capture: Path, readers: list[ahead._Reader]) -> None:
     seen: list[tuple[int, int]] = []
     with Ahead([capture]) as begun:
-        for reader in readers:
-            reader.read = dict.fromkeys(reader.pieces, 1000)
-        kept = {p: q for r in readers for p, q in r.found.items()}
-        for reader in readers:
-            reader.found = {p: _Slow(kept[p]) for p in reader.pieces}  # type: ignore[misc]
         assert begun(capture, lambda done, total: seen.append((done, total))) is not None
-    assert seen and all(total == capture.stat().st_size for _, total in seen)
-    assert all(done >= 2000 for done, _ in seen)
+    size = capture.stat().st_size
+    assert seen and all(total == size for _, total in seen)
+    assert seen == sorted(seen)
+    # Each piece has the head of the file before it.
+    assert size <= sum(begun.read.values()) <= size + 200 * len(begun.read)
 
 
-class _Slow:
-    """A queue that has nothing at first."""
-
-    def __init__(self, queue: Any) -> None:
-        self._queue = queue
-        self._asked = 0
-
-    def get(self, timeout: float) -> Any:
-        self._asked += 1
-        if self._asked == 1:
-            raise ahead.Empty
-        return self._queue.get()
-
-    def put(self, what: Any) -> None:
-        self._queue.put(what)
+def test_what_nobody_has_begun_is_read_here(
+    capture: Path, readers: list[ahead._Reader], joined: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the others are to start."""
+    expected = alone(capture)
+    monkeypatch.setattr(ahead._Reader, "_work", lambda _self: None)
+    assert told(capture) == expected
+    assert len(readers) == 2 and ended(readers) and joined == [True]
 
 
 def test_control_packets_are_left_to_others(
