@@ -147,3 +147,26 @@ def test_a_gateway_that_misses_the_first_request_of_l2tp_is_not_taken_for_a_loss
     result = simulation.run()[0]
     assert missed[0] > 2 and result.finding == "lcp.no-answer"
     assert result.seconds < broken("lcp.no-answer").seconds + 3.0
+
+
+def test_silence_after_our_refusal_of_its_eap_method_is_about_the_method() -> None:
+    """EAP's Failure is sent once. That the RADIUS server is there its own question has shown."""
+    config, options = BREAKS["login.eap-method"].apply(
+        GatewayConfig(plain_l2tp=True), client_options(plain_l2tp=True), VERIFY_TIME
+    )
+    simulation = Simulation([options], config, Network())
+    to_gateway, to_client, refused = simulation.to_gateway, simulation.to_client, [False]
+
+    def heard(client: int, flow: Flow, data: bytes) -> None:
+        at = data.find(b"\xc2\x27\x02")
+        refused[0] = refused[0] or (at > 0 and data[at + 6] == 3)
+        to_gateway(client, flow, data)
+
+    def silent(port: int, destination: tuple[str, int], data: bytes) -> None:
+        if not refused[0]:
+            to_client(port, destination, data)
+
+    simulation.to_gateway, simulation.to_client = heard, silent  # type: ignore[method-assign]
+    result = simulation.run()[0]
+    assert refused[0] and result.finding == "login.eap-method"
+    assert result.diagnosis.verdict.confidence == "medium"

@@ -321,6 +321,18 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
         return rule("login", "inconclusive", summary=why, seen=packets)
+    if naks and naks[-1] is ours[-1]:
+        # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
+        return rule(
+            "login",
+            "failed",
+            finding("login.eap-method", evidence("EAP methods were refused", *naks[:2]),
+                    evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1]),
+                    detail="No EAP method in common, it seems: the gateway falls silent.",
+                    confidence="medium"),
+            summary="no EAP method in common",
+            seen=packets,
+        )  # fmt: skip
     return rule(
         "login",
         "failed",

@@ -13,13 +13,14 @@ from vpndiag.probes.patience import Patience
 from vpndiag.protocols.ike import events
 from vpndiag.protocols.ike.constants import ProtocolId
 from vpndiag.protocols.l2tp import events as l2tp_events
+from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.protocols.ppp.auth import AuthMethod
 
 
 class Questions:
     primary = natt = None
-    all_done = False
+    all_done = ikev2_alone = False
 
     def __init__(self) -> None:
         self.settled: tuple[str, ...] = ()
@@ -142,12 +143,13 @@ def lossy_run(*seen: object) -> tuple[Decisions, Any, list[float]]:
 
 
 UP = object.__new__(events.QuickModeEstablished)
+ICRP: Any = SimpleNamespace(message_type=MessageType.ICRP)
 
 
 @pytest.mark.parametrize("end", [events.Deleted(by_peer=True), delete(ProtocolId.ESP)])
 def test_an_sa_that_the_gateway_ends_before_the_session_is_up_is_made_anew(end: object) -> None:
     """SoftEther takes it away 5 s after it was made."""
-    answered = object.__new__(l2tp_events.MessageReceived)
+    answered = l2tp_events.MessageReceived(ICRP, b"")
     for seen in ((UP, end), (UP, answered, end)):
         assert lossy_run(*seen)[2] == [1.0]
     refused = ppp_events.AuthResult(AuthMethod.MSCHAPV2, ok=False)
@@ -164,7 +166,7 @@ def test_an_ike_sa_that_is_not_established_is_not_asked_whether_it_lives() -> No
 @pytest.mark.parametrize("heard_at", [0.0, 30.0])
 def test_ppp_that_does_not_go_on_is_begun_anew_with_a_gateway_that_lives(heard_at: float) -> None:
     """SoftEther says its Challenge five times, and HELLO for ever; one that hangs says nothing."""
-    answered = object.__new__(l2tp_events.MessageReceived)
+    answered = l2tp_events.MessageReceived(ICRP, b"")
     decisions, stack, begun = lossy_run(UP, answered)
     stack.l2tp = SimpleNamespace(heard_at=heard_at)
     stack.events.append(ppp_events.TimedOut("CHAP Challenge", 26))
@@ -180,3 +182,26 @@ def test_an_answer_to_other_questions_and_not_to_message_1_calls_for_a_new_one_o
         stack.events.append(events.TimedOut("MM2", 16))
         decisions.decide(20.0, all_sent=True)
         assert begun == [1.0]
+
+
+def test_but_not_when_only_ikev2_is_answered() -> None:
+    decisions, stack, begun = lossy_run()
+    decisions.questions.ikev2_alone = True  # type: ignore[misc]
+    stack.events.append(events.TimedOut("MM2", 8))
+    decisions.decide(5.0, all_sent=True)
+    assert begun == []
+
+
+@pytest.mark.parametrize("kind", [MessageType.SCCRP, None, MessageType.ICRP])
+@pytest.mark.parametrize("ipsec", [True, False])
+def test_which_repeats_of_l2tp_are_a_sign_of_loss(kind: MessageType | None, ipsec: bool) -> None:
+    """A gateway answers the first request late when its SA is not in place yet, or L2TP not
+    loaded."""
+    message: Any = SimpleNamespace(message_type=kind)
+    sent: Any = SimpleNamespace(message_type=MessageType.SCCRQ)
+    decisions, stack, _ = lossy_run(*([UP] if ipsec else []))
+    decisions.patience.lossy = stack.lossy = False
+    stack.events.append(l2tp_events.MessageSent(sent, b"", 1))
+    stack.events.append(l2tp_events.MessageReceived(message, b""))
+    decisions.decide(2.0, all_sent=True)
+    assert decisions.patience.lossy is not (ipsec and kind == MessageType.SCCRP)
