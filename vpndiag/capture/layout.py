@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vpndiag.capture.link import network
 
@@ -32,23 +33,28 @@ class Layout:
         return self.at + self.ip_header + (8 if self.udp else 0)
 
 
-def _link_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The bytes of the link header that decide where the IP packet is, and their values here."""
-    expected = network(layout.linktype, data)
-    trial = bytearray(data[: layout.at + 1])
+@lru_cache(maxsize=64)
+def _link_bytes(
+    layout: Layout, head: bytes, expected: tuple[int, int] | None
+) -> tuple[tuple[int, bytes], ...]:
+    """The bytes of the link header that decide where the IP packet is, and their values here.
+    ``expected`` is where it is; ``head`` ends with the packet's first byte."""
+    found: list[tuple[int, bytes]] = []
+    trial = bytearray(head)
     for at in range(layout.at):
         mine = trial[at]
         for value in range(256):
             trial[at] = value
             if network(layout.linktype, bytes(trial)) != expected:
-                yield at, bytes((mine,))
+                found.append((at, bytes((mine,))))
                 break
         trial[at] = mine
+    return tuple(found)
 
 
 def frame_bytes(layout: Layout, data: bytes) -> Iterator[tuple[int, bytes]]:
     """(offset in the frame, allowed values) of all that makes it a plain ESP packet."""
-    yield from _link_bytes(layout, data)
+    yield from _link_bytes(layout, data[: layout.at + 1], network(layout.linktype, data))
     at, protocol = layout.at, bytes((17 if layout.udp else 50,))
     if layout.version == 4:
         yield at, b"\x45"

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from vpndiag.capture.pieces import Scanned
     from vpndiag.capture.window import Progress
 
-LEAST = 128 * 1024 * 1024
+LEAST = 256 * 1024 * 1024
 """Bytes of all large files together for which this pays."""
-PIECE = 72 * 1024 * 1024
-"""Bytes of a piece, at least: enough for numpy."""
+PIECE = 128 * 1024 * 1024
+"""Bytes of a piece, at least: each costs some milliseconds, and those left over are waited for."""
 MOST = 3
 """Processes, this one among them: with more it would be waited for, and each takes 40 MiB."""
 _LOOK = 0.1
