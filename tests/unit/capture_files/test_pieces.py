@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.capture_files.test_fast_and_slow import CASES, as_pcap, as_pcapng, traffic
-from vpndiag.capture import pieces
+from vpndiag.capture import columns, pieces
 from vpndiag.capture.errors import CaptureError
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.flow_table import EspFlows
@@ -158,6 +158,26 @@ def test_an_interface_that_is_told_of_in_the_middle(tmp_path: Path) -> None:
     assert in_pieces(path, [places[1600]]) is None, "a new section begins with packet 1501"
 
 
+def test_a_section_with_another_clock(tmp_path: Path) -> None:
+    """The same in all else: only the interface says that its time stamps count milliseconds."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        size = struct.pack("<I", 12 + len(body))
+        return struct.pack("<I", kind) + size + body + size
+
+    out: list[bytes] = []
+    for unit in (6, 3):
+        out.append(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
+        out.append(block(1, struct.pack("<HHIHHBxxxI", 101, 0, 0, 9, 1, unit, 0)))
+        for n in range(1, 9):
+            packet = esp(n + 20 * (unit == 3), n)
+            head = struct.pack("<IIIII", 0, 0, n * 1000, len(packet), len(packet))
+            out.append(block(6, head + packet + bytes(-len(packet) % 4)))
+    path = tmp_path / "one.pcapng"
+    path.write_bytes(b"".join(out))
+    assert in_pieces(path, [records(path)[12]]) is None
+
+
 @pytest.mark.parametrize("form", ["pcap", "pcapng"])
 @pytest.mark.parametrize("seed", range(8))
 def test_guesses_are_records(form: str, seed: int, tmp_path: Path) -> None:
@@ -182,8 +202,12 @@ def test_files_that_cannot_be_divided(tmp_path: Path) -> None:
     assert divide(path, 2) == [], "nothing looks like a record"
 
 
-def test_too_many_sizes_for_a_table_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [0, columns.LARGE], ids=["numpy", "plain"])
+def test_too_many_sizes_for_a_table_of_their_own(
+    large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first 64 sizes are counted apart, whichever piece they were met in."""
+    monkeypatch.setattr(columns, "LARGE", large)
     rng = random.Random(5)
     packets = [esp(n, n, rng.randrange(8, 1200, 4)) for n in range(1, 900)]
     path = written(tmp_path / "one.pcap", packets)
