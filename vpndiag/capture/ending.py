@@ -11,6 +11,7 @@ from vpndiag.observations import (
     Observation,
     PppMessage,
 )
+from vpndiag.observations.goodbyes import ends
 
 _BOTH_WAYS = (IkeMessage, EspFlow, L2tpMessage, PppMessage)
 
@@ -26,20 +27,14 @@ def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
 
 def given_up(found: list[Observation]) -> Observation | None:
     """The client's own farewell before it was let in; None after success."""
-    farewells: list[Observation] = []
+    farewell: Observation | None = None
     for o in found:
-        if isinstance(o, PppMessage):
-            if o.direction == "in":
-                if o.protocol == "IPCP" and o.code == "Configure-Ack":
-                    return None
-            elif o.protocol == "LCP" and o.code == "Terminate-Request":
-                farewells.append(o)
-        elif isinstance(o, L2tpMessage):
-            if o.direction == "out" and o.message in ("StopCCN", "CDN"):
-                farewells.append(o)
-        elif isinstance(o, IkeMessage) and o.direction == "out" and o.deletes:
-            farewells.append(o)
-    return farewells[0] if farewells else None
+        if isinstance(o, PppMessage) and o.direction == "in":
+            if o.protocol == "IPCP" and o.code == "Configure-Ack":
+                return None
+        elif farewell is None and ends(o) and o.direction == "out":
+            farewell = o
+    return farewell
 
 
 def one_sided(attempt: Attempt, found: list[Observation]) -> bool:

@@ -27,15 +27,6 @@ def last_of(way: Direction, messages: Sequence[IkeMessage | L2tpMessage | PppMes
     return -1.0
 
 
-def ends(m: Observation) -> bool:
-    """Whether a message ends something: see ``View.goodbyes``."""
-    if isinstance(m, PppMessage):
-        return m.protocol == "LCP" and m.code == "Terminate-Request"
-    if isinstance(m, L2tpMessage):
-        return m.message in ("CDN", "StopCCN")
-    return isinstance(m, IkeMessage) and bool(m.deletes)
-
-
 def frames_of(observations: Iterable[Observation], most: int = 12) -> tuple[int, ...]:
     """Frame numbers of these observations in order, without repeats, at most ``most``."""
     seen: dict[int, None] = {}

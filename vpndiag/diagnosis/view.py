@@ -14,7 +14,7 @@ from vpndiag.diagnosis import renewals, unrecorded
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.once import once
 from vpndiag.diagnosis.renewals import Renewal
-from vpndiag.diagnosis.sorting import by_key, ends, last_of
+from vpndiag.diagnosis.sorting import by_key, last_of
 from vpndiag.observations import (
     CertificateSeen,
     ControlCheck,
@@ -41,6 +41,7 @@ from vpndiag.observations import (
     ServerProof,
     Soak,
 )
+from vpndiag.observations.goodbyes import ends
 from vpndiag.records import record
 
 _T = TypeVar("_T", bound=Observation)
@@ -320,9 +321,8 @@ class View:
 
     @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
-        """Messages of either side that end something: Deletes of IKE, CDN, StopCCN and LCP's
-        Terminate-Request."""
-        return [m for m in self.all if ends(m)]  # type: ignore[misc]
+        """Messages of either side that end something."""
+        return [m for m in self.all if ends(m)]
 
     @once
     def unrecorded(self) -> list[Observation]:
