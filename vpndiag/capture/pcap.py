@@ -13,21 +13,20 @@ from vpndiag.capture.frame import MAX_FRAME, Frame, Interface
 from vpndiag.capture.window import Window
 
 _MICRO, _NANO, _KUZNETZOV = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
+HEADERS = {_MICRO: 16, _NANO: 16, _KUZNETZOV: 24}
+"""Magic numbers, and bytes of a record header in such a file."""
 _BILLION = 1_000_000_000
 
 
 def is_pcap(head: bytes) -> bool:
     """Whether these first bytes of a file are a pcap magic number."""
-    return _byte_order(head) is not None
+    return byte_order(head) is not None
 
 
-def _byte_order(head: bytes) -> str | None:
+def byte_order(head: bytes) -> str | None:
+    """As ``struct`` spells it, of a file that begins so; None: it is no pcap file."""
     for order in ("<", ">"):
-        if len(head) >= 4 and struct.unpack_from(order + "I", head)[0] in (
-            _MICRO,
-            _NANO,
-            _KUZNETZOV,
-        ):
+        if len(head) >= 4 and struct.unpack_from(order + "I", head)[0] in HEADERS:
             return order
     return None
 
@@ -54,15 +53,14 @@ class PcapReader:
             self.notes.append(Truncated(0, window.position))
             self._done = True
             return
-        self.order = _byte_order(bytes(window.view[window.off : window.off + 4])) or "<"
+        self.order = byte_order(bytes(window.view[window.off : window.off + 4])) or "<"
         magic, _, _, _, _, snaplen, network = struct.unpack_from(
             self.order + "IHHiIII", window.buf, window.off
         )
         window.off += 24
+        self.header = HEADERS[magic]
         if magic == _NANO:
             self.scale = 1
-        elif magic == _KUZNETZOV:
-            self.header = 24
         # The upper bits tell about a frame check sequence.
         self.linktype = network & 0x03FFFFFF
         self.interfaces.append(Interface(0, self.linktype, snaplen, "", _BILLION // self.scale, 0))

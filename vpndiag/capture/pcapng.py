@@ -11,6 +11,8 @@ from vpndiag.capture.window import Window
 
 SHB, IDB, PB, SPB, EPB = 0x0A0D0D0A, 1, 2, 3, 6
 _MAGIC = b"\x0a\x0d\x0d\x0a"
+ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+"""Byte-order magics of a section header block, and the order as ``struct`` spells it."""
 _BILLION = 1_000_000_000
 #: Packet and interface blocks are parsed in one piece; others may be of any length and are skipped.
 _MAX_BLOCK = MAX_FRAME + 65_536
@@ -22,7 +24,7 @@ _MAX_COMMENTS = 16
 
 def is_pcapng(head: bytes) -> bool:
     """Whether these first bytes of a file are a section header block."""
-    return head[:4] == _MAGIC and head[8:12] in (b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a")
+    return head[:4] == _MAGIC and head[8:12] in ORDERS
 
 
 class PcapngReader:
@@ -112,14 +114,11 @@ class PcapngReader:
     def _section(self, raw_size: int) -> int:
         """Start a section at the window's offset; its block size, or 0 after stopping."""
         window = self.window
-        magic = bytes(window.view[window.off + 8 : window.off + 12])
-        if magic == b"\x4d\x3c\x2b\x1a":
-            self._set_order("<")
-        elif magic == b"\x1a\x2b\x3c\x4d":
-            self._set_order(">")
-        else:
+        order = ORDERS.get(bytes(window.view[window.off + 8 : window.off + 12]))
+        if order is None:
             self._stop(self._bad("a section without byte-order magic"))
             return 0
+        self._set_order(order)
         self.first = len(self.interfaces)
         size: int = self._head(window.buf, window.off)[1]
         if 32 <= size <= _MAX_SECTION and len(self.comments) < _MAX_COMMENTS and window.need(size):

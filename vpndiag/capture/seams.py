@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vpndiag.capture.frame import MAX_FRAME
-from vpndiag.capture.pcapng import EPB, IDB, PB, SHB, SPB
+from vpndiag.capture.pcap import HEADERS, byte_order
+from vpndiag.capture.pcapng import EPB, IDB, ORDERS, PB, SHB, SPB, is_pcapng
 
 _LOOK = 1024 * 1024
 """Bytes in which the first record is sought, some of the longest."""
@@ -21,12 +22,6 @@ _CHAIN = 8
 """Records that must follow each other there."""
 _MAX_HEAD = 1024 * 1024
 _DAY = 86_400
-_MAGICS = {
-    struct.pack(order + "I", magic): (order, header)
-    for order in "<>"
-    for magic, header in ((0xA1B2C3D4, 16), (0xA1B23C4D, 16), (0xA1B2CD34, 24))
-}
-_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +72,14 @@ def head_of(file: BinaryIO) -> Head | None:
     """
     file.seek(0)
     data = file.read(_MAX_HEAD)
-    if data[:4] in _MAGICS:
-        order, header = _MAGICS[data[:4]]
+    if (pcap := byte_order(data)) is not None:
+        header = HEADERS[struct.unpack_from(pcap + "I", data)[0]]
         if len(data) < 24 + header:
             return None
-        return Head(24, order, header, struct.unpack_from(order + "I", data, 24)[0])
-    if struct.unpack("<I", data[:4].ljust(4, b"\0"))[0] != SHB or data[8:12] not in _ORDERS:
+        return Head(24, pcap, header, struct.unpack_from(pcap + "I", data, 24)[0])
+    if not is_pcapng(data):
         return None
-    order, at = _ORDERS[data[8:12]], 0
+    order, at = ORDERS[data[8:12]], 0
     word = struct.Struct(order + "II").unpack_from
     while at + 8 <= len(data):
         kind, size = word(data, at)
