@@ -23,10 +23,8 @@ ECHO_SECONDS = 20.0
 
 
 def judge(layer: str, view: View) -> Ruling | None:
-    """The ruling for ``l2tp`` or ``lcp``; None: nobody fell silent."""
-    if layer not in ("l2tp", "lcp"):
-        return None
-    if view.live or (view.ended is not None and view.ended.one_sided):
+    """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
+    if view.ended is not None and view.ended.one_sided:
         return None
     found = _hello(view) if layer == "l2tp" else _echo(view)
     return None if found is None or view.unrecorded else found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage, PppMessage
-from vpndiag.report.model import Cause, Finding
+from vpndiag.observations import L2tpMessage, Observation, PppMessage
+from vpndiag.report.model import Cause, Confidence, Evidence, Finding
 
 _E_CODES = {
     646: ("login.restricted-hours", "The account may not log in at this time."),
@@ -272,16 +274,8 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     naks = [m for m in ours if m.protocol == "EAP" and m.method == "Nak"]
     if end is not None:
         if naks:
-            return rule(
-                "login",
-                "failed",
-                finding("login.eap-method",
-                        evidence("EAP methods were refused", *naks[:2]),
-                        evidence(f"the gateway ends with {ppp.how(end)}", end),
-                        detail="No EAP method in common."),
-                summary="no EAP method in common",
-                seen=[*packets, end],
-            )  # fmt: skip
+            ends = evidence(f"the gateway ends with {ppp.how(end)}", end)
+            return _no_method(naks, ends, "No EAP method in common.", "high", [*packets, end])
         if len(ours) >= 4 and end.t - ours[0].t >= _PATIENCE:
             return _never_answered(packets, ours, method, end)
         code = "login.refused" if ours else "login.hung-up"
@@ -323,16 +317,9 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         return rule("login", "inconclusive", summary=why, seen=packets)
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
-        return rule(
-            "login",
-            "failed",
-            finding("login.eap-method", evidence("EAP methods were refused", *naks[:2]),
-                    evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1]),
-                    detail="No EAP method in common, it seems: the gateway falls silent.",
-                    confidence="medium"),
-            summary="no EAP method in common",
-            seen=packets,
-        )  # fmt: skip
+        then = evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1])
+        detail = "No EAP method in common, it seems: the gateway falls silent."
+        return _no_method(naks, then, detail, "medium", packets)
     return rule(
         "login",
         "failed",
@@ -344,6 +331,23 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         ),
         summary="no answer to the login",
         seen=packets,
+    )  # fmt: skip
+
+
+def _no_method(
+    naks: list[PppMessage],
+    then: Evidence,
+    detail: str,
+    confidence: Confidence,
+    seen: Sequence[Observation],
+) -> Ruling:
+    return rule(
+        "login",
+        "failed",
+        finding("login.eap-method", evidence("EAP methods were refused", *naks[:2]), then,
+                detail=detail, confidence=confidence),
+        summary="no EAP method in common",
+        seen=seen,
     )  # fmt: skip
 
 

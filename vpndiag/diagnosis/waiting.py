@@ -17,8 +17,7 @@ SOON = 2.0
 
 
 def judge(layer: str, view: View) -> Ruling | None:
-    if view.live or layer not in ("ipsec", "l2tp"):
-        return None
+    """The ruling for ``ipsec`` or ``l2tp`` in a capture; None: nobody is waited for."""
     found = _quick_mode(view) if layer == "ipsec" else _l2tp(view)
     return None if found is None or view.unrecorded else found
 
