@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Condition, Thread
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vpndiag.capture.errors import CaptureError
@@ -96,12 +95,7 @@ class Ahead:
         for _ in range(min(others, len(self.todo) - 1)):
             self._readers.append(_Reader(self))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import random
 import struct
 import sys
 import weakref
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.benchmark_modules import benchmark
 from vpndiag.capture import analyze as reading
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
@@ -24,16 +23,7 @@ from vpndiag.report.document import to_dict
 GATEWAY = bytes((203, 0, 113, 5))
 
 
-def _benchmark() -> ModuleType:
-    path = Path(__file__).parents[3] / "benchmarks" / "control_capture.py"
-    spec = importlib.util.spec_from_file_location("control_capture", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MADE = _benchmark()
+MADE = benchmark("control_capture")
 Packets = list[tuple[float, bytes]]
 
 

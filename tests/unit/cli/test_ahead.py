@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import struct
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.benchmark_modules import benchmark
 from vpndiag.capture import analyze as reading
 from vpndiag.capture import pieces
 from vpndiag.capture.errors import CaptureError
@@ -22,17 +21,7 @@ from vpndiag.cli.ahead import Ahead
 from vpndiag.cli.analysis import judge
 from vpndiag.report.document import to_dict
 
-
-def _benchmark() -> ModuleType:
-    path = Path(__file__).parents[3] / "benchmarks" / "bulk_capture.py"
-    spec = importlib.util.spec_from_file_location("bulk_capture", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MADE = _benchmark()
+MADE = benchmark("bulk_capture")
 
 
 @pytest.fixture(params=["pcap", "pcapng"])
