@@ -35,8 +35,6 @@ _NATT = (4500).to_bytes(2, "big")
 _MAX_SPLIT = 8
 #: After a walk that brought less than this, so many frames go the slow way at once.
 _SHORT_WALK, _PAUSE = 16, 64
-#: Bytes that numpy walks at least; more than a record can have.
-_SPAN = 512 * 1024
 
 
 @cache
@@ -91,7 +89,6 @@ class BulkCounter:
         self._least = layout.headers + 8
         self._columns: columns.Columns | None = None
         self._asked = False
-        self._span = sys.maxsize
         # The present walk.
         self._offsets: Sequence[int] = ()
         self._base = 0
@@ -257,9 +254,7 @@ class BulkCounter:
 
     def _walk_columns(self, fast: columns.Columns) -> None:
         window = self._reader.window
-        walked = fast.walk(window.off, min(window.end, window.off + self._span))
-        # Where one thing stops the walk there may be more of it: to look far beyond would be waste.
-        self._span = max(_SPAN, 2 * (self._span if walked.whole else walked.stop - window.off))
+        walked = fast.walk(window.off, window.end)
         slow, groups = fast.sort(walked, self._ours())
         count = len(slow)
         for group in groups:

@@ -13,10 +13,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vpndiag.capture.flow_values import Seen
-from vpndiag.capture.frame import MAX_FRAME
-from vpndiag.capture.lockstep import Lockstep
 from vpndiag.capture.pcap import PcapReader
-from vpndiag.capture.pcapng import EPB, IDB, PB, SHB, SPB, PcapngReader
+from vpndiag.capture.pcapng import EPB, PcapngReader
+from vpndiag.capture.rows import Rows, Walked
 from vpndiag.capture.window import PAD
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ LARGE = 64 * 1024 * 1024
 CHUNK = 8 * 1024 * 1024
 #: Flows told apart by one comparison of all rows each; more of them by sorting.
 _PEELED = 6
-_BILLION = 1_000_000_000
 
 
 @cache
@@ -74,16 +72,6 @@ def possible(fields: Fields) -> bool:
     return fields.sequence + 16 <= PAD and all(_mask(each)[0] >= 0 for _, each in fields.checks)
 
 
-class Walked(NamedTuple):
-    """Offsets of records in a window, their headers as rows, where what follows begins, and whether
-    that is all there was room for."""
-
-    offsets: Any
-    rows: Any
-    stop: int
-    whole: bool
-
-
 class Group(NamedTuple):
     """Rows with one key: its bytes, their numbers, IP lengths, sequence numbers and, if they can be
     told, times."""
@@ -95,22 +83,13 @@ class Group(NamedTuple):
     times: Any
 
 
-class Columns:
+class Columns(Rows):
     """Walks and sorts a reader's window for one layout."""
 
     def __init__(self, np: ModuleType, reader: PcapReader | PcapngReader, fields: Fields) -> None:
-        self._np: Any = np
-        self._reader = reader
+        super().__init__(np, reader, fields.sequence + 4)
         self._fields = fields
-        self._lockstep = Lockstep(np, reader)
-        self._word = reader.order + "u4"
-        self._pcapng = isinstance(reader, PcapngReader)
-        self._captured = 20 if self._pcapng else 8
-        self._width = fields.sequence + 4 + -(fields.sequence + 4) % 8
-        buf = reader.window.buf
-        # A row starts at every byte; gathering is one copy a row.
-        self._rows = np.ndarray((len(buf) - self._width + 1,), f"V{self._width}", buf, strides=(1,))
-        masks, wanted = bytearray(self._width), bytearray(self._width)
+        masks, wanted = bytearray(self.width), bytearray(self.width)
         for at, allowed in fields.checks:
             masks[at], wanted[at] = _mask(allowed)
         self._masks = [
@@ -120,49 +99,10 @@ class Columns:
             )
             if mask
         ]
-        keys = bytearray(self._width)
+        keys = bytearray(self.width)
         for at in fields.key:
             keys[at] = 255
         self._keys = [(index, mask) for index, mask in enumerate(np.frombuffer(keys, "u8")) if mask]
-
-    def walk(self, off: int, end: int) -> Walked:
-        """The records wholly before ``end``, as far as all is sound and of one section."""
-        found, stop = self._lockstep.walk(off, end - self._width)
-        if stop > end:
-            # The last one reaches beyond the window: read again, with all its checks.
-            stop = int(found[-1])
-            found = found[:-1]
-        rows = self._rows[found]
-        if not len(rows):
-            return Walked(found, rows, stop, True)
-        if self._pcapng:
-            return self._packets(found, rows, stop)
-        return self._sound(found, rows, stop, self._column(rows, 8, self._word) > MAX_FRAME)
-
-    @staticmethod
-    def _sound(found: Any, rows: Any, stop: int, broken: Any) -> Walked:
-        if not broken.any():
-            return Walked(found, rows, stop, True)
-        count = int(broken.argmax())
-        return Walked(found[:count], rows[:count], int(found[count]), False)
-
-    def _packets(self, found: Any, rows: Any, stop: int) -> Walked:
-        """Without the blocks that are no packets, and without all from the first one on that is
-        damaged, or changes what those behind it mean."""
-        np = self._np
-        kinds, sizes = self._column(rows, 0, self._word), self._column(rows, 4, self._word)
-        captured, packet = self._column(rows, 20, self._word), kinds == EPB
-        # Below 32 this is a very large number.
-        room = sizes - np.uint32(32)
-        broken = (captured > room) | (room > MAX_FRAME)
-        if packet.all():
-            return self._sound(found, rows, stop, broken | ((sizes & 3) != 0))
-        broken &= packet
-        broken |= (sizes & 3 != 0) | (sizes < 12) | (kinds == SHB) | (kinds == IDB)
-        walked = self._sound(found, rows, stop, broken)
-        packet |= (kinds == PB) | (kinds == SPB)
-        packet = packet[: len(walked.offsets)]
-        return walked._replace(offsets=walked.offsets[packet], rows=walked.rows[packet])
 
     def sort(self, walked: Walked, interfaces: Collection[int]) -> tuple[list[int], list[Group]]:
         """Which of the records must go the slow way, and the others by key."""
@@ -170,23 +110,23 @@ class Columns:
         count = len(rows)
         if not count:
             return [], []
-        words = rows.view(np.uint64).reshape(count, self._width // 8)
+        words = rows.view(np.uint64).reshape(count, self.width // 8)
         differ = np.zeros(count, np.uint64)
         for index, mask, want in self._masks:
             differ |= (words[:, index] & mask) ^ want
         bad = differ != 0
-        bad |= self._column(rows, self._captured, self._word) < fields.low
-        if self._pcapng:
-            bad |= self._column(rows, 0, self._word) != EPB
-            numbers = self._column(rows, 8, self._word)
+        bad |= self.column(rows, self.captured, self.word) < fields.low
+        if self.pcapng:
+            bad |= self.column(rows, 0, self.word) != EPB
+            numbers = self.column(rows, 8, self.word)
             if (numbers != numbers[0]).any() or int(numbers[0]) not in interfaces:
                 bad |= ~np.isin(numbers, list(interfaces))
-        lengths = self._column(rows, fields.length, ">u2").astype(np.uint16)
+        lengths = self.column(rows, fields.length, ">u2").astype(np.uint16)
         bad |= lengths < fields.least
         if fields.udp_length is not None:
-            bad |= lengths - self._column(rows, fields.udp_length, ">u2") != fields.skip
-        sequences = self._column(rows, fields.sequence, ">u4").astype(np.uint32)
-        times = self._times(rows)
+            bad |= lengths - self.column(rows, fields.udp_length, ">u2") != fields.skip
+        sequences = self.column(rows, fields.sequence, ">u4").astype(np.uint32)
+        times = self.times(rows)
         keys = [words[:, index] & mask for index, mask in self._keys]
         groups: list[Group] = []
         for chosen in self._alike(keys, ~bad):
@@ -201,35 +141,6 @@ class Columns:
                 )
             )
         return np.flatnonzero(bad).tolist(), groups
-
-    def _times(self, rows: Any) -> Any:
-        """Nanoseconds, None where 64 bits might not do."""
-        np, reader = self._np, self._reader
-        if isinstance(reader, PcapReader):
-            seconds = self._column(rows, 0, self._word).astype(np.int64)
-            fractions = self._column(rows, 4, self._word).astype(np.int64)
-            seconds *= _BILLION
-            fractions *= reader.scale
-            seconds += fractions
-            return seconds
-        mine = reader.interfaces[reader.first :]
-        numbers = self._column(rows, 8, self._word)
-        number = int(numbers[0])
-        if number >= len(mine) or (numbers != number).any():
-            return None
-        units, offset = mine[number].units, mine[number].offset
-        high = self._column(rows, 12, self._word)
-        scale = _BILLION // units if units else 0
-        if not scale or scale * units != _BILLION or abs(offset) >= 1 << 32:
-            return None
-        if int(high.max()) >= _BILLION // scale:
-            return None
-        ticks = high.astype(np.int64)
-        ticks <<= 32
-        ticks |= self._column(rows, 16, self._word)
-        ticks *= scale
-        ticks += offset * _BILLION
-        return ticks
 
     def seen(self, lengths: Sequence[int], sequences: Sequence[int], times: Any) -> Seen:
         """What can be told of these packets all at once."""
@@ -248,9 +159,6 @@ class Columns:
             at = int(pauses.argmax()) if len(pauses) else 0
             pause = (at + 1, int(pauses[at])) if len(pauses) else (0, 0)
         return Seen(counts, (np.flatnonzero(breaks) + 1).tolist(), pause)
-
-    def _column(self, rows: Any, at: int, kind: str) -> Any:
-        return self._np.ndarray((len(rows),), kind, rows, at, (self._width,))
 
     def _alike(self, keys: list[Any], left: Any) -> Iterator[Any]:
         """Numbers of the rows that are ``left``, in groups with one key, in order."""
