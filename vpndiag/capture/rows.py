@@ -109,10 +109,12 @@ class Rows:
             return seconds
         mine = reader.interfaces[reader.first :]
         numbers = self.column(rows, 8, self.word)
-        number = int(numbers[0])
-        if number >= len(mine) or (numbers != number).any():
+        if int(numbers.max()) >= len(mine):
             return None
-        units, offset = mine[number].units, mine[number].offset
+        clocks = {(mine[n].units, mine[n].offset) for n in np.flatnonzero(np.bincount(numbers))}
+        if len(clocks) > 1:
+            return None
+        units, offset = clocks.pop()
         high = self.column(rows, 12, self.word)
         scale = _BILLION // units if units else 0
         if not scale or scale * units != _BILLION or abs(offset) >= 1 << 32:

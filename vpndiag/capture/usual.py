@@ -12,9 +12,8 @@ from __future__ import annotations
 import struct
 from array import array
 from mmap import mmap
-from typing import NamedTuple
 
-from vpndiag.capture import ip
+from vpndiag.capture import columns
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey
 from vpndiag.capture.flows import EspFlow
@@ -24,51 +23,45 @@ from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 from vpndiag.capture.ports import EXCHANGES
 from vpndiag.capture.share import Share
+from vpndiag.capture.usual_columns import UsualColumns
+from vpndiag.capture.usual_shape import (
+    ALL_BUT_TOS,
+    ALL_BUT_TTL,
+    CONTROL,
+    DATA,
+    HEADERS,
+    IKE,
+    L2TP,
+    LEAST_UDP,
+    LEAVE,
+    NATT,
+    SKIP,
+    USUAL,
+    WHOLE,
+    Ends,
+    Met,
+    Row,
+)
 
 _BILLION = 1_000_000_000
 _ETHERNET = 1
-_HEADERS = 42
-"""Bytes of the Ethernet, IPv4 and UDP headers."""
 _PACKET = struct.Struct("!12xIH2xI2x12sH2xII16xI").unpack_from
 """Ethernet type, version and header length, type of service; total length; fragment bits, TTL,
 protocol; addresses and ports; UDP length; of what is behind it, the first two words and the one
 that is the length in an ISAKMP header."""
-_USUAL, _ALL_BUT_TOS = 0x08004500, 0xFFFFFF00
-"""IPv4 without options in Ethernet."""
-_WHOLE, _ALL_BUT_TTL = ip.UDP, 0x3FFF00FF
-"""No fragment, of UDP."""
 _WORD = struct.Struct("!I").unpack_from
 _LEAST = 80
 """Bytes of the shortest record that is looked at; the window may be read a little beyond (PAD)."""
-_MOST_ENDS = 65_536
 _MOST_ROWS = 64
 """Packets of a flow that are gathered."""
 _MOST_GATHERED = 65_536
-_CONTROL = 0x80000000
-"""The T bit of L2TP's header (RFC 2661 section 3.1)."""
-_DATA = 2
-"""Flags and version of a data message without any field that may be left out."""
-
-_LEAVE, _SKIP, _IKE, _NATT, _L2TP, _OTHERS_L2TP = range(6)
+_MANY = 65_536
+"""Bytes of a window for which columns are worth it."""
+_FEW, _PAUSE = 64, 64
+"""After a look at fewer records the plain way is taken so many times."""
 
 
-_Row = tuple[int, int, int, int]
-"""Frame number, nanoseconds, bytes of ESP, sequence number."""
-
-
-class _Ends(NamedTuple):
-    """Two ends in one direction, and what goes between them. ``flows``: packets not yet counted, by
-    SPI."""
-
-    way: int
-    src: str
-    sport: int
-    dst: str
-    dport: int
-    flows: dict[int, list[_Row]]
-
-
-def _count(flow: EspFlow, rows: list[_Row]) -> None:
+def _count(flow: EspFlow, rows: list[Row]) -> None:
     if rows:
         frames, times, sizes, sequences = zip(*rows, strict=True)
         rows.clear()
@@ -85,19 +78,19 @@ def _kind(way: int, buf: mmap, at: int, size: int, word: int) -> str | None:
     """What a datagram is, as the Prefilter has it; empty: nothing that matters here; None: it is
     for the Prefilter to say."""
     shaped = size >= 28 and _WORD(buf, at + 24)[0] == size
-    if way == _IKE:
+    if way == IKE:
         # As looks_like_ike has it.
         sound = shaped and word and buf[at + 17] == 0x10 and buf[at + 18] in EXCHANGES
         return "ike" if sound else None
-    if shaped or not word or way == _LEAVE:
+    if shaped or not word or way == LEAVE:
         return None
-    if way == _L2TP:
+    if way == L2TP:
         return "l2tp"
-    if word & _CONTROL:
+    if word & CONTROL:
         return ""
     # Users' data is looked into whosever it is, control packets of PPP are not.
     at += 8 if buf[at + 6] == 0xFF and buf[at + 7] == 0x03 else 6
-    return "" if word >> 16 == _DATA and buf[at] & 0x81 == 0x80 else None
+    return "" if word >> 16 == DATA and buf[at] & 0x81 == 0x80 else None
 
 
 class UsualReader:
@@ -113,9 +106,12 @@ class UsualReader:
         self._reader = reader
         self._flows = flows
         self._out = out
-        self._share = share
-        self._ends: dict[bytes, _Ends] = {}
-        self._pending: dict[int, tuple[EspFlow, list[_Row]]] = {}
+        self._met = Met(share)
+        self._fast: UsualColumns | None = None
+        self._plain = 0
+        """So many times the plain way is taken, and always in the window that begins at:"""
+        self._unfit = -1
+        self._pending: dict[int, tuple[EspFlow, list[Row]]] = {}
         """By identity of the flow."""
         self._gathered = 0
         self.odd_pairs = False
@@ -123,6 +119,8 @@ class UsualReader:
 
     def count(self) -> None:
         """Hand all that was gathered to the flows."""
+        if self._fast is not None:
+            self._fast.stop()
         for flow, rows in self._pending.values():
             _count(flow, rows)
         self._gathered = 0
@@ -131,18 +129,55 @@ class UsualReader:
         """The same for one flow, before it counts a packet in another way."""
         if id(flow) in self._pending:
             _count(*self._pending[id(flow)])
+        if self._fast is not None:
+            self._fast.count_flow(flow)
 
     def run(self, last_ns: int) -> int:
         """Move the reader to the next record that is not usual, or not in the window as a whole.
         The latest time seen, ``last_ns`` or later."""
+        if self.odd_pairs:
+            if self._fast is not None:
+                self._fast.stop()
+            return last_ns
+        if self._columns():
+            assert self._fast is not None
+            return self._fast.run(last_ns)
+        return self._one_by_one(last_ns)
+
+    def _columns(self) -> bool:
+        """Whether many records were looked at by columns, now or before."""
+        fast, reader = self._fast, self._reader
+        if fast is not None and fast.walking:
+            return True
+        if self._unfit == reader.window.base or reader.window.end - reader.window.off < _MANY:
+            return False
+        if self._plain:
+            self._plain -= 1
+            return False
+        if fast is None or fast.order != reader.order:
+            np = columns.library() if columns.large(reader) else None
+            if np is None:
+                self._unfit = reader.window.base
+                return False
+            fast = self._fast = UsualColumns(np, reader, self._flows, self._out, self._met)
+        self.count()
+        count = fast.look()
+        if count is None:
+            self._unfit = reader.window.base
+        elif count < _FEW:
+            # Something stops it, of which there may be more.
+            self._plain = _PAUSE
+        return fast.walking
+
+    def _one_by_one(self, last_ns: int) -> int:
         reader = self._reader
         window, number = reader.window, reader.number
-        if self.odd_pairs or window.off + _LEAST > window.end:
+        if window.off + _LEAST > window.end:
             return last_ns
         if self._gathered > _MOST_GATHERED:
             self.count()
         buf, off, end = window.buf, window.off, window.end
-        known, put = self._ends, self._out.append
+        known, put = self._met.known, self._out.append
         clocks: dict[int, tuple[int, int]] = {}
         header, scale, index, first, order = 28, 1, 0, 0, reader.order
         pcapng = isinstance(reader, PcapngReader)
@@ -170,18 +205,18 @@ class UsualReader:
             if (
                 stop > end
                 or captured > MAX_FRAME
-                or kind & _ALL_BUT_TOS != _USUAL
-                or fragment & _ALL_BUT_TTL != _WHOLE
+                or kind & ALL_BUT_TOS != USUAL
+                or fragment & ALL_BUT_TTL != WHOLE
                 or total != length + 20
                 or captured < total + 14
-                or length < 16
+                or length < LEAST_UDP
             ):
                 break
             found = known.get(ends)
             if found is None:
-                found = self._met(ends)
+                found = self._met.meet(ends)
             way = found[0]
-            if way == _NATT and word:
+            if way == NATT and word:
                 size = length - 8
                 if isakmp == size >= 28:
                     break  # perhaps IKE without a marker
@@ -191,9 +226,9 @@ class UsualReader:
                 rows.append((number + 1, time_ns, size, second))
                 if len(rows) >= _MOST_ROWS:
                     self._full(ends, word)
-            elif way != _SKIP:
-                size, at = length - 8, at + _HEADERS
-                name = "ike-natt" if way == _NATT else _kind(way, buf, at, size, word)
+            elif way != SKIP:
+                size, at = length - 8, at + HEADERS
+                name = "ike-natt" if way == NATT else _kind(way, buf, at, size, word)
                 if name is None:
                     break
                 if name:
@@ -211,26 +246,7 @@ class UsualReader:
         window.off, reader.number = off, number
         return last_ns
 
-    def _met(self, ends: bytes) -> _Ends:
-        """Two ends seen for the first time."""
-        src, dst = ip.address(ends[:4]), ip.address(ends[4:8])
-        sport, dport = int.from_bytes(ends[8:10], "big"), int.from_bytes(ends[10:], "big")
-        ports = sport, dport
-        way = _LEAVE
-        if 4500 in ports:
-            way = _NATT
-        elif 500 in ports:
-            way = _IKE
-        elif 1701 in ports:
-            way = _L2TP
-        if way != _LEAVE and self._share is not None and not self._share.has(src, dst):
-            way = _OTHERS_L2TP if way == _L2TP else _SKIP
-        if len(self._ends) >= _MOST_ENDS:
-            self._ends.clear()
-        found = self._ends[ends] = _Ends(way, src, sport, dst, dport, {})
-        return found
-
-    def _flow(self, ends: bytes, spi: int, found: _Ends) -> list[_Row]:
+    def _flow(self, ends: bytes, spi: int, found: Ends) -> list[Row]:
         """Where packets of this flow are gathered; there may be too many flows."""
         flow = self._flows.get(ends, spi)
         if flow is None:

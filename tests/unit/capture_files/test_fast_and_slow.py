@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from vpndiag.capture import columns, flow_table, lockstep
+from tests.benchmark_modules import benchmark
+from vpndiag.capture import columns, flow_table, lockstep, usual
+from vpndiag.capture.collect import Collector
 from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
@@ -49,6 +51,21 @@ def outcome(
     last = scan.last_ns if clock else None
     dropped = scan.flows.dropped
     return kept, flows, dropped, scan.tallies, scan.frames, scan.notes, scan.first_ns, last
+
+
+def collected(data: bytes, chunk: int | None, share: Share) -> tuple[object, ...]:
+    """All that a collector makes of a share; some of the others' packets are handed to it too."""
+    collector = Collector(None, share)
+    collector.read(Prefilter(open_capture(BytesIO(data), chunk=chunk), share=share))
+    material = collector.material
+    flows = [
+        [getattr(part, name) for name in EspFlow.__slots__]
+        for track in material.flows
+        for part in track.parts
+    ]
+    inside = [repr(pair) for pair in material.inside.pairs.values()]
+    rest = material.icmp, material.odd, material.dns, material.inner, material.incomplete
+    return material.ike, material.l2tp, flows, inside, rest, material.tallies, material.last_ns
 
 
 def traffic(rng: random.Random, link: str, count: int) -> list[bytes]:
@@ -158,8 +175,9 @@ def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: obj
         monkeypatch.setattr(lockstep, "PART", part)
         monkeypatch.setattr(lockstep, "FEW", 2 if part < 1000 else 8)
         assert outcome(data, True, clock, chunk) == slow, (way, what)
-    # The way that suits many control packets, with all of them in the share.
-    assert outcome(data, True, clock, share=Share(0, 1)) == slow, ("usual", what)
+        # The way that suits many control packets, with all of them in the share.
+        monkeypatch.setattr(usual, "_MANY", 2 * part)
+        assert outcome(data, True, clock, chunk, Share(0, 1)) == slow, ("usual", way, what)
 
 
 @pytest.mark.parametrize(("link", "form"), CASES)
@@ -230,6 +248,64 @@ def test_payloads_full_of_block_types(monkeypatch: pytest.MonkeyPatch, seed: int
         body = head + bytes(rng.choice((0, 0, 0, 1, 2))) + inside
         frames.append(udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, body, number))
     compare(monkeypatch, as_pcapng(rng, frames, 101), True, seed)
+
+
+def control_packets(rng: random.Random) -> list[bytes]:
+    """Sessions of IKE with ESP, and of L2TP, of many clients, and other packets among them: what
+    is between two ends is now one thing, now another."""
+    made = benchmark("control_capture")
+    timed: list[tuple[float, bytes]] = []
+    for number in range(40):
+        client = bytes((10, 0, 0, 1 + number % 9))
+        moment = number * 0.05
+        for mine, port, payload in (made._ipsec if number % 2 else made._l2tp)(rng, client):
+            moment += 0.01
+            ends = (client, made.GATEWAY) if mine else (made.GATEWAY, client)
+            odd = rng.random()
+            if odd < 0.02:
+                payload = rng.choice((b"", b"\xff", payload[:9], rng.randbytes(40), bytes(60)))
+            elif odd < 0.04:
+                port = rng.choice((500, 4500, 1701, 53, 9))
+            elif odd < 0.06:
+                # Users' data in L2TP, written in each way.
+                spelled = rng.choice((b"\xff\x03", b""))
+                payload = struct.pack("!HHH", rng.choice((2, 0x4002)), 7, 7) + spelled
+                payload += rng.choice((b"\x00\x21", b"\x21", b"\xc0\x21"))
+                inner = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 1, 0)
+                payload += inner + bytes((10, 1, 0, number, 10, 2, 0, 1)) + rng.randbytes(20)
+            frame = made._frame(*ends, port, port, payload)
+            if rng.random() < 0.02:
+                damaged = bytearray(frame)
+                damaged[rng.randrange(12, min(60, len(frame)))] ^= 1 << rng.randrange(8)
+                frame = bytes(damaged)
+            timed.append((moment, frame))
+    return [frame for _, frame in sorted(timed)]
+
+
+@pytest.mark.parametrize("form", ["pcap", "pcapng"])
+@pytest.mark.parametrize("seed", range(6))
+def test_control_packets(monkeypatch: pytest.MonkeyPatch, form: str, seed: int) -> None:
+    """All of them, and those of a share: one by one and by columns."""
+    rng = random.Random(f"{form}/{seed}")
+    data = (as_pcap if form == "pcap" else as_pcapng)(rng, control_packets(rng), 1)
+    compare(monkeypatch, data, True, "control")
+    looks, looked = usual.UsualColumns.look, [0]
+
+    def counting(self: usual.UsualColumns) -> int | None:
+        count = looks(self)
+        looked[0] += count or 0
+        return count
+
+    monkeypatch.setattr(usual.UsualColumns, "look", counting)
+    for number in range(3):
+        found = []
+        for large, part, chunk in WAYS.values():
+            monkeypatch.setattr(columns, "LARGE", large)
+            monkeypatch.setattr(lockstep, "PART", part)
+            monkeypatch.setattr(usual, "_MANY", 2 * part)
+            found.append(collected(data, chunk, Share(number, 3)))
+        assert all(each == found[0] for each in found), number
+    assert looked[0] > 1000 or len(WAYS) == 1
 
 
 def test_short_packets_in_padded_frames(monkeypatch: pytest.MonkeyPatch) -> None:
