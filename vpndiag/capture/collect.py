@@ -289,7 +289,7 @@ class Collector:
             )
 
     def _ppp_packet(self, packet: PppPacket) -> None:
-        if self._share is not None and self._share.number:
+        if self._share is not None and self._share.start:
             return  # nearly always one link: it is in the first share
         one, two = hosts(packet.src, packet.dst)
         key = (one, two, packet.session)

@@ -6,17 +6,30 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zlib import crc32
 
+_WHOLE = 1 << 32
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Share ``number`` of ``count``: whole conversations, by the addresses of both hosts."""
+    """Whole conversations, by a checksum of the addresses of both hosts: those from ``start`` on
+    and before ``stop``."""
 
-    number: int
-    count: int
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, begin: float, end: float) -> Share:
+        """What is between two points of a capture of length 1, however it is divided."""
+        return cls(round(begin * _WHOLE), round(end * _WHOLE))
+
+    @property
+    def part(self) -> float:
+        """How much of all it is."""
+        return (self.stop - self.start) / _WHOLE
 
     def has(self, one: str, two: str) -> bool:
         """Whether what these hosts say to each other is in this share."""
-        return _checksum(one, two) % self.count == self.number
+        return self.start <= _checksum(one, two) < self.stop
 
 
 @lru_cache(maxsize=65_536)

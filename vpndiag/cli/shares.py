@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from vpndiag.capture.analyze import FileProgress, divisible
@@ -28,6 +29,8 @@ MOST = 8
 """Processes; more would mostly read past what is not theirs."""
 SIZE = 64 * 1024 * 1024
 """Bytes of capture for each share: what memory is needed at a time, however long the capture."""
+HEAD = 7 * 1024 * 1024
+"""Bytes of capture that this process is through with while a helper starts and hands over."""
 BATCH = 256
 
 
@@ -63,13 +66,12 @@ def workers(
 ) -> Iterator[tuple[Work, list[Helper]] | None]:
     """The work of this process, and helpers for the rest; None: read the capture as a whole."""
     helpers: list[Helper] = []
-    turns = _turns(paths)
+    shares = _shares(paths)
     try:
-        if not turns:
+        if not shares:
             yield None
             return
-        files, count = [Path(p).absolute() for p in paths], len(turns) * len(turns[0])
-        shares = [[Share(number, count) for number in turn] for turn in turns]
+        files = [Path(p).absolute() for p in paths]
         try:
             helpers += [Helper(files, asked, theirs) for theirs in shares[1:]]
         except ProcessGone:
@@ -81,8 +83,8 @@ def workers(
             helper.stop()
 
 
-def _turns(paths: Sequence[str | Path]) -> list[list[int]]:
-    """Which shares each process works through; none: one process reads it as a whole."""
+def _shares(paths: Sequence[str | Path]) -> list[list[Share]]:
+    """The shares that each process works through; none: one process reads it as a whole."""
     if not divisible(paths):
         return []
     processes = min(processors(), MOST) if possible() else 1
@@ -90,7 +92,14 @@ def _turns(paths: Sequence[str | Path]) -> list[list[int]]:
     turns = -(-size // (processes * SIZE))
     if processes * turns == 1:
         return []
-    return [list(range(k * turns, (k + 1) * turns)) for k in range(processes)]
+    theirs = (1 - min(HEAD / size, 0.5)) / processes
+    ends = [0.0, *(1 - theirs * k for k in range(processes - 1, -1, -1))]
+    return [_divided(begin, end, turns) for begin, end in pairwise(ends)]
+
+
+def _divided(begin: float, end: float, turns: int) -> list[Share]:
+    points = [*(begin + (end - begin) * k / turns for k in range(turns)), end]
+    return [Share.of(*each) for each in pairwise(points)]
 
 
 def serve() -> None:
@@ -106,5 +115,5 @@ def serve() -> None:
             said.append(message(pack([])))
         target.writelines((*said, message(pack(None))))
         target.flush()
-        for observed in work.observations(unpack(receive(source))):
-            send(target, pack(observed))
+        for observed in work.packed(unpack(receive(source))):
+            send(target, observed)

@@ -86,7 +86,7 @@ class Work:
         """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
         for turn, share in enumerate(self._shares):
             found = self.found(turn)
-            keep = MAX_FULL // share.count + SLACK
+            keep = int(MAX_FULL * share.part) + SLACK
             examined: list[Examined] = []
             with growing():
                 for number, (one, seen) in enumerate(examine(found)):
@@ -97,13 +97,16 @@ class Work:
 
     def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
         """What was seen of these attempts; a share of which it was not kept is read again."""
+        return map(unpack, self.packed(places))
+
+    def packed(self, places: Sequence[Place]) -> Iterator[bytes]:
+        """The same, to be unpacked elsewhere."""
         for turn, number in places:
             kept = self._kept.get((turn, number))
-            if kept is not None:
-                yield unpack(kept)
-            else:
+            if kept is None:
                 found = self.found(turn)
-                yield found.observe(found.attempts[number])
+                kept = pack(found.observe(found.attempts[number]))
+            yield kept
 
     def found(self, turn: int) -> Analysis:
         """One of the shares, read now if it is not the last that was."""

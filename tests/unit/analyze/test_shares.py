@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import random
 import struct
 import sys
@@ -237,8 +238,8 @@ def test_what_is_worth_dividing(alone: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_every_conversation_is_in_one_share() -> None:
     for n in range(200):
         one, two = f"10.0.{n}.1", f"203.0.113.{n}"
-        owners = [k for k in range(5) if Share(k, 5).has(one, two)]
-        assert owners == [k for k in range(5) if Share(k, 5).has(two, one)]
+        owners = [k for k in range(5) if Share.of(k / 5, (k + 1) / 5).has(one, two)]
+        assert owners == [k for k in range(5) if Share.of(k / 5, (k + 1) / 5).has(two, one)]
         assert len(owners) == 1
 
 
@@ -254,3 +255,20 @@ def test_what_makes_shares_depend_on_each_other() -> None:
     assert work.independent([outline(b"1", 2), outline(b"2", 0, 1)])
     assert not work.independent([outline(b"1"), outline(b"2", lone=1)])
     assert not work.independent([outline(b"1", 0, 0, "7 packets were too many"), outline(b"2")])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_shares_are_the_whole_and_this_process_has_the_largest(
+    alone: pytest.MonkeyPatch, tmp_path: Path, processes: int
+) -> None:
+    """The others must start, and hand over what they found."""
+    path = write(tmp_path / "many.pcap", sessions(20, 9, 6))
+    several(alone, processes)
+    alone.setattr(shares, "SIZE", path.stat().st_size // 20)
+    divided = shares._shares([path])
+    assert len(divided) == processes
+    parts = [share for own in divided for share in own]
+    assert (parts[0].start, parts[-1].stop) == (0, 1 << 32)
+    assert all(one.stop == two.start for one, two in itertools.pairwise(parts))
+    mine, *theirs = [sum(share.part for share in own) for own in divided]
+    assert all(mine > part and part == pytest.approx(theirs[0]) for part in theirs)

@@ -177,7 +177,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: obj
         assert outcome(data, True, clock, chunk) == slow, (way, what)
         # The way that suits many control packets, with all of them in the share.
         monkeypatch.setattr(usual, "_MANY", 2 * part)
-        assert outcome(data, True, clock, chunk, Share(0, 1)) == slow, ("usual", way, what)
+        assert outcome(data, True, clock, chunk, Share.of(0, 1)) == slow, ("usual", way, what)
 
 
 @pytest.mark.parametrize(("link", "form"), CASES)
@@ -303,7 +303,7 @@ def test_control_packets(monkeypatch: pytest.MonkeyPatch, form: str, seed: int) 
             monkeypatch.setattr(columns, "LARGE", large)
             monkeypatch.setattr(lockstep, "PART", part)
             monkeypatch.setattr(usual, "_MANY", 2 * part)
-            found.append(collected(data, chunk, Share(number, 3)))
+            found.append(collected(data, chunk, Share.of(number / 3, (number + 1) / 3)))
         assert all(each == found[0] for each in found), number
     assert looked[0] > 1000 or len(WAYS) == 1
 
