@@ -1,11 +1,12 @@
 """The report document: everything one run of a command has to say. Written by :func:`to_json`.
 
 Writing needs the standard library only, so that an interrupted run can still write it; checking and
-reading back (``schema.py``) need pydantic.
+reading back (``schema.py``) need pydantic, which also writes a long report in less time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -96,45 +97,44 @@ class Session:
     observations: tuple[AnyObservation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The whole document. Field names are part of the public contract (docs/report.md)."""
+    """The whole document, in the order in which it is written: first what a person opening the file
+    wants to see. Field names are part of the public contract (docs/report.md)."""
 
+    schema_version: str = SCHEMA_VERSION
     tool: Tool
     run_id: str
     """A UUID, made by the caller."""
     command: str
     """``run``, ``demo``, ``analyze``, ..."""
+    target: str = ""
+    """The gateway as it was asked for, or the name of the capture."""
     started_at: str
     """UTC, ISO 8601."""
     ended_at: str
+    interrupted: bool = False
+    redacted: bool = False
+    session: int | None = None
+    """Number of the session that verdict, layers and findings are about."""
     verdict: Verdict
     layers: tuple[Layer, ...]
     findings: tuple[Finding, ...]
-    schema_version: str = SCHEMA_VERSION
-    vantage: Vantage = field(default_factory=Vantage)
-    target: str = ""
-    """The gateway as it was asked for, or the name of the capture."""
-    options: dict[str, OptionValue] = field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
-    session: int | None = None
-    """Number of the session that verdict, layers and findings are about."""
+    vantage: Vantage = field(default_factory=Vantage)
+    options: dict[str, OptionValue] = field(default_factory=dict)
     observations: tuple[AnyObservation, ...] = ()
-    interrupted: bool = False
-    redacted: bool = False
     notes: tuple[str, ...] = ()
 
 
-_FIRST = ("schema_version", "tool", "run_id", "command", "target", "started_at", "ended_at",
-          "interrupted", "redacted", "session", "verdict", "layers", "findings",
-          "sessions")  # fmt: skip
-"""What a person opening the file wants to see first; the rest follows in model order."""
+MANY = 50
+"""Sessions in a report from which on importing pydantic takes less time than it saves."""
 
 
 def to_dict(report: Report) -> dict[str, Any]:
     """The document as plain dictionaries and lists, in the order in which it is written."""
     raw: dict[str, Any] = _plain(report)
-    return {name: raw.pop(name) for name in _FIRST} | raw
+    return raw
 
 
 def _plain(value: Any) -> Any:
@@ -161,5 +161,10 @@ def to_json(report: Report) -> str:
 
     Lone surrogates, which UTF-8 cannot hold, are replaced; peer text has none (``text.visible``).
     """
+    if len(report.sessions) >= MANY:
+        from vpndiag.report.schema import quick_json
+
+        with contextlib.suppress(ImportError, ValueError):
+            return quick_json(report)
     text = json.dumps(to_dict(report), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     return text.encode("utf-8", "replace").decode("utf-8")

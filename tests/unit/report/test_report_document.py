@@ -1,6 +1,7 @@
 """Reports are written, checked and read back without loss, and hold no secrets."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from tests.unit.report import report_samples as samples
 from vpndiag import observations
 from vpndiag.observations import ALL, Observation
-from vpndiag.report import schema
-from vpndiag.report.document import WITHHELD, Report, Shown, options, to_json
+from vpndiag.report import document, schema
+from vpndiag.report.document import MANY, WITHHELD, Report, Shown, options, to_dict, to_json
 from vpndiag.report.schema import ReportError, from_json
 
 each_sample = pytest.mark.parametrize("report", samples.ALL.values(), ids=samples.ALL)
@@ -148,3 +149,37 @@ def test_writing_needs_no_pydantic() -> None:
         "sys.exit('pydantic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
+
+
+def long_report(message: str) -> Report:
+    """Many sessions, with numbers and a text that are written in more than one way."""
+    session = samples.CAPTURE.sessions[0]
+    moments = (0.0, 1e-05, 1e-7, 0.1 + 0.2, 1e16, 1e22, 123456.789)
+    sessions = tuple(
+        replace(session, number=n + 1, first=moments[n % len(moments)], client=message)
+        for n in range(MANY)
+    )
+    return replace(samples.CAPTURE, sessions=sessions)
+
+
+@pytest.mark.parametrize("message", ["plain", 'é 漢 \u2028 \x7f \x00 "\\/', "\U0001f600"])
+def test_a_long_report_is_written_by_other_means_and_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    report = long_report(message)
+    quick: list[str] = []
+    write = schema.quick_json
+    monkeypatch.setattr(schema, "quick_json", lambda r: (quick.append(write(r)), quick[-1])[1])
+    text = to_json(report)
+    assert quick == [text]
+    assert json.loads(text) == to_dict(report)
+    assert list(json.loads(text)) == list(to_dict(report))
+    monkeypatch.setattr(document, "MANY", MANY + 1)
+    plain = to_json(report)
+    assert len(quick) == 1
+    numbers = re.compile(r'"first": .*')
+    assert numbers.sub("", text) == numbers.sub("", plain)
+
+
+def test_a_long_report_that_cannot_be_written_quickly_is_written() -> None:
+    assert json.loads(to_json(long_report("half \ud800")))["sessions"][0]["client"] == "half ?"
