@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+PppKind = Literal["control", "echo", "data"]
+
 _HEADER = b"\xff\x03"
 """Address and control field, which may be left out (RFC 1661 section 6.6)."""
+_PLAIN = b"\x00\x02"
+"""Flags and version of a data message without any field that may be left out."""
 _ECHOES = (b"\xc0\x21\x09", b"\xc0\x21\x0a", b"\xc0\x21\x0b")
 
 
 def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
     """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
+    if data[:2] == _PLAIN and len(data) >= 6:
+        return data[2] << 8 | data[3], data[6:]
     if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
         return None
     flags = data[0]
@@ -28,14 +36,11 @@ def inner_packet(ppp: bytes) -> bytes | None:
     return ppp[1:] if ppp[:1] == b"\x21" else None
 
 
-def is_ppp_control(ppp: bytes) -> bool:
-    """Whether a PPP frame is of a control protocol (RFC 1661 section 2), echoes left out."""
+def ppp_kind(ppp: bytes) -> PppKind:
+    """What a PPP frame is: of a control protocol (RFC 1661 section 2), an LCP Echo-Request,
+    Echo-Reply or Discard-Request, or users' data."""
     at = 2 if ppp[:2] == _HEADER else 0
     first = ppp[at] if at < len(ppp) else 0
-    return first >= 0x80 and not first & 1 and not is_echo(ppp)
-
-
-def is_echo(ppp: bytes) -> bool:
-    """LCP Echo-Request, Echo-Reply or Discard-Request."""
-    at = 2 if ppp[:2] == _HEADER else 0
-    return ppp[at : at + 3] in _ECHOES
+    if first < 0x80 or first & 1:
+        return "data"
+    return "echo" if ppp[at : at + 3] in _ECHOES else "control"

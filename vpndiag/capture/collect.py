@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.capture.carried import inner_packet, is_echo, is_ppp_control, l2tp_data
+from vpndiag.capture.carried import inner_packet, l2tp_data, ppp_kind
 from vpndiag.capture.decrypt import EspDecryptor, Inner
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.material import (
@@ -42,7 +42,7 @@ MAX_INNER = 4_096
 
 
 class Collector:
-    """Feed it the packets of one file after another, then take :attr:`material`."""
+    """Give it one file after another to read, then take :attr:`material`."""
 
     def __init__(self, keys: Keys | None = None, share: Share | None = None) -> None:
         """``share``: only what is in it is collected, and users' data inside, whosever it is."""
@@ -58,24 +58,25 @@ class Collector:
 
     def read(self, scan: Prefilter | Scanned) -> None:
         """All of one file."""
+        datagram = self._datagram
         for packet in scan:
-            self.feed(packet)
+            if isinstance(packet, Datagram):
+                datagram(packet)
+            else:
+                self._other(packet)
         self.end_file(scan)
 
-    def feed(self, packet: Kept) -> None:
-        kind = type(packet)
-        if kind is Datagram:
-            self._datagram(packet)  # type: ignore[arg-type]
-        elif kind is EspPacket:
-            self._esp_packet(packet)  # type: ignore[arg-type]
-        elif kind is PppPacket:
-            self._ppp_packet(packet)  # type: ignore[arg-type]
-        elif kind is IcmpError:
+    def _other(self, packet: Kept) -> None:
+        if isinstance(packet, EspPacket):
+            self._esp_packet(packet)
+        elif isinstance(packet, PppPacket):
+            self._ppp_packet(packet)
+        elif isinstance(packet, IcmpError):
             if len(self.material.icmp) < MAX_ICMP:
-                self.material.icmp.append(self._moved(packet))  # type: ignore[arg-type]
-        elif kind is Incomplete and len(self.material.incomplete) < MAX_ICMP:
-            frames = tuple(f + self._offset for f in packet.frames)  # type: ignore[union-attr]
-            self.material.incomplete.append(replace(packet, frames=frames))  # type: ignore[arg-type]
+                self.material.icmp.append(self._moved(packet))
+        elif isinstance(packet, Incomplete) and len(self.material.incomplete) < MAX_ICMP:
+            frames = tuple(f + self._offset for f in packet.frames)
+            self.material.incomplete.append(replace(packet, frames=frames))
 
     def _moved(self, error: IcmpError) -> IcmpError:
         return replace(error, frame=error.frame + self._offset) if self._offset else error
@@ -150,7 +151,7 @@ class Collector:
     def _of_others(self, d: Datagram) -> None:
         """L2TP that is in another share: questions inside it may be answered in this one."""
         carried = l2tp_data(d.payload)
-        if carried is not None and not is_ppp_control(carried[1]):
+        if carried is not None and ppp_kind(carried[1]) != "control":
             end, frame = (d.src, d.sport), d.frames[-1] + self._offset
             packet = inner_packet(carried[1])
             if packet is not None:
@@ -246,8 +247,9 @@ class Collector:
         carried = l2tp_data(data)
         if carried is not None:
             tunnel, ppp = carried
-            if not is_ppp_control(ppp):
-                echo = is_echo(ppp)
+            kind = ppp_kind(ppp)
+            if kind != "control":
+                echo = kind == "echo"
                 count = track.data.get((src[0], tunnel, echo))
                 if count is None:
                     if len(track.data) >= MAX_TRACKS:

@@ -75,15 +75,18 @@ class UnknownFinding(LookupError):
 
 def entry(code: str) -> Entry:
     """The entry of ``code``. Raises :class:`UnknownFinding`."""
-    try:
-        return _entries()[code]
-    except KeyError:
-        raise UnknownFinding(code) from None
+    # Nearly all are in the file that their name begins with: the others need not be read then.
+    likely = code.partition(".")[0]
+    for layer in (*(each for each in LADDER if each == likely), *LADDER):
+        found = _entries(layer).get(code)
+        if found is not None:
+            return found
+    raise UnknownFinding(code)
 
 
 def all_entries() -> tuple[Entry, ...]:
     """Every entry, in ladder order and within a layer in the order of its file."""
-    return tuple(_entries().values())
+    return tuple(each for layer in LADDER for each in _entries(layer).values())
 
 
 def complete(finding: Finding) -> Finding:
@@ -124,14 +127,12 @@ def windows_error(number: str) -> str:
 
 
 @cache
-def _entries() -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for layer in LADDER:
-        source = files(__name__).joinpath(f"{layer}.toml")
-        if source.is_file():
-            for raw in tomllib.loads(source.read_text("utf-8"))["finding"]:
-                found[raw["code"]] = _entry(raw, layer)
-    return found
+def _entries(layer: str) -> dict[str, Entry]:
+    source = files(__name__).joinpath(f"{layer}.toml")
+    if not source.is_file():
+        return {}
+    found = tomllib.loads(source.read_text("utf-8"))["finding"]
+    return {raw["code"]: _entry(raw, layer) for raw in found}
 
 
 @cache

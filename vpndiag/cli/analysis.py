@@ -92,11 +92,15 @@ def _together(work: Work, helpers: list[Helper]) -> tuple[Report, tuple[FileRead
             wanted = list(range(min(len(found), MAX_FULL)))
             if chosen is not None and chosen not in wanted:
                 wanted.append(chosen)
+            # All are asked before the first one is heard.
+            parts = [[n for n in wanted if found[n][1] is worker] for worker in everyone]
+            answers = [
+                worker.observations([found[n][2] for n in mine])
+                for worker, mine in zip(everyone, parts, strict=True)
+            ]
             observed: dict[int, Seen] = {}
-            for worker in everyone:
-                mine = [n for n in wanted if found[n][1] is worker]
-                answers = worker.observations([found[n][2] for n in mine])
-                observed |= zip(mine, answers, strict=True)
+            for mine, answer in zip(parts, answers, strict=True):
+                observed |= zip(mine, answer, strict=True)
             last = work.last
             return _report(last, ordered, chosen, observed), last.files
     except ProcessGone:

@@ -56,8 +56,7 @@ class Helper(Process):
         :raises ProcessGone: it ended before it had said all.
         """
         self.say(pack(places))
-        for _ in places:
-            yield unpack(self.hear())
+        return (unpack(self.hear()) for _ in places)
 
 
 @contextmanager
@@ -115,5 +114,5 @@ def serve() -> None:
             said.append(message(pack([])))
         target.writelines((*said, message(pack(None))))
         target.flush()
-        for observed in work.packed(unpack(receive(source))):
-            send(target, observed)
+        for observed in work.observations(unpack(receive(source))):
+            send(target, pack(observed))

@@ -18,7 +18,6 @@ from vpndiag.capture.heap import growing
 from vpndiag.capture.sessions import strays
 from vpndiag.capture.share import Share
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
-from vpndiag.cli.packing import pack, unpack
 
 SLACK = 128
 """Attempts more than their part of those that will be shown in full, of which all is kept."""
@@ -80,7 +79,7 @@ class Work:
         self._shares = shares
         self._progress = progress
         self._read: tuple[int, Analysis] | None = None
-        self._kept: dict[Place, bytes] = {}
+        self._kept: dict[Place, Seen] = {}
 
     def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
         """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
@@ -92,20 +91,16 @@ class Work:
                 for number, (one, seen) in enumerate(examine(found)):
                     examined.append(one)
                     if number < keep:
-                        self._kept[turn, number] = pack(seen)
+                        self._kept[turn, number] = seen
             yield outline(found), examined
 
     def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
         """What was seen of these attempts; a share of which it was not kept is read again."""
-        return map(unpack, self.packed(places))
-
-    def packed(self, places: Sequence[Place]) -> Iterator[bytes]:
-        """The same, to be unpacked elsewhere."""
         for turn, number in places:
             kept = self._kept.get((turn, number))
             if kept is None:
                 found = self.found(turn)
-                kept = pack(found.observe(found.attempts[number]))
+                kept = found.observe(found.attempts[number])
             yield kept
 
     def found(self, turn: int) -> Analysis:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.captures import captures
-from vpndiag.capture.carried import is_echo
+from vpndiag.capture.carried import ppp_kind
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.packets import Datagram, PppPacket
 from vpndiag.capture.prefilter import Prefilter
@@ -229,4 +229,5 @@ def test_the_comparison_compares_something() -> None:
 
 
 def test_echoes_are_recognised_by_code() -> None:
-    assert is_echo(LCP.to_bytes(2, "big") + b"\x09") and not is_echo(b"\xc0\x21\x01")
+    lcp = LCP.to_bytes(2, "big")
+    assert (ppp_kind(lcp + b"\x09"), ppp_kind(lcp + b"\x01")) == ("echo", "control")
