@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey, Seen
 from vpndiag.capture.flows import EspFlow
-from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.packets import Datagram, Kept
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
@@ -72,7 +71,8 @@ class _Window(NamedTuple):
 
 @dataclass(slots=True)
 class _Stretch:
-    """ESP packets of one flow, from ``start`` to ``stop`` among all; ``done`` are counted."""
+    """ESP packets of one flow, from ``start`` to ``stop`` among all, those before ``done``
+    counted. ``flow`` is None before its first packet's turn, and of one too many."""
 
     packed: bytes
     ends: Ends
@@ -111,6 +111,8 @@ class UsualColumns:
         self._stretches: list[_Stretch] = []
         self._open: dict[int, _Stretch] = {}
         """By identity of the flow."""
+        self._dropped: list[_Stretch] = []
+        """Of flows that are too many."""
 
     @property
     def walking(self) -> bool:
@@ -152,11 +154,12 @@ class UsualColumns:
     def stop(self) -> None:
         """Count what is in front of where the reader stands, and forget the rest."""
         if self._now is not None:
-            for stretch in self._open.values():
+            for stretch in (*self._open.values(), *self._dropped):
                 self._count(stretch, self._reader.number - self._now.base)
             self._now = None
             self._stretches.clear()
             self._open.clear()
+            self._dropped.clear()
 
     def count_flow(self, flow: EspFlow) -> None:
         """Hand over one flow's packets so far, before it counts the one that the reader has just
@@ -196,7 +199,8 @@ class UsualColumns:
             key = FlowKey(ends.src, ends.sport, ends.dst, ends.dport, stretch.spi)
             flow = self._flows.create(stretch.packed, stretch.spi, key)
         if flow is None:
-            self._flows.dropped += stretch.stop - stretch.start - 1
+            stretch.done += 1  # is counted already
+            self._dropped.append(stretch)
             return
         stretch.flow = flow
         self._open[id(flow)] = stretch
@@ -204,11 +208,12 @@ class UsualColumns:
     def _count(self, stretch: _Stretch, place: int) -> None:
         """Those of a flow that are in front of this place."""
         now, flow, start = self._now, stretch.flow, stretch.done
-        assert now is not None and flow is not None
-        stop = bisect_left(now.places, place, start, stretch.stop)
-        if stop == start:
+        assert now is not None
+        stop = stretch.done = bisect_left(now.places, place, start, stretch.stop)
+        if flow is None:
+            self._flows.dropped += stop - start
+        if flow is None or stop == start:
             return
-        stretch.done = stop
         places, times, sizes = now.places[start:stop], now.times[start:stop], now.sizes[start:stop]
         sequences, first = now.sequences[start:stop], now.base + 1
         whole = stop - start == stretch.stop - stretch.start
@@ -284,7 +289,6 @@ class UsualColumns:
         usual = column(rows, head + 12, ">u4") & ALL_BUT_TOS == USUAL
         usual &= column(rows, head + 20, ">u4") & ALL_BUT_TTL == WHOLE
         usual &= (total == length + 20) & (captured >= total + 14) & (length >= LEAST_UDP)
-        usual &= captured <= MAX_FRAME
         reader = self._reader
         if isinstance(reader, PcapReader):
             return usual if reader.linktype == _ETHERNET else np.zeros(len(rows), bool)

@@ -289,6 +289,9 @@ def test_control_packets(monkeypatch: pytest.MonkeyPatch, form: str, seed: int) 
     rng = random.Random(f"{form}/{seed}")
     data = (as_pcap if form == "pcap" else as_pcapng)(rng, control_packets(rng), 1)
     compare(monkeypatch, data, True, "control")
+    with monkeypatch.context() as few:
+        few.setattr(flow_table, "MAX_FLOWS", 12)
+        compare(few, data, True, "too many flows")
     looks, looked = usual.UsualColumns.look, [0]
 
     def counting(self: usual.UsualColumns) -> int | None:
