@@ -9,9 +9,6 @@ from vpndiag.host.machine import Machine
 from vpndiag.observations import HostConnection, HostService, HostSetting
 from vpndiag.observations.host import ServiceState
 
-IKE_DAEMONS = ("charon", "charon-systemd", "pluto")
-L2TP_DAEMONS = ("xl2tpd", "kl2tpd")
-
 _DIRECTORIES = ("/usr/lib/ipsec", "/usr/libexec/ipsec", "/usr/libexec/strongswan",
                 "/usr/lib/strongswan", "/usr/local/libexec/ipsec", "/usr/sbin", "/sbin",
                 "/usr/local/sbin", "/usr/bin")  # fmt: skip

@@ -64,9 +64,6 @@ class Reader:
     def u32(self, what: str) -> int:
         return int.from_bytes(self.take(4, what), "big")
 
-    def u64(self, what: str) -> int:
-        return int.from_bytes(self.take(8, what), "big")
-
     def rest(self) -> bytes:
         """All that is left."""
         start = self._pos

@@ -77,7 +77,6 @@ class SizeSearch:
         self._patience = PATIENCE
         self._question: Question | None = None
         self._low, self._high = SMALL, FULL + 1
-        self._tried = 0
         self._local = False
         self._told: tuple[int, str] | None = None
         self._fragments: _Ask | None = None

@@ -16,8 +16,6 @@ from vpndiag.protocols.esp.suites import EspSuite, Integrity
 from vpndiag.protocols.wire import Reader, u32
 
 NEXT_HEADER_UDP = 17
-NEXT_HEADER_NONE = 59
-"""A dummy packet (RFC 4303, 2.6): discard silently."""
 MAX_SEQUENCE = 0xFFFFFFFF
 
 RandomBytes = Callable[[int], bytes]

@@ -362,18 +362,6 @@ class EspCipher(Registry):
         return 14 <= self <= 20 or self is EspCipher.NULL_AUTH_AES_GMAC
 
 
-class AhTransform(Registry):
-    """AH transform ids (RFC 2407 section 4.4.3; IANA)."""
-
-    MD5 = 2
-    SHA1 = 3
-    DES = 4
-    SHA2_256 = 5
-    SHA2_384 = 6
-    SHA2_512 = 7
-    AES_XCBC_MAC = 9
-
-
 class EspAuth(Registry):
     """Authentication algorithms of RFC 2407 section 4.5, RFC 4868, RFC 3566.
 
@@ -473,16 +461,3 @@ class CertEncoding(Registry):
     ARL = 8
     SPKI = 9
     X509_ATTRIBUTE = 10
-
-
-class CfgType(Registry):
-    """Message types of an Attributes payload (draft-dukes-ike-mode-cfg section 3.2)."""
-
-    ISAKMP_CFG_REQUEST = 1
-    ISAKMP_CFG_REPLY = 2
-    ISAKMP_CFG_SET = 3
-    ISAKMP_CFG_ACK = 4
-
-    @property
-    def label(self) -> str:
-        return self.name

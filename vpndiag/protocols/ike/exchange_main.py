@@ -58,7 +58,6 @@ class MainMode:
     nat: NatState | None = None
     peer_vendor_ids: tuple[bytes, ...] = ()
     peer_identity: IdPayload | None = None
-    certificate_requested: bool = False
 
     @property
     def cookies(self) -> tuple[bytes, bytes]:

@@ -28,7 +28,6 @@ from vpndiag.protocols.ike.exchange_info import Informational
 from vpndiag.protocols.ike.exchange_main import offer, read_choice, read_key_exchange
 from vpndiag.protocols.ike.natt import choose_dialect
 from vpndiag.protocols.ike.payloads import (
-    CertRequestPayload,
     KePayload,
     NoncePayload,
     NotificationPayload,
@@ -142,7 +141,6 @@ class IkeInitiator(Informational):
         except RemoteProtocolError as error:
             self._reject("MM4", FailureCode.BAD_KEY_EXCHANGE, str(error))
             return
-        main.certificate_requested = message.first(CertRequestPayload) is not None
         main.learn_nat_d(message, inbound.local, inbound.remote, config.force_encapsulation)
         self._accept(inbound)
         self._report_nat()

@@ -38,7 +38,6 @@ from vpndiag.protocols.ike.exchange_main import choose, read_key_exchange
 from vpndiag.protocols.ike.message import Message
 from vpndiag.protocols.ike.natt import Address, choose_dialect
 from vpndiag.protocols.ike.payloads import (
-    CertRequestPayload,
     DeletePayload,
     HashPayload,
     KePayload,
@@ -157,7 +156,6 @@ class IkeResponder(Informational):
         except RemoteProtocolError as error:
             self._reject("MM3", FailureCode.BAD_KEY_EXCHANGE, str(error))
             return
-        main.certificate_requested = message.first(CertRequestPayload) is not None
         main.learn_nat_d(message, inbound.local, inbound.remote, False)
         # Where the initiator shows a NAT, nobody has to claim another.
         force = config.force_encapsulation and not main.encapsulate

@@ -14,7 +14,6 @@ from vpndiag.protocols.wire import Reader, u16
 
 ICMP, TCP, UDP = 1, 6, 17
 ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
-FRAGMENTATION_NEEDED = 4
 HEADER = 20
 ECHO_HEADERS = 28
 """IP and ICMP header of an echo request."""

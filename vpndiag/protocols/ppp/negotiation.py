@@ -209,15 +209,6 @@ class LcpPolicy:
         self.answers[-1] = AuthAnswer(demand, False, counter)
         return counter.option()
 
-    def _would_rather(self, method: AuthMethod | None) -> bool:
-        """EAP says nothing about the method inside, and gateways that ask for it first often can
-        do only EAP-TLS: where another method is preferred, propose that once."""
-        return (
-            method is AuthMethod.EAP
-            and self._accept[0] is not AuthMethod.EAP
-            and not any(known.demand == AuthMethod.EAP.demand for known in self.answers)
-        )
-
 
 class AddressRefusal(Enum):
     """How a server says that there is no address."""
@@ -256,11 +247,9 @@ class IpcpClientPolicy:
             self._start[ipcp_options.PRIMARY_NBNS] = ipcp_options.UNSPECIFIED
             self._start[ipcp_options.SECONDARY_NBNS] = ipcp_options.UNSPECIFIED
         self._wanted = dict(self._start)
-        self.address_rejected = False
 
     def reset(self) -> None:
         self._wanted = dict(self._start)
-        self.address_rejected = False
 
     def request(self) -> Options:
         return tuple(ipcp_options.address(kind, value) for kind, value in self._wanted.items())
@@ -274,8 +263,6 @@ class IpcpClientPolicy:
     def rejected(self, options: Options) -> None:
         for option in options:
             self._wanted.pop(option.type, None)
-            if option.type == ipcp_options.IP_ADDRESS:
-                self.address_rejected = True
 
     def judge(self, options: Options, exhausted: bool) -> Answer:
         rejects = [
