@@ -151,9 +151,13 @@ def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bo
     if not ok500 and asked500 and ok4500 and not _began_on_4500(view):
         silence = _silence(view, 500)
         if silence and view.conclusive(silence[0]):
+            refused = _refused(view, 500, 4500, silence[1], extra, seen)
+            if refused is not None:
+                return refused
             found = finding(
                 "path.500-silent",
                 silence[1],
+                *told.said(told.refusals(view, 500)),
                 evidence("UDP 4500 answers IKE", *view.answered(4500)[:1]),
                 detail="The gateway answers on UDP 4500 but not on UDP 500.",
             )
@@ -162,6 +166,37 @@ def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bo
     summary = f"{' and '.join(ports)} answer{'s' if len(ports) == 1 else ''}" if ports else "open"
     facts = outer_mtu.facts(view) | lifetime.facts(view)
     return rule("path", "passed", *extra, summary=summary, seen=seen, facts=facts)
+
+
+def _refused(
+    view: View,
+    port: int,
+    other: int,
+    silence: Evidence,
+    extra: list[Finding],
+    seen: list[Observation],
+) -> Ruling | None:
+    """Somebody on the way says that nothing gets through to this port, and the other one answers.
+    A closed port is not told apart from a silent one: that the VPN service does not run would be
+    wrong."""
+    errors = [e for e in told.refusals(view, port) if not told.is_closed(e)]
+    if not errors:
+        return None
+    worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
+    detail = (
+        f"{_reporter(view, worst)} answers what goes to UDP {port} with ICMP "
+        f"{worst.what.replace('-', ' ')}; UDP {other} works."
+    )
+    found = finding(
+        told.REFUSALS[worst.what],
+        *told.said([e for e in errors if e.what == worst.what]),
+        silence,
+        evidence(f"UDP {other} answers IKE", *view.answered(other)[:1]),
+        detail=detail,
+        confidence="certain" if worst.from_gateway else "high",
+    )
+    return rule("path", "failed", found, *extra, summary=f"{other} answers, {port} is refused",
+                seen=[*seen, *errors])  # fmt: skip
 
 
 def _began_on_4500(view: View) -> bool:
@@ -198,6 +233,8 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if floated and primary is not None and view.gone_since(floated[0].t):
         # A fresh question to UDP 500 is not answered either: the gateway, not the port.
         return None
+    if not floated and (refusal := _refused(view, 4500, 500, silence[1], extra, seen)):
+        return refusal
     code = "path.float-blocked" if floated else "path.4500-silent"
     after = " after the change of port" if floated else ""
     said = [silence[1], evidence("UDP 500 answers IKE", *view.answered(500)[:1])]

@@ -21,6 +21,11 @@ KEEPS_ON = 2.0
 OFTEN = 3
 
 
+def is_closed(error: IcmpError) -> bool:
+    """Whether the host itself is said to be there, and not to listen."""
+    return error.what in ("port-unreachable", "protocol-unreachable")
+
+
 def refusals(view: View, *ports: int, since: float = 0.0) -> list[IcmpError]:
     """Errors that came back to the client about packets to these UDP ports (0: plain ESP)."""
     return [

@@ -163,3 +163,37 @@ def test_esp_that_is_too_large_is_no_ike_message(tmp_path: Path) -> None:
     found = played(scene, tmp_path)
     assert found.verdict.outcome != "failed"
     assert "path.small-mtu" in {f.code for f in found.findings}
+
+
+@pytest.mark.parametrize(
+    ("code", "reporter", "finding"),
+    [
+        (13, HOP, "path.prohibited"),
+        (1, HOP, "path.host-unreachable"),
+        (3, GATEWAY, "path.500-silent"),
+        (None, HOP, "path.500-silent"),
+    ],
+)
+@pytest.mark.parametrize("port", [500, 4500])
+def test_one_port_is_refused_and_the_other_answers(
+    port: int, code: int | None, reporter: str, finding: str, tmp_path: Path
+) -> None:
+    """A closed port is a silent one: the VPN service does run."""
+
+    def scene(wire: Wire) -> None:
+        for _ in range(4):
+            asked = Pair(wire)
+            packet = asked.mm1(natt=port == 4500)
+            if code is None:
+                wire.at += 2.0
+            else:
+                asked.refuse(packet, code=code, reporter=reporter, wait=2.0)
+        other = Pair(wire, seed=2)
+        other.mm1(natt=port == 500)
+        other.mm2(natt=port == 500)
+
+    found = played(scene, tmp_path)
+    assert found.verdict.finding == finding.replace("500-silent", f"{port}-silent")
+    said = next(f for f in found.findings if f.code == found.verdict.finding)
+    assert any("ICMP" in e.text for e in said.evidence) == (code is not None)
+    assert any(f"UDP {5000 - port} answers" in e.text for e in said.evidence)
