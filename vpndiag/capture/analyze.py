@@ -20,13 +20,14 @@ from vpndiag.capture.material import Material
 from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
-from vpndiag.capture.packets import EspPacket
+from vpndiag.capture.packets import Datagram, EspPacket
 from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import sessions
 from vpndiag.capture.share import Share
 from vpndiag.capture.window import CHUNK, Progress
 from vpndiag.observations import Observation, OtherTraffic
+from vpndiag.observations.other import IKE_CUT_OFF
 from vpndiag.protocols.esp.transport import guess_null
 
 if TYPE_CHECKING:
@@ -256,7 +257,23 @@ def _other(material: Material, observer: Observer) -> list[OtherTraffic]:
             what=what,
             packets=tally.packets + (known.packets if known else 0),
         )
+    cut = _cut_off(material)
+    if cut:
+        first = cut[0]
+        counted[IKE_CUT_OFF] = OtherTraffic(
+            t=observer.t(first.time_ns),
+            frames=first.frames,
+            what=IKE_CUT_OFF,
+            packets=len(cut),
+        )
     return list(counted.values())
+
+
+def _cut_off(material: Material) -> list[Datagram]:
+    """IKE messages of which so little was kept that not even the exchange can be told."""
+    return [
+        d for d in material.odd if d.missing and (500 in (d.sport, d.dport) or d.kind == "ike-natt")
+    ]
 
 
 def _notes(
@@ -277,6 +294,12 @@ def _notes(
         )
     if not material.frames:
         notes.append("The capture holds no packets: was it the right interface, or filter?")
+    cut = _cut_off(material)
+    if cut:
+        notes.append(
+            f"{len(cut)} IKE messages are cut off by the snap length of the capture (the first in "
+            f"frame {cut[0].frame}), and are not judged: record whole packets (tcpdump -s 0)."
+        )
     if material.left_out:
         notes.append(f"{material.left_out} control packets were too many and are not judged.")
     return tuple(notes)

@@ -28,6 +28,7 @@ from vpndiag.capture.packets import (
     PppPacket,
 )
 from vpndiag.capture.pieces import Scanned
+from vpndiag.capture.ports import LEAST_HEADER
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
 from vpndiag.capture.tally import Tally
@@ -143,7 +144,7 @@ class Collector:
         elif kind == "dns":
             if d.sport == 53 and len(self.material.dns) < MAX_DNS and self._room():
                 self.material.dns.append(replace(d, frames=self._frames(d.frames)))
-        elif len(d.payload) >= 17 and (d.payload[:8], hosts(d.src, d.dst)) in self._ike:
+        elif len(d.payload) >= LEAST_HEADER and (d.payload[:8], hosts(d.src, d.dst)) in self._ike:
             self._ike_message(d, False)
         elif len(self.material.odd) < MAX_ICMP:
             self.material.odd.append(replace(d, frames=self._frames(d.frames)))
@@ -159,7 +160,7 @@ class Collector:
 
     def _ike_message(self, d: Datagram, marker: bool) -> None:
         data = d.payload[4:] if marker else d.payload
-        if len(data) < 18:
+        if len(data) < LEAST_HEADER:
             if len(self.material.odd) < MAX_ICMP:
                 self.material.odd.append(replace(d, frames=self._frames(d.frames)))
             return

@@ -8,6 +8,8 @@ _MAX_PAIRS = 4096
 _MARKER = b"\0\0\0\0"
 #: RFC 2408 section 3.1, RFC 2409 appendix A, IKEv2's from RFC 7296 section 3.1 on.
 EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
+LEAST_HEADER = 20
+"""Bytes of an ISAKMP header that a snap length must leave: cookies, version, exchange, flags."""
 
 
 def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
@@ -19,6 +21,16 @@ def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
         and payload[17] in (0x10, 0x20, 0x30)
         and payload[18] in EXCHANGES
         and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
+        and payload[:8] != bytes(8)
+    )
+
+
+def begins_like_ike(payload: bytes, length: int) -> bool:
+    """The same of a datagram on IKE's own port that the capture cut off inside the header."""
+    return (
+        LEAST_HEADER <= len(payload) < 28 <= length
+        and payload[17] in (0x10, 0x20)
+        and payload[18] in EXCHANGES
         and payload[:8] != bytes(8)
     )
 
@@ -54,7 +66,7 @@ class Ports:
         if sport == 500 or dport == 500:
             if length == 1 and payload == b"\xff":
                 return "natt-keepalive"
-            return "ike" if shaped else "other"
+            return "ike" if shaped or begins_like_ike(payload, length) else "other"
         if shaped:
             return "ike"
         if sport == 1701 or dport == 1701:

@@ -202,9 +202,11 @@ def _hidden(layer: str, view: View) -> Ruling | None:
         return None
     out = [f for f in view.esp if f.direction == "out" and f.packets]
     back = [f for f in view.esp if f.direction == "in" and f.packets]
-    if not out or not back or not any(m.step == "MM1" for m in view.ike):
+    if not out or not back:
         return None
     start = min(f.t for f in (*out, *back))
+    if not any(m.step[:2] in ("MM", "AM", "QM") and m.t < start for m in view.ike):
+        return None  # the beginning of the session is not in the capture
     last = max(f.last_t for f in (*out, *back))
     unanswered = max(f.last_t for f in out) - max(f.last_t for f in back)
     if unanswered >= SILENT and last - start <= LONGER_LIFE:

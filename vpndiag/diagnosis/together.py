@@ -9,6 +9,7 @@ from dataclasses import replace
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import OtherTraffic
+from vpndiag.observations.other import IKE_CUT_OFF
 from vpndiag.records import record
 from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
 
@@ -160,6 +161,13 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
         return Verdict(
             "not_applicable", "Nothing of L2TP/IPsec is in this capture.", confidence="high"
         )
+    cut = [o for o in seen if o.what == IKE_CUT_OFF]
+    if cut:
+        text = (
+            f"IKE is in this capture ({cut[0].packets} packets), but its snap length left too "
+            "little of it: record whole packets (tcpdump -s 0)."
+        )
+        return Verdict("inconclusive", text, confidence="certain")
     kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
     told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
     text = f"No L2TP/IPsec in this capture, but {kinds}."

@@ -7,6 +7,9 @@ from typing import Literal
 from vpndiag.observations.base import Observation
 from vpndiag.records import record
 
+IKE_CUT_OFF = "IKE, cut off by the capture"
+"""Messages of which a snap length left less than the exchange they belong to."""
+
 
 @record(frozen=True, slots=True, kw_only=True)
 class OtherTraffic(Observation):
