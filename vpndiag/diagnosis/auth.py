@@ -72,10 +72,8 @@ def _went_on(view: View) -> bool:
         return False
     if any(f.packets for f in view.esp if f.direction == "in") and sa.reached >= 5:
         return True
-    return any(m.direction == "in" and m.step in ("QM1", "QM2", "QM3") for m in sa.messages) or (
-        bool([m for m in sa.step("MM6") if m.direction == "in"])
-        and any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages)
-    )
+    # Neither side begins them before message 6 (RFC 2409 section 5), recorded or not.
+    return any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages)
 
 
 def _passed(view: View) -> Ruling:
@@ -118,8 +116,9 @@ def _uses_certificate(view: View, sa: IkeSa) -> bool:
 
 
 def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
-    tries = [m for m in sent if not m.repeat] or sent
-    first = tries[0] if tries else sa.messages[-1]
+    if not sent:
+        return _cut_after_mm6(sa)  # only with it is a message beyond message 4 here
+    first = next((m for m in sent if not m.repeat), sent[0])
     after = [m for m in sa.messages if m.direction == "in" and m.t >= first.t]
     certificate = _uses_certificate(view, sa)
     said = [evidence(f"message 5 sent {times(len(sent))}", *sent)]
@@ -182,7 +181,8 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
     ]
     informational = [m for m in opaque if m.step == "INFO"]
     complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
-    if complete and not informational:
+    # Behind message 6 they are about something else (INITIAL-CONTACT, a Delete).
+    if complete and all(m.t >= complete[0].t for m in informational):
         return _cut_after_mm6(sa)
     # INVALID-COOKIE only says that the gateway has meanwhile given up this IKE SA.
     clear = [(m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE]
