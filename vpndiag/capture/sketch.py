@@ -113,7 +113,9 @@ def _guess_initiator(track: IkeTrack) -> End:
     well_known = (500, 4500)
     if first.dst[1] not in well_known and first.src[1] in well_known:
         return first.dst
-    return first.src
+    # Of an L2TP client, who begins quick mode as well.
+    begun = next((m for m in track.messages if m.data[18] == _QUICK), first)
+    return begun.src
 
 
 def _answers(data: bytes) -> bool:
