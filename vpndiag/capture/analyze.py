@@ -20,14 +20,15 @@ from vpndiag.capture.material import Material
 from vpndiag.capture.nat import join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
-from vpndiag.capture.packets import Datagram, EspPacket
+from vpndiag.capture.outer_mtu import is_sized_head
+from vpndiag.capture.packets import Datagram, EspPacket, Incomplete
 from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import sessions
 from vpndiag.capture.share import Share
 from vpndiag.capture.window import CHUNK, Progress
 from vpndiag.observations import Observation, OtherTraffic
-from vpndiag.observations.other import IKE_CUT_OFF
+from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.protocols.esp.transport import guess_null
 
 if TYPE_CHECKING:
@@ -266,7 +267,24 @@ def _other(material: Material, observer: Observer) -> list[OtherTraffic]:
             what=IKE_CUT_OFF,
             packets=len(cut),
         )
+    parts = _fragments(material)
+    if parts:
+        counted[IKE_FRAGMENTS] = OtherTraffic(
+            t=observer.t(parts[0].first_ns),
+            frames=parts[0].frames[:8],
+            what=IKE_FRAGMENTS,
+            packets=len(parts),
+        )
     return list(counted.values())
+
+
+def _fragments(material: Material) -> list[Incomplete]:
+    """Datagrams to or from a port of IKE of which the capture has only a part."""
+    return [
+        lost
+        for lost in material.incomplete
+        if {lost.sport, lost.dport} & {500, 4500} and not is_sized_head(lost.head)
+    ]
 
 
 def _cut_off(material: Material) -> list[Datagram]:
@@ -299,6 +317,12 @@ def _notes(
         notes.append(
             f"{len(cut)} IKE messages are cut off by the snap length of the capture (the first in "
             f"frame {cut[0].frame}), and are not judged: record whole packets (tcpdump -s 0)."
+        )
+    parts = _fragments(material)
+    if parts and all(len(lost.frames) == 1 for lost in material.incomplete):
+        notes.append(
+            f"Of {len(parts)} fragmented datagrams of IKE or ESP only the first fragment is in the "
+            "capture, and of none any other: a capture filter by port leaves the others out."
         )
     if material.left_out:
         notes.append(f"{material.left_out} control packets were too many and are not judged.")

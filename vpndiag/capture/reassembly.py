@@ -15,6 +15,8 @@ from vpndiag.capture.packets import Incomplete
 TIMEOUT_NS = 60_000_000_000
 MAX_PENDING = 512
 MAX_BYTES = 16 * 1024 * 1024
+#: A fragment of a datagram that is complete already was recorded twice, as at a mirror port.
+COPY_NS = 1_000_000_000
 _MAX_PIECES = 256
 _MAX_SIZE = 65_535
 
@@ -75,6 +77,8 @@ class Reassembler:
 
     def __init__(self) -> None:
         self._pending: dict[Key, _Pending] = {}
+        self._done: dict[Key, tuple[int, frozenset[tuple[int, int]]]] = {}
+        """When a datagram was complete, and where its pieces were."""
         self._bytes = 0
         self._next_check = 0
         #: Overlaps that were no plain duplicates.
@@ -89,13 +93,16 @@ class Reassembler:
             packet.ident,
             packet.protocol if len(packet.src) == 4 else -1,
         )
+        length = packet.end - packet.start + packet.missing
+        start, end = packet.offset, packet.offset + length
         pending = self._pending.get(key)
         if pending is None:
+            since, pieces = self._done.get(key, (0, ()))
+            if (start, end) in pieces and abs(time_ns - since) <= COPY_NS:
+                return None
             pending = self._pending[key] = _Pending(time_ns)
         if not packet.offset or not pending.protocol:
             pending.protocol = packet.protocol
-        length = packet.end - packet.start + packet.missing
-        start, end = packet.offset, packet.offset + length
         pending.last_ns = time_ns
         if len(pending.frames) < _MAX_PIECES:
             pending.frames.append(frame)
@@ -115,6 +122,10 @@ class Reassembler:
         if pending.total is not None and not pending.gaps():
             del self._pending[key]
             self._bytes -= pending.size
+            self._done.pop(key, None)
+            self._done[key] = time_ns, frozenset(piece[:2] for piece in pending.pieces)
+            if len(self._done) > MAX_PENDING:
+                del self._done[next(iter(self._done))]
             payload, missing = pending.join()
             return Whole(tuple(pending.frames), pending.protocol, payload, missing)
         return None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import OtherTraffic
-from vpndiag.observations.other import IKE_CUT_OFF
+from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
 from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
 
@@ -168,6 +168,14 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
             "little of it: record whole packets (tcpdump -s 0)."
         )
         return Verdict("inconclusive", text, confidence="certain")
+    parts = [o for o in seen if o.what == IKE_FRAGMENTS]
+    if parts:
+        text = (
+            f"Of the IKE messages in this capture ({parts[0].packets}) only some IP fragments were "
+            "recorded: either a capture filter by port left the others out, or they are lost on "
+            "the way."
+        )
+        return Verdict("inconclusive", text, layer="path", confidence="low")
     kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
     told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
     text = f"No L2TP/IPsec in this capture, but {kinds}."

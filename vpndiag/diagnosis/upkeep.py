@@ -8,13 +8,15 @@ from vpndiag.diagnosis import ipsec, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import Direction, EspFlow, IkeMessage, Observation
+from vpndiag.observations import Direction, EspFlow, FragmentsLost, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 
 GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
 ASKED_OFTEN = 10.0
 """The same, when it asked five times and more whether the gateway is there."""
+SOON = 2.0
+"""Seconds in which a message is answered if it arrives."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
@@ -56,7 +58,10 @@ def _came_up(view: View) -> bool:
 
 def _fragments(view: View) -> Ruling | None:
     """A large IKE message of which fragments are missing, in a session that never came up."""
-    lost = [f for f in view.fragments_lost if f.port in (0, 500, 4500) and f.protocol == 17]
+    lost = [
+        f for f in view.fragments_lost
+        if f.port in (0, 500, 4500) and f.protocol == 17 and not _arrived(view, f)
+    ]  # fmt: skip
     if _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
         return None
     if not lost:
@@ -71,6 +76,15 @@ def _fragments(view: View) -> Ruling | None:
         confidence="high" if len(lost) > 1 else "medium",
     )  # fmt: skip
     return rule("path", "failed", found, summary="IP fragments are lost", seen=lost)
+
+
+def _arrived(view: View, lost: FragmentsLost) -> bool:
+    """The other side answers what the capture has in part: the recorder missed the rest, as a
+    filter by port does."""
+    return any(
+        m.direction != lost.direction and not m.repeat and 0 <= m.t - lost.t <= SOON
+        for m in view.ike
+    )
 
 
 def _said_lost(view: View) -> Ruling | None:

@@ -9,6 +9,7 @@ from vpndiag.records import record
 
 IKE_CUT_OFF = "IKE, cut off by the capture"
 """Messages of which a snap length left less than the exchange they belong to."""
+IKE_FRAGMENTS = "IKE in incomplete IP fragments"
 
 
 @record(frozen=True, slots=True, kw_only=True)
