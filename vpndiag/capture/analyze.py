@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpndiag.capture import ike_fragments, l2tp_strangers
+from vpndiag.capture import ike_fragments, l2tp_strangers, not_esp
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.collect import Collector
@@ -107,6 +107,7 @@ def read(
         translated = join_translated(material)
         join_strangers(material)
         l2tp_strangers.join(material)
+        not_esp.leave_out(material)
         attempts = tuple(sessions(material, whole=share is None))
     observer = Observer(material, keys, trust)
     notes = _notes(files, material, translated)
@@ -242,6 +243,7 @@ _KINDS = {
     "gre": "GRE",
     "pppoe-discovery": "PPPoE",
     "ike-tcp": "IKE over TCP",
+    not_esp.NAME: "UDP 4500 that is no IPsec",
 }
 
 

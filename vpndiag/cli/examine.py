@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
 from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.diagnosis.together import Judged
+from vpndiag.diagnosis.together import Judged, is_scan
 from vpndiag.observations import EspFlow, Observation
 
 Seen = tuple[Observation, ...]
@@ -65,6 +65,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         max(0, attempt.last_ns - start) / 1e9,
         diagnose(seen),
         seen[0].frames if seen else (),
+        is_scan(seen),
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))
 

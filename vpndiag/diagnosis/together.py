@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.observations import OtherTraffic
+from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation, OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
 from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
@@ -27,14 +27,37 @@ class Judged:
     diagnosis: Diagnosis
     frames: tuple[int, ...] = ()
     """Of the first observation."""
+    scan: bool = False
+    """Who began it only asks what answers (:func:`is_scan`)."""
+
+
+def is_scan(observations: Iterable[Observation]) -> bool:
+    """First messages that tell nothing of who sends them, and no more of the client: so ask those
+    who look what is there. A VPN client says by vendor IDs what it can do, of NAT at least (RFC
+    3947 section 3.1)."""
+    asked = False
+    for o in observations:
+        if isinstance(o, IkeMessage):
+            if o.direction == "in":
+                continue
+            if o.step not in ("MM1", "AM1") or o.vendor_ids or not o.transforms:
+                return False
+            asked = True
+        elif not isinstance(o, (IcmpError, Ended)):
+            return False
+    return asked
 
 
 def choose(attempts: Sequence[Judged]) -> int | None:
     """Index of the attempt that the capture is about.
 
     The last one that failed without a later success of the same client and gateway; else the
-    longest healthy one; else the last that is not clear.
+    longest healthy one; else the last that is not clear. Scans are for when there is nothing else.
     """
+    clients = [i for i, a in enumerate(attempts) if not a.scan]
+    if 0 < len(clients) < len(attempts):
+        chosen = choose([attempts[i] for i in clients])
+        return None if chosen is None else clients[chosen]
     healthy_last: dict[object, float] = {}
     for a in attempts:
         if a.diagnosis.verdict.outcome == "healthy":
