@@ -43,6 +43,10 @@ class Attempt:
     end_ns: int = 0
     followed: bool = False
     """Another attempt of the same client follows."""
+    span: tuple[int, int] | None = None
+    """First and last packet of one call of several in a tunnel; what they share is older."""
+    caller: str = ""
+    """Whose call it is, where a tunnel carries those of several users."""
     place: tuple[int, int] = (0, 0)
     other: str = ""
     """Not an attempt of ours: what it is."""
@@ -53,6 +57,8 @@ class Attempt:
 
     @property
     def first_ns(self) -> int:
+        if self.span is not None:
+            return self.span[0]
         times = [part.first_ns for part in self._parts]
         times += [m.time_ns for m in (*self.clear[:1], *self.inside[:1])]
         if self.ppp is not None:
@@ -61,6 +67,8 @@ class Attempt:
 
     @property
     def last_ns(self) -> int:
+        if self.span is not None:
+            return self.span[1]
         times = [part.last_ns for part in self._parts]
         times += [m.time_ns for m in (*self.clear[-1:], *self.inside[-1:])]
         if self.ppp is not None:
@@ -94,7 +102,7 @@ class Attempt:
         return min((s.established_ns for s in self.ike if s.established_ns), default=None)
 
     @property
-    def key(self) -> tuple[Hosts, int]:
+    def key(self) -> tuple[Hosts, int, str]:
         """The same for all attempts of one client at one gateway."""
         pair = (self.client, self.gateway)
-        return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane
+        return (pair if pair[0] <= pair[1] else (pair[1], pair[0])), self.lane, self.caller

@@ -13,19 +13,21 @@ _PLAIN = b"\x00\x02"
 _ECHOES = (b"\xc0\x21\x09", b"\xc0\x21\x0a", b"\xc0\x21\x0b")
 
 
-def l2tp_data(data: bytes) -> tuple[int, bytes] | None:
-    """Tunnel ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else None."""
+def l2tp_data(data: bytes) -> tuple[int, int, bytes] | None:
+    """Tunnel ID, session ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else
+    None."""
     if data[:2] == _PLAIN and len(data) >= 6:
-        return data[2] << 8 | data[3], data[6:]
+        return data[2] << 8 | data[3], data[4] << 8 | data[5], data[6:]
     if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
         return None
     flags = data[0]
     at = 2 + (2 if flags & 0x40 else 0)
     tunnel = int.from_bytes(data[at : at + 2], "big")
+    session = int.from_bytes(data[at + 2 : at + 4], "big")
     at += 4 + (4 if flags & 0x08 else 0)
     if flags & 0x02:
         at += 2 + int.from_bytes(data[at : at + 2], "big")
-    return tunnel, data[at:]
+    return tunnel, session, data[at:]
 
 
 def inner_packet(ppp: bytes) -> bytes | None:

@@ -152,9 +152,9 @@ class Collector:
     def _of_others(self, d: Datagram) -> None:
         """L2TP that is in another share: questions inside it may be answered in this one."""
         carried = l2tp_data(d.payload)
-        if carried is not None and ppp_kind(carried[1]) != "control":
+        if carried is not None and ppp_kind(carried[2]) != "control":
             end, frame = (d.src, d.sport), d.frames[-1] + self._offset
-            packet = inner_packet(carried[1])
+            packet = inner_packet(carried[2])
             if packet is not None:
                 self.material.inside.feed(packet, len(packet) + d.missing, d.time_ns, frame, end, 0)
 
@@ -247,15 +247,18 @@ class Collector:
         number = frames[-1] + self._offset
         carried = l2tp_data(data)
         if carried is not None:
-            tunnel, ppp = carried
+            tunnel, session, ppp = carried
             kind = ppp_kind(ppp)
             if kind != "control":
                 echo = kind == "echo"
-                count = track.data.get((src[0], tunnel, echo))
+                key = src[0], tunnel, session, echo
+                count = track.data.get(key)
                 if count is None:
                     if len(track.data) >= MAX_TRACKS:
                         return
-                    count = track.data[src[0], tunnel, echo] = DataCount(src[0], inside_esp=inside)
+                    count = track.data[key] = DataCount(
+                        src[0], inside_esp=inside, tunnel=tunnel, session=session
+                    )
                 count.add(time_ns, len(data) + missing, number)
                 count.echoes += echo
                 self._inner_ip(pair, src, dst, ppp, time_ns, number, spi, missing)

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from vpndiag.capture.attempt import SECOND, SLACK, Attempt
 from vpndiag.capture.carried import l2tp_data
+from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids, message_type
 from vpndiag.capture.material import (
     Hosts,
     L2tpTrack,
@@ -15,9 +16,14 @@ from vpndiag.capture.ppp_sides import client_vote
 from vpndiag.protocols.l2tp.constants import MessageType
 
 # As plain numbers: members of an enumeration are slow to compare.
-_SCCRQ, _STOPCCN = int(MessageType.SCCRQ), int(MessageType.StopCCN)
+_SCCRQ, _SCCRP = int(MessageType.SCCRQ), int(MessageType.SCCRP)
+_STOPCCN = int(MessageType.StopCCN)
 AFTER = 10 * SECOND
 """L2TP in the clear may follow an IPsec attempt by this much and be of it."""
+
+
+_Homes = dict[tuple[str, int], Attempt]
+"""Tunnels by the host that receives a message, and the tunnel ID in its header."""
 
 
 def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
@@ -38,15 +44,6 @@ def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
                 break
 
 
-def message_type(data: bytes) -> int:
-    """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
-    if len(data) < 12 or not data[0] & 0x80:
-        return 0
-    if len(data) < 20:
-        return 0 if len(data) == 12 else -1
-    return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
-
-
 def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
     """Attempts made of L2TP in the clear. What overlaps an IPsec attempt of the same two hosts is
     of that one: a capture inside of IPsec, a probe, or packets that leaked."""
@@ -58,31 +55,36 @@ def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
                 break
         else:
             rest.append(m)
-    found = _tunnels(rest, tunnel)
+    found, homes = _tunnels(rest, tunnel)
     everyone = found or ipsec
     if not everyone and tunnel.data:
         first = min(tunnel.data.values(), key=lambda d: d.first_ns)
         other = tunnel.hosts[1] if first.src == tunnel.hosts[0] else tunnel.hosts[0]
         found = everyone = [Attempt(first.src, other, begun=False)]
     for count in tunnel.data.values():
-        home = everyone[0]
-        for attempt in everyone:
-            if attempt.first_ns and attempt.first_ns <= count.last_ns:
-                home = attempt
+        home = homes.get((_other(tunnel.hosts, count.src), count.tunnel))
+        if home is None:
+            home = everyone[0]
+            for attempt in everyone:
+                if attempt.first_ns and attempt.first_ns <= count.last_ns:
+                    home = attempt
         home.data.append(count)
     return found
 
 
-def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
+def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt], _Homes]:
+    """One attempt for each tunnel, and which tunnel IDs they have."""
     found: list[Attempt] = []
+    homes: _Homes = {}
     current: Attempt | None = None
-    asked: bytes = b""
+    asked: int | bytes = b""
     client = ""
     closed = False
     for m in messages:
         kind = message_type(m.data)
+        home = homes.get((m.dst[0], header_ids(m.data)[0]))
         if kind == _SCCRQ:
-            offered = assigned_tunnel(m.data)
+            offered: int | bytes = assigned(m.data, TUNNEL) or m.data
             again = offered == asked and m.src[0] == client and not closed
             quick = (
                 current is not None
@@ -95,32 +97,24 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> list[Attempt]:
                 client, closed = m.src[0], False
                 current = Attempt(client, _other(tunnel.hosts, client))
                 found.append(current)
-            asked = offered
+            asked, home = offered, current
         elif current is None:
             client = _l2tp_client(messages, tunnel.hosts)
             current = Attempt(client, _other(tunnel.hosts, client), begun=False)
             found.append(current)
-        current.clear.append(m)
-        if kind == _STOPCCN:
+        home = home or current
+        if kind in (_SCCRQ, _SCCRP) and tunnel.hosts[0] != tunnel.hosts[1]:
+            number = assigned(m.data, TUNNEL)
+            if number:
+                homes[m.src[0], number] = home
+        home.clear.append(m)
+        if kind == _STOPCCN and home is current:
             closed = True
-    return found
+    return found, homes
 
 
 def _other(pair: Hosts, one: str) -> str:
     return pair[1] if one == pair[0] else pair[0]
-
-
-def assigned_tunnel(data: bytes) -> bytes:
-    """The value of the Assigned Tunnel ID AVP (type 9), by a quick look."""
-    at = 12
-    while at + 6 <= len(data):
-        size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
-        if size < 6:
-            return b""
-        if data[at + 2 : at + 6] == b"\0\0\0\x09":
-            return data[at + 6 : at + size]
-        at += size
-    return b""
 
 
 def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
@@ -153,7 +147,7 @@ def _by_ppp(messages: list[Message]) -> str:
         carried = l2tp_data(m.data)
         if carried is None:
             continue
-        frame = carried[1].removeprefix(b"\xff\x03")
+        frame = carried[2].removeprefix(b"\xff\x03")
         vote = client_vote(int.from_bytes(frame[:2], "big"), frame[2:])
         votes[m.src[0] if vote > 0 else m.dst[0]] += abs(vote)
     best = sorted(votes.values())

@@ -3,7 +3,7 @@ hosts, one conversation by the tunnel ID that the client chose (RFC 2661 section
 
 from __future__ import annotations
 
-from vpndiag.capture.l2tp_attempts import assigned_tunnel, message_type
+from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids, message_type
 from vpndiag.capture.material import End, L2tpTrack, Material
 from vpndiag.protocols.l2tp.constants import MessageType
 
@@ -13,15 +13,15 @@ _SCCRQ = int(MessageType.SCCRQ)  # members of an enumeration are slow to compare
 def join(material: Material) -> None:
     """Move such answers to the request's track, marked; a client that waits for the address that it
     asked never sees them."""
-    asked: dict[tuple[str, bytes], tuple[L2tpTrack, End]] = {}
+    asked: dict[tuple[str, int], tuple[L2tpTrack, End]] = {}
     clear = [t for t in material.l2tp if not t.inside_esp]
     for track in clear:
         for m in track.messages:
             if message_type(m.data) == _SCCRQ:
-                asked.setdefault((m.src[0], assigned_tunnel(m.data)), (track, m.dst))
+                asked.setdefault((m.src[0], assigned(m.data, TUNNEL)), (track, m.dst))
     for track in filter(_answers_only, clear):
         first = track.messages[0]
-        known = asked.get((first.dst[0], first.data[4:6]))
+        known = asked.get((first.dst[0], header_ids(first.data)[0]))
         if known is None or known[0] is track:
             continue
         home, gateway = known

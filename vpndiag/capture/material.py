@@ -67,6 +67,9 @@ class DataCount:
     echoes: int = 0
     """LCP echoes among them."""
     inside_esp: bool = False
+    tunnel: int = 0
+    session: int = 0
+    """L2TP's, as the receiver assigned them."""
 
     def add(self, time_ns: int, size: int, frame: int) -> None:
         if not self.packets:
@@ -83,8 +86,8 @@ class L2tpTrack:
     hosts: Hosts
     inside_esp: bool
     messages: list[Message] = field(default_factory=list)
-    data: dict[tuple[str, int, bool], DataCount] = field(default_factory=dict)
-    """By sender and tunnel ID; LCP echoes (True) apart from users' packets."""
+    data: dict[tuple[str, int, int, bool], DataCount] = field(default_factory=dict)
+    """By sender, tunnel and session ID; LCP echoes (True) apart from users' packets."""
     left_out: int = 0
 
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from vpndiag.capture.attempt import SECOND, SLACK, Attempt
+from vpndiag.capture.calls import by_call
 from vpndiag.capture.l2tp_attempts import clear, put_inside
 from vpndiag.capture.material import (
     End,
@@ -56,6 +57,7 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
             frames = [m.frames[-1] for m in tunnel.messages[:1]]
             first = min([*frames, *(d.first_frame for d in tunnel.data.values())])
             found += _placed(clear(tunnel, ipsec.get(tunnel.hosts, [])), 2, first)
+    found = [call for attempt in found for call in by_call(attempt)]
     for link in material.ppp:
         for part in rounds(link):
             attempt = Attempt(part.client, part.gateway, ppp=part, begun=part.begun)
@@ -295,7 +297,7 @@ def _assign(attempts: list[Attempt], flows: list[FlowTrack]) -> None:
 
 
 def _ends(found: list[Attempt], last_ns: int) -> None:
-    following: dict[tuple[Hosts, int], int] = {}
+    following: dict[tuple[Hosts, int, str], int] = {}
     for attempt in reversed(found):
         if attempt.ppp is not None:
             attempt.end_ns = attempt.ppp.end_ns or last_ns

@@ -66,6 +66,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         diagnose(seen),
         seen[0].frames if seen else (),
         is_scan(seen),
+        attempt.caller,
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))
 

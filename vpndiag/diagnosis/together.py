@@ -29,6 +29,8 @@ class Judged:
     """Of the first observation."""
     scan: bool = False
     """Who began it only asks what answers (:func:`is_scan`)."""
+    caller: str = ""
+    """Whose call it is, where one L2TP tunnel carries those of several users."""
 
 
 def is_scan(observations: Iterable[Observation]) -> bool:
@@ -148,7 +150,10 @@ def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
     others = [
         a
         for a in attempts[:MOST_IN_LOOP]
-        if a.key != one.key and a.first < one.last and one.first < a.last
+        if a.key != one.key
+        and a.first < one.last
+        and one.first < a.last
+        and not (a.caller and one.caller)
     ]
     if not others:
         return None

@@ -1,0 +1,198 @@
+"""Several calls in one L2TP tunnel: each is an attempt of its own.
+
+A client that dials again may do so in the tunnel that it has, and the tunnel of an access
+concentrator (LAC) carries many users' sessions at once (RFC 2661 sections 1.2 and 5.2). Each call
+has a login and an address of its own, and one that fails says nothing of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+
+from vpndiag.capture.attempt import Attempt
+from vpndiag.capture.carried import l2tp_data
+from vpndiag.capture.l2tp_ids import SESSION, assigned, header_ids, message_type
+from vpndiag.capture.material import DataCount, End, Message
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.l2tp.constants import MessageType
+from vpndiag.protocols.ppp import chap, eap, pap
+from vpndiag.report.text import visible
+
+# As plain numbers: members of an enumeration are slow to compare.
+_OPENS = (int(MessageType.ICRQ), int(MessageType.OCRQ))
+_REPLIES = (int(MessageType.ICRP), int(MessageType.OCRP))
+_CDN = int(MessageType.CDN)
+_PAP, _CHAP, _EAP = 0xC023, 0xC223, 0xC227
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """``end_ns``: of its last packet, or of the first message that ends it."""
+
+    number: int
+    first_ns: int
+    end_ns: int
+    asked: tuple[object, ...]
+    clear: list[Message] = field(default_factory=list)
+    inside: list[Message] = field(default_factory=list)
+    data: list[DataCount] = field(default_factory=list)
+    closed: bool = False
+    user: str = ""
+
+    @property
+    def last_ns(self) -> int:
+        times = [m.time_ns for m in (*self.clear[-1:], *self.inside[-1:])]
+        return max([self.first_ns, *times, *(d.last_ns for d in self.data)])
+
+
+def by_call(attempt: Attempt) -> list[Attempt]:
+    """``attempt``, or one for each call in its tunnel. The first has what was before any call; of
+    the tunnel's end each has its part that was still up. IPsec is shared by all."""
+    merged = sorted((*attempt.clear, *attempt.inside), key=lambda m: m.time_ns)
+    calls = _Calls(attempt).read(merged) if _several(merged) else []
+    if len(calls) < 2:
+        attempt.data = _joined(attempt.data)
+        return [attempt]
+    callers = _callers(calls)
+    return [replace(
+        attempt,
+        clear=call.clear,
+        inside=call.inside,
+        data=_joined(call.data),
+        begun=attempt.begun or call.number > 0,
+        span=(attempt.first_ns if call.number == 0 else call.first_ns, call.last_ns),
+        caller=callers[call.number],
+    ) for call in calls]  # fmt: skip
+
+
+def _several(messages: Iterable[Message]) -> bool:
+    return sum(message_type(m.data) in _OPENS for m in messages) > 1
+
+
+def _joined(counts: list[DataCount]) -> list[DataCount]:
+    """Counts of one sender together, whatever session they are of."""
+    if len(counts) < 3:
+        return counts
+    found: dict[tuple[str, int, bool], DataCount] = {}
+    for count in sorted(counts, key=lambda d: d.first_ns):
+        key = count.src, count.tunnel, bool(count.echoes)
+        known = found.get(key)
+        if known is None:
+            found[key] = replace(count)
+            continue
+        known.packets += count.packets
+        known.bytes += count.bytes
+        known.echoes += count.echoes
+        known.last_ns = max(known.last_ns, count.last_ns)
+    return list(found.values())
+
+
+class _Calls:
+    """Which messages are of which call. A message's header has the session ID that its receiver
+    assigned (RFC 2661 section 3.1)."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._one_host = attempt.client == attempt.gateway
+        self._calls: list[_Call] = []
+        self._by_id: dict[tuple[object, int], _Call] = {}
+        self._before: list[Message] = []
+
+    def read(self, messages: list[Message]) -> list[_Call]:
+        """Empty where calls cannot be told apart."""
+        for m in messages:
+            kind = message_type(m.data)
+            if kind in _OPENS:
+                if not self._opened(m, kind):
+                    return []
+                continue
+            call = self._of(m, kind)
+            if kind in _REPLIES and call is not None:
+                self._by_id[self._side(m.src), assigned(m.data, SESSION)] = call
+            homes = [call] if call is not None else self._all(m)
+            for home in homes:
+                self._put(home, m)
+                if kind == _CDN and not home.closed:
+                    home.closed, home.end_ns = True, m.time_ns
+            if not homes:
+                self._before.append(m)
+        for early in reversed(self._before):
+            self._put(self._calls[0], early, first=True)
+        for count in self._attempt.data:
+            self._count(count)
+        return self._calls
+
+    def _side(self, end: End) -> object:
+        return end if self._one_host else end[0]
+
+    def _opened(self, m: Message, kind: int) -> bool:
+        number = assigned(m.data, SESSION)
+        if not number:
+            return False
+        side = self._side(m.src)
+        asked = side, kind, number, m.data[8:10]
+        known = self._by_id.get((side, number))
+        if known is None or known.asked != asked:
+            known = _Call(len(self._calls), m.time_ns, m.time_ns, asked)
+            self._calls.append(known)
+            self._by_id[side, number] = known
+        self._put(known, m)
+        return True
+
+    def _of(self, m: Message, kind: int) -> _Call | None:
+        session = header_ids(m.data)[1]
+        if not session and kind == _CDN:  # its sender has not been told the ID
+            return self._by_id.get((self._side(m.src), assigned(m.data, SESSION)))
+        return self._by_id.get((self._side(m.dst), session)) if session else None
+
+    def _all(self, m: Message) -> list[_Call]:
+        """The calls that a message of the tunnel itself, or of an unknown session, concerns."""
+        if header_ids(m.data)[1]:
+            return self._calls[:1]
+        return [c for c in self._calls if not c.closed] or self._calls[-1:]
+
+    def _put(self, call: _Call, m: Message, first: bool = False) -> None:
+        home = call.inside if m.spi else call.clear
+        home.insert(0 if first else len(home), m)
+        if not call.closed:
+            call.end_ns = max(call.end_ns, m.time_ns)
+        call.user = call.user or _user(m)
+
+    def _count(self, count: DataCount) -> None:
+        hosts = (self._attempt.client, self._attempt.gateway)
+        other = hosts[1] if count.src == hosts[0] else hosts[0]
+        call = self._by_id.get((other, count.session)) or self._calls[0]
+        call.data.append(count)
+        if not call.closed:
+            call.end_ns = max(call.end_ns, count.last_ns)
+
+
+def _callers(calls: list[_Call]) -> list[str]:
+    """Whose each call is; empty names: all of one client, which has one call at a time."""
+    latest = accumulate((c.end_ns for c in calls), max)
+    together = any(end > c.first_ns for end, c in zip(latest, calls[1:], strict=False))
+    return [c.user or f"call {c.number + 1}" if together else "" for c in calls]
+
+
+def _user(m: Message) -> str:
+    """The user name in a login packet."""
+    carried = l2tp_data(m.data)
+    if carried is None:
+        return ""
+    frame = carried[2].removeprefix(b"\xff\x03")
+    protocol, packet = int.from_bytes(frame[:2], "big"), frame[2:]
+    try:
+        if protocol == _PAP:
+            asked = pap.decode_pap(packet)
+            return visible(asked.peer_id) if isinstance(asked, pap.PapRequest) else ""
+        if protocol == _CHAP and packet[:1] == b"\x02":
+            proof = chap.decode_chap(packet)
+            return visible(proof.name) if isinstance(proof, chap.ChapValue) else ""
+        if protocol == _EAP and packet[:1] == b"\x02":
+            told = eap.decode_eap(packet)
+            return visible(told.data) if told.type == 1 else ""
+    except ProtocolError:
+        pass
+    return ""

@@ -1,0 +1,37 @@
+"""Kind and numbers of an L2TP message, by a quick look (RFC 2661 sections 3.1 and 4)."""
+
+from __future__ import annotations
+
+TUNNEL, SESSION = 9, 14
+"""AVPs Assigned Tunnel ID and Assigned Session ID."""
+_HIDDEN = 0x40
+
+
+def message_type(data: bytes) -> int:
+    """L2TP control message type, 0 for ZLB and data, -1 when it cannot be told."""
+    if len(data) < 12 or not data[0] & 0x80:
+        return 0
+    if len(data) < 20:
+        return 0 if len(data) == 12 else -1
+    return int.from_bytes(data[18:20], "big") if data[14:18] == bytes(4) else -1
+
+
+def header_ids(data: bytes) -> tuple[int, int]:
+    """Tunnel and session ID of any message, as its receiver assigned them."""
+    at = 4 if data[:1] and data[0] & 0x40 else 2
+    return int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def assigned(data: bytes, kind: int) -> int:
+    """The number in the AVP ``kind`` (:data:`TUNNEL` or :data:`SESSION`) of a control message; 0:
+    there is none, or it is hidden."""
+    at = 12
+    while at + 6 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
+        if size < 6:
+            return 0
+        if data[at + 2 : at + 4] == b"\0\0" and int.from_bytes(data[at + 4 : at + 6]) == kind:
+            value = data[at + 6 : at + size]
+            return 0 if data[at] & _HIDDEN or len(value) != 2 else int.from_bytes(value)
+        at += size
+    return 0
