@@ -112,6 +112,8 @@ def _refused_before_up(view: View) -> Ruling | None:
         code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
         if m.result_code == 2 and m.error_code in (1, 2, 3, 5, 8):
             code = "l2tp.protocol-error"
+        if m.result_code == 2 and m.error_code == 4:
+            code = "l2tp.no-facilities"
         if any(x.challenge for x in view.l2tp_of("in", "SCCRP")) and not up:
             # RFC 2661 section 5.1.1 says StopCCN 4; xl2tpd sends 2 with error 6.
             proved = any(x.challenge_response for x in view.l2tp_of("out", "SCCCN"))

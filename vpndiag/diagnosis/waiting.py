@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
 from vpndiag.observations import IkeMessage, L2tpMessage, Observation
+from vpndiag.report.model import Cause, Evidence
 
 OFTEN = 3
 """Times that an answer is sent."""
@@ -18,7 +20,7 @@ SOON = 2.0
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``ipsec`` or ``l2tp`` in a capture; None: nobody is waited for."""
-    found = _quick_mode(view) if layer == "ipsec" else _l2tp(view)
+    found = _quick_mode(view) if layer == "ipsec" else (_l2tp(view) or _leaves(view))
     return None if found is None or view.unrecorded else found
 
 
@@ -99,6 +101,76 @@ def _l2tp(view: View) -> Ruling | None:
             what = "the tunnel" if answer == "SCCRP" else "the call"
             return _stops("l2tp", what, answer, silence, answers)
     return None
+
+
+_NO_PPP = (
+    Cause("The computer's PPP program did not start or ended at once (xl2tpd: pppd's options)",
+          "helpdesk", "Look in the computer's log at the time given (pppd, RasClient)", "likely"),
+    Cause("The user, or a program of the computer, cancelled the connection", "helpdesk",
+          "Try again", "possible"),
+)  # fmt: skip
+_NOT_TAKEN = (
+    Cause("The computer does not accept what the server answers: a tunnel secret, a version, "
+          "an attribute", "gateway-admin", "Compare the L2TP settings of both sides with the "
+          "client's closing message", "likely"),
+    Cause("The user, or a program of the computer, cancelled the connection", "helpdesk",
+          "Try again", "possible"),
+)  # fmt: skip
+
+
+def _leaves(view: View) -> Ruling | None:
+    """The client itself closes the tunnel or the call, right behind an answer of the gateway and
+    before any PPP."""
+    left = view.l2tp_of("out", "StopCCN", "CDN")
+    answers = view.l2tp_of("in", "SCCRP", "ICRP")
+    if not left or not answers or view.ppp or view.data:
+        return None
+    before = [m for m in answers if 0 <= left[0].t - m.t <= SOON]
+    if not before or any(m.t < left[0].t for m in view.l2tp_of("in", "StopCCN", "CDN")):
+        return None
+    if before[-1].challenge and not view.l2tp_of("out", "SCCCN"):
+        return None  # it has no tunnel secret
+    said = evidence(f"the client ends with {reason(left[0])}", left[0])
+    answer = evidence(f"the gateway answers with {before[-1].message}", before[-1])
+    seen = [*before, *left]
+    if _unproven(view, before[-1], left[0]):
+        return _rule_left(
+            "l2tp.secret-mismatch", answer, said, seen,
+            "The client wants the gateway to prove that it knows the tunnel secret, and the "
+            "gateway does not.",
+        )  # fmt: skip
+    up = bool(view.l2tp_of("out", "ICCN"))
+    detail = (
+        "The call is up, and the client ends it before it says anything in PPP."
+        if up
+        else f"The client does not go on after the gateway's {before[-1].message}: it ends with "
+        f"{reason(left[0])}."
+    )
+    causes = _NO_PPP if up else _NOT_TAKEN
+    return _rule_left("l2tp.client-stops", answer, said, seen, detail, causes)
+
+
+def _unproven(view: View, reply: L2tpMessage, left: L2tpMessage) -> bool:
+    """A Challenge of the client that SCCRP does not respond to (RFC 2661 section 5.1.1)."""
+    asked = any(m.challenge for m in view.l2tp_of("out", "SCCRQ"))
+    return (
+        asked
+        and reply.message == "SCCRP"
+        and not reply.challenge_response
+        and left.message == "StopCCN"
+    )
+
+
+def _rule_left(
+    code: str,
+    answer: Evidence,
+    said: Evidence,
+    seen: Sequence[Observation],
+    detail: str,
+    causes: tuple[Cause, ...] = (),
+) -> Ruling:
+    found = finding(code, answer, said, detail=detail, confidence="medium", causes=causes)
+    return rule("l2tp", "failed", found, summary=detail.rstrip("."), seen=seen)
 
 
 def _stops(

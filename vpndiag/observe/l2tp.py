@@ -24,7 +24,8 @@ Address = tuple[str, int]
 
 Values = Mapping[int, AvpValue | None]
 
-_HELLO = "HELLO"
+_HELLO, _ZLB = "HELLO", "ZLB"
+_REQUESTS = ("SCCRQ", "ICRQ")
 # As plain numbers: members of an enumeration are slow to look up.
 _TYPE, _RESULT = int(AvpType.MESSAGE_TYPE), int(AvpType.RESULT_CODE)
 _HOST, _VENDOR = int(AvpType.HOST_NAME), int(AvpType.VENDOR_NAME)
@@ -58,6 +59,7 @@ class L2tpObserver:
         self._sessions: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._ppp: OrderedDict[int, PppObserver] = OrderedDict()
         self._current = 0
+        self._asked: tuple[Direction, int] | None = None
         self._gateway_session: dict[int, int] = {}
 
     def observe(
@@ -73,8 +75,8 @@ class L2tpObserver:
         other_source: str = "",
         response_valid: bool | None = None,
     ) -> Observation | None:
-        """One UDP payload. None for what carries no news: ZLBs, data, stale messages, and HELLOs
-        but for those that had to be sent again.
+        """One UDP payload. None for what carries no news: data, stale messages, HELLOs but for
+        those that had to be sent again, ZLBs but for one that is all that came on a request.
 
         ``response_valid`` is what our own check of a Challenge Response said. Never raises.
         """
@@ -90,11 +92,16 @@ class L2tpObserver:
         if isinstance(message, DataMessage):
             ids = message.tunnel_id, message.session_id
             return self._data(*ids, message.payload, t, direction, frames)
-        if self._stale(message.tunnel_id, direction) or not message.avps:
+        if self._stale(message.tunnel_id, direction):
+            return None
+        if not message.avps and not self._held(message, direction):
             return None
         values = message.values()
         kind = values.get(_TYPE)
         name = message_name(kind) if isinstance(kind, int) else "untyped"
+        if not message.avps:
+            name = _ZLB
+        self._note_request(message, name, direction)
         self._learn(message, name, values, direction)
         gateway, client = (destination, source) if direction == "out" else (source, destination)
         assigned = _number(values, _TUNNEL)
@@ -138,6 +145,19 @@ class L2tpObserver:
             gateway_port=gateway[1],
             other_source=other_source,
         )
+
+    def _note_request(self, message: ControlMessage, name: str, direction: Direction) -> None:
+        """Keep a request until something comes back."""
+        if name in _REQUESTS:
+            self._asked = direction, message.ns
+        elif self._asked is not None and direction != self._asked[0]:
+            self._asked = None
+
+    def _held(self, zlb: ControlMessage, direction: Direction) -> bool:
+        """A request is acknowledged and not answered (RFC 2661 section 5.8)."""
+        if self._asked is None or direction == self._asked[0]:
+            return False
+        return zlb.nr == (self._asked[1] + 1) % 65536
 
     def _data(
         self,

@@ -1,0 +1,107 @@
+"""L2TP that one side ends or leaves, read in the clear: what is said of each."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.unit.analyze.scene import Avp, Pair, Scene, Wire, played
+
+SCENES: dict[str, tuple[str, str | None, Scene]] = {}
+OWN = (9, struct.pack("!H", 17))
+
+
+def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
+    def keep(play: Scene) -> Scene:
+        SCENES[name] = outcome, code, play
+        return play
+
+    return keep
+
+
+def _asked(wire: Wire, *avps: Avp) -> Pair:
+    pair = Pair(wire, clear=True)
+    pair.control(True, 1, (2, b"\1\0"), (3, b"\0\0\0\1"), (7, b"PC"), OWN, *avps)
+    return pair
+
+
+def _answered(pair: Pair, *avps: Avp) -> None:
+    pair.control(False, 2, (2, b"\1\0"), (7, b"lns"), (9, b"\0\x22"), *avps)
+
+
+@scene("SCCRQ acknowledged, and no SCCRP for half a minute", "failed", "l2tp.no-answer")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    pair.control(False, 0)
+    wire.at += 30
+    pair.control(True, 4, OWN, (1, b"\0\1"))
+    pair.control(False, 0)
+
+
+@scene("the same, cut off after three seconds", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    pair.control(False, 0)
+    wire.at += 3
+    pair.udp(True, 40_000, 123, b"time")
+
+
+@scene("ICRQ acknowledged, and no ICRP for a minute", "failed", "l2tp.call-unanswered")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(False, 0)
+    wire.at += 60
+    pair.control(False, 6)
+    pair.control(True, 0)
+
+
+@scene("the client's Challenge gets no response", "failed", "l2tp.secret-mismatch")
+def _(wire: Wire) -> None:
+    pair = _asked(wire, (11, bytes(16)))
+    _answered(pair)
+    pair.control(True, 4, OWN, (1, struct.pack("!HH", 4, 0)))
+    pair.control(False, 0)
+
+
+@scene("the client has no tunnel secret, and says so", "failed", "l2tp.secret-wanted")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair, (11, bytes(16)))
+    pair.control(True, 4, OWN, (1, struct.pack("!HH", 2, 6) + b"no secret"))
+    pair.control(False, 0)
+
+
+@scene("the client turns SCCRP down", "failed", "l2tp.client-stops")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 4, OWN, (1, struct.pack("!HH", 2, 8) + b"AVP 36"))
+    pair.control(False, 0)
+
+
+@scene("a call of the client's that ends before any PPP", "failed", "l2tp.client-stops")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    wire.at += 0.3
+    pair.control(True, 14, (14, b"\0\7"), (1, struct.pack("!HH", 2, 6) + b"pppd exited"), call=9)
+    pair.control(True, 4, OWN, (1, b"\0\1"))
+    pair.control(False, 0)
+
+
+@scene("the gateway is out of memory", "failed", "l2tp.no-facilities")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    pair.control(False, 4, (9, b"\0\x22"), (1, struct.pack("!HH", 2, 4) + b"out of memory"))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_said(name: str, tmp_path: Path) -> None:
+    outcome, code, play = SCENES[name]
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
