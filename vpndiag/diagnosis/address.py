@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis import mppe, ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Finding
 
 ADDRESS = "IP-Address"
 PRIMARY = "Primary-DNS"
@@ -21,7 +21,7 @@ def judge(view: View) -> Ruling:
     opened = ppp.opened(view, "IPCP")
     if opened is not None:
         return _agreed(view, ipcp)
-    demanded = _mppe(view)
+    demanded = mppe.judge(view)
     if demanded is not None and not view.running:
         return demanded
     if not ipcp or _asked_ahead(view):
@@ -114,43 +114,6 @@ def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:
     )
 
 
-def _mppe(view: View) -> Ruling | None:
-    """The gateway insists on encryption inside PPP (CCP with MPPE) and hangs up without it."""
-    asked = [
-        m
-        for m in view.ppp_of("CCP", "in", "Configure-Request")
-        if ppp.option(m, "MPPE") is not None
-    ]
-    if not asked:
-        return None
-    end = ppp.hang_up(view, asked[0].t)
-    if end is None:
-        return None
-    refused = view.ppp_of("CCP", "out", "Configure-Reject") + [
-        m for m in view.ppp_of("LCP", "out", "Protocol-Reject") if m.method == "CCP"
-    ]
-    text = ppp.how(end).lower()
-    if not refused and "mppe" not in text and "encrypt" not in text:
-        return None
-    return rule(
-        "address",
-        "failed",
-        finding(
-            "address.mppe-demanded",
-            evidence("the gateway asks for MPPE encryption", asked[0]),
-            *(
-                [evidence("the client refuses: IPsec encrypts already", refused[0])]
-                if refused
-                else []
-            ),
-            evidence(f"the gateway ends with {ppp.how(end)}", end),
-            detail="The gateway insists on MPPE encryption inside PPP.",
-        ),
-        summary="MPPE demanded",
-        seen=[*asked, end],
-    )
-
-
 def _nothing(view: View) -> Ruling:
     if not ppp.authenticated(view) and not ppp.lcp_up(view):
         return not_reached("address", "LCP did not open")
@@ -208,8 +171,14 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             summary="the client rejects IPCP",
             seen=[*ipcp, *unwanted],
         )
+    insists = _insists(view, ipcp)
+    if insists is not None:
+        return insists
     if end is not None or closed:
         return _ended(ipcp, end or closed[0])
+    half = _never_asks(view, ipcp)
+    if half is not None:
+        return half
     tries = [m for m in ipcp if m.direction == "out" and m.code == "Configure-Request"]
     answered = [m for m in ipcp if m.direction == "in" and m.code.startswith("Configure-")]
     zero = [
@@ -221,7 +190,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         tries = [m for m in tries if m.t > last]
     silence = view.unanswered(tries)
     if silence is None or not view.conclusive(silence):
-        why = "interrupted" if view.interrupted else "too short to tell"
+        why = ppp.undecided(view)
         return rule("address", "inconclusive", summary=why, seen=ipcp)
     code = "address.pool-empty" if zero else "address.no-answer"
     detail = (
@@ -239,6 +208,70 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             detail=detail,
         ),
         summary=detail.rstrip("."),
+        seen=ipcp,
+    )  # fmt: skip
+
+
+_OFTEN = 3
+"""Times that the gateway names another address, and the client asks for its own all the same (RFC
+1332 section 3.3 wants it to take the other, or to end)."""
+_FIXED = (
+    Cause("The client's profile asks for a fixed address that the server does not give it",
+          "helpdesk", "Set it to obtain an address automatically", "likely"),
+    Cause("The fixed address that this user is to have is missing on the server",
+          "gateway-admin", "Enter it for the user, or in RADIUS (Framed-IP-Address)", "possible"),
+)  # fmt: skip
+
+
+def _insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
+    """The client wants one address, the gateway gives another, over and over."""
+    naks = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Nak"
+            and (ppp.option(m, ADDRESS) or "") not in _NONE]  # fmt: skip
+    wanted = _claimed(ipcp, "out")
+    given = [ppp.option(m, ADDRESS) or "" for m in naks]
+    asked = [m for m in ipcp if m.direction == "out" and ppp.option(m, ADDRESS) in wanted]
+    if view.live or len(naks) < _OFTEN or len(wanted) != 1 or wanted & set(given):
+        return None
+    address = next(iter(wanted))
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.refused",
+            evidence(f"the client asks for {address}, {times(len(asked))}", *asked[:2]),
+            evidence(f"the gateway answers {given[-1]} each time", *naks[:2], *naks[2:][-1:]),
+            detail=f"The client insists on the address {address}, and the gateway gives it "
+            f"{given[-1]}.",
+            causes=_FIXED,
+        ),
+        summary=f"the client insists on {address}, the gateway on {given[-1]}",
+        seen=ipcp,
+    )
+
+
+def _never_asks(view: View, ipcp: list[PppMessage]) -> Ruling | None:
+    """The gateway agrees to what the client asks for, and never sends a Configure-Request of its
+    own, without which IPCP does not open (RFC 1661 section 4.3)."""
+    agreed = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Ack"]
+    if not agreed or any(m.direction == "in" and m.code == "Configure-Request" for m in ipcp):
+        return None
+    again = [m for m in ipcp if m.direction == "out" and m.t > agreed[0].t
+             and m.code == "Configure-Request"]  # fmt: skip
+    silence = view.unanswered(again)
+    if silence is None or not view.conclusive(silence):
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.no-answer",
+            evidence(f"the gateway agrees to {ppp.option(agreed[0], ADDRESS) or 'it'}", agreed[0]),
+            evidence(f"the client asks again {times(silence.tries)} in {silence.seconds:.1f} s; no "
+                     "Configure-Request of the gateway comes", silence.first, silence.last),
+            detail="The gateway agrees to the client's address and never says its own: IPCP does "
+            "not open.",
+        ),
+        summary="no IPCP Configure-Request of the gateway",
         seen=ipcp,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage
+from vpndiag.observations import IkeMessage, PppMessage
 from vpndiag.report.model import Cause, Evidence
 
 SOON = 2.0
@@ -154,33 +154,54 @@ def _after_challenge_response(view: View) -> Ruling | None:
     )
 
 
-def _after_success(view: View) -> Ruling | None:
-    """The server accepts the login, and the client leaves before it asks for an address."""
+def _accepted(view: View) -> PppMessage | None:
+    """The server's acceptance with its proof: Success of MS-CHAPv2, alone or in EAP."""
     good = ppp.success(view)
-    if not good or good[-1].protocol == "PAP":
-        return None
-    if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out"):
+    if good and good[-1].protocol != "PAP":
+        return good[-1]
+    claims = [
+        m for m in view.ppp
+        if m.direction == "in" and m.protocol == "EAP" and m.method == "MS-CHAPv2"
+        and m.code == "Request" and m.message.startswith("S=")
+    ]  # fmt: skip
+    return claims[-1] if claims else None
+
+
+def _after_success(view: View) -> Ruling | None:
+    """The server accepts the login, and the client leaves before it says anything else."""
+    accepted = _accepted(view)
+    if accepted is None:
         return None
     if any(m.protocol == "CHAP" and m.method == "MD5" for m in view.ppp):
         return None  # nothing there that the client could check
     left = [
         m
         for m in view.goodbyes
-        if m.direction == "out" and 0 <= m.t - good[-1].t <= SOON and not isinstance(m, IkeMessage)
+        if m.direction == "out" and 0 <= m.t - accepted.t <= SOON and not isinstance(m, IkeMessage)
     ]
-    if not left:
+    if not left or _went_on(view, accepted.t, left[0].t):
         return None
     return rule(
         "login",
         "failed",
         finding(
             "login.server-unproven",
-            evidence("the server accepts the login", good[-1]),
+            evidence("the server accepts the login", accepted),
             evidence(f"the client ends with {ppp.how(left[0])} at once", left[0]),
             detail="The client leaves although its login is accepted: it does not accept the "
             "server's proof that it knows the password.",
             confidence="medium",
         ),
         summary="the client leaves after its login is accepted",
-        seen=[*good, left[0]],
+        seen=[accepted, left[0]],
+    )
+
+
+def _went_on(view: View, since: float, until: float) -> bool:
+    """The client answered the acceptance, or began with the network phase: it had no objection."""
+    if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out"):
+        return True
+    return any(
+        m.direction == "out" and since <= m.t < until and m.code != "Terminate-Request"
+        for m in view.ppp
     )

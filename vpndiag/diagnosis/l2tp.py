@@ -106,6 +106,9 @@ def _refused_before_up(view: View) -> Ruling | None:
     if closing[0].t < begun[0].t:
         return None
     m = closing[0]
+    asked = [x for x in view.ppp if x.direction == "out" and x.t < m.t]
+    if len(asked) >= 3 and m.t - asked[0].t >= 4.0:
+        return None  # it was up, and silent in PPP
     said = evidence(f"the gateway answers {reason(m)}", m)
     up = bool(view.l2tp_of("out", "ICCN"))
     if m.message == "StopCCN":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import PppMessage
+from vpndiag.observations import L2tpMessage, PppMessage
+from vpndiag.report.model import Cause
 
 AUTH = "Authentication-Protocol"
 _MANY = 8
@@ -21,7 +22,7 @@ def judge(view: View) -> Ruling:
     packets = view.ppp_of("LCP")
     if not view.ppp:
         return _nothing(view)
-    terms = _auth_refusal(view)
+    terms = _auth_refusal(view) or _client_demands(view)
     if terms is not None and not view.running:
         return terms
     if ppp.lcp_up(view):
@@ -108,6 +109,47 @@ def _auth_refusal(view: View) -> Ruling | None:
     )
 
 
+_DEMANDING = (
+    Cause("The client's PPP is set up to have the server log in as well (pppd: auth, or "
+          "require-... without noauth)", "helpdesk", "Take that option out of the client's PPP "
+          "settings (pppd: noauth)", "likely"),
+)  # fmt: skip
+
+
+def _client_demands(view: View) -> Ruling | None:
+    """The client wants the gateway to prove itself by an Authentication-Protocol of its own, and
+    leaves because the gateway does not."""
+    demands = [
+        m for m in view.ppp_of("LCP", "out", "Configure-Request") if ppp.option(m, AUTH) is not None
+    ]
+    refusals = [
+        m
+        for m in view.ppp_of("LCP", "in", "Configure-Nak", "Configure-Reject")
+        if ppp.option(m, AUTH) is not None
+    ]
+    if not demands or not refusals or ppp.network(view):
+        return None
+    left = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t >= refusals[-1].t]
+    logins = [m for m in view.ppp if m.protocol in ppp.AUTHENTICATION and m.direction == "out"]
+    if not left or logins:
+        return None
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-common-auth",
+            evidence(f"the client asks the gateway to log in by {ppp.option(demands[0], AUTH)}",
+                     demands[0]),
+            evidence("the gateway refuses", refusals[0]),
+            evidence(f"the client ends with {ppp.how(left[0])}", left[0]),
+            detail="The client wants the gateway to log in to it, which VPN servers do not do.",
+            causes=_DEMANDING,
+        ),
+        summary="the client wants a login from the gateway",
+        seen=view.ppp_of("LCP"),
+    )  # fmt: skip
+
+
 def _passed(view: View) -> Ruling:
     agreed = view.ppp_of("LCP", "out", "Configure-Ack")
     parts = []
@@ -120,6 +162,24 @@ def _passed(view: View) -> Ruling:
                 facts[name] = value
     seen = [m for m in view.ppp_of("LCP") if m.code.startswith("Configure-")]
     return rule("lcp", "passed", summary=", ".join(parts), seen=seen or view.ppp, facts=facts)
+
+
+def _never_spoke(ours: list[PppMessage], end: PppMessage | L2tpMessage) -> Ruling:
+    """The gateway says nothing in PPP, and closes the call after a while."""
+    seconds = end.t - ours[0].t
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-answer",
+            evidence(f"LCP Configure-Request sent {times(len(ours))} in {seconds:.1f} s, no answer",
+                     ours[0], ours[-1]),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The L2TP session is up, but the gateway does not speak PPP in it, and ends it.",
+        ),
+        summary="no answer to LCP",
+        seen=[*ours, end],
+    )  # fmt: skip
 
 
 def _failed(view: View, packets: list[PppMessage]) -> Ruling:
@@ -141,6 +201,8 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary="looped back",
             seen=packets,
         )
+    if end is not None and not theirs and len(ours) >= 3 and end.t - ours[0].t >= 4.0:
+        return _never_spoke(ours, end)
     if end is not None:
         refused = any(m.code in ("Configure-Nak", "Configure-Reject") for m in packets)
         said = getattr(end, "message", "") if isinstance(end, PppMessage) else end.error_message
@@ -215,7 +277,7 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
         if answered or not view.conclusive(silence):
             return rule("lcp", "inconclusive", summary="negotiation not complete", seen=packets)
     if silence is None or not view.conclusive(silence):
-        why = "interrupted" if view.interrupted else "too short to tell"
+        why = ppp.undecided(view)
         return rule("lcp", "inconclusive", summary=why, seen=packets)
     return rule(
         "lcp",

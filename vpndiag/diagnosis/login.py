@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, Observation, PppMessage
 from vpndiag.report.model import Cause, Confidence, Evidence, Finding
-
-_E_CODES = {
-    646: ("login.restricted-hours", "The account may not log in at this time."),
-    647: ("login.account-disabled", "The account is disabled."),
-    648: ("login.password-expired", "The password has expired."),
-    649: ("login.no-dialin-right", "The account has no dial-in permission."),
-    691: ("login.wrong-password", "The user name or the password is wrong."),
-    709: ("login.password-change-failed", "The password could not be changed."),
-}
 
 
 def judge(view: View) -> Ruling:
@@ -116,22 +108,6 @@ def _guessable(packets: list[PppMessage]) -> bool:
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
-_WORDS = {
-    "expired": _E_CODES[648],
-    "disabled": _E_CODES[647],
-    "locked": _E_CODES[647],
-    "not allowed at this time": _E_CODES[646],
-    "outside allowed": _E_CODES[646],
-}
-"""What servers write into a refusal that has no number (RFC 1334 and 1994 leave the text to
-them)."""
-
-
-def _in_words(message: str) -> tuple[str, str] | None:
-    text = message.lower()
-    return next((found for words, found in _WORDS.items() if words in text), None)
-
-
 _INSIDE_TLS = {
     "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
     "the client did not take the server's.",
@@ -154,14 +130,10 @@ _TLS_CAUSES = (
 
 def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     last = failures[-1]
-    codes = [m.error_code for m in failures if m.error_code is not None]
+    told = reasons.told(failures)
     code, detail = "login.wrong-password", "The user name or the password is wrong."
-    if codes:
-        code, detail = _E_CODES.get(
-            codes[0], ("login.refused", f"The server refuses the login with E={codes[0]}.")
-        )
-    elif (said := _in_words(last.message)) is not None:
-        code, detail = said
+    if told is not None:
+        code, detail = told.code, told.detail
     elif last.protocol == "EAP" and not any(
         m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
         for m in packets
@@ -178,7 +150,7 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         "login",
         "failed",
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
-                confidence="certain" if codes or (
+                confidence="certain" if (told is not None and told.by_number) or (
                     last.protocol != "EAP" and code == "login.wrong-password") else "high",
                 causes=_TLS_CAUSES if detail == _INSIDE_TLS["TLS"] else ()),
         summary=detail.rstrip("."),
@@ -225,7 +197,16 @@ def _none(view: View) -> Ruling:
     wanted = any(
         ppp.option(m, "Authentication-Protocol") for m in view.ppp_of("LCP", "out", "Configure-Ack")
     )
-    if wanted and view.ended is not None and view.ended.why == "stopped":
+    stopped = view.ended is not None and view.ended.why == "stopped"
+    if wanted and stopped and not view.live and view.end - start < _FIRST:
+        farewell = [m for m in view.goodbyes if m.direction == "out" and m.t >= start][:1]
+        return rule(
+            "login",
+            "inconclusive",
+            seen=farewell or view.ppp[-1:],
+            summary="the client leaves before the login begins" + _words(farewell),
+        )
+    if wanted and stopped:
         acks = view.ppp_of("LCP", "out", "Configure-Ack")
         return rule(
             "login",
@@ -240,6 +221,13 @@ def _none(view: View) -> Ruling:
     return not_reached("login", "no login in this material")
 
 
+def _words(farewell: Sequence[Observation]) -> str:
+    said = [ppp.how(m) for m in farewell if isinstance(m, PppMessage | L2tpMessage)]
+    return f" ({said[0]})" if said else ""
+
+
+_FIRST = 2.5
+"""Seconds that a client waits at least for the first question of the login."""
 _PATIENCE = 10.0
 """Seconds. A refusal without words comes within a few (FreeRADIUS holds one back for 1 s by
 default, others for up to 5); a hang-up after more, with the login repeated all the while, is a
@@ -266,6 +254,25 @@ def _never_answered(
     )
 
 
+def _never_began(packets: list[PppMessage], end: PppMessage | L2tpMessage) -> Ruling:
+    """The gateway asks for the login until it gives up, and the client says nothing."""
+    asked = [m for m in packets if m.direction == "in"]
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.client-silent",
+            evidence(f"the gateway asks for the login {times(len(asked))}, no answer", *asked[:1],
+                     *asked[1:][-1:]),
+            evidence(f"after {end.t - packets[0].t:.0f} s the gateway ends with {ppp.how(end)}",
+                     end),
+            detail="The client does not answer the gateway's question for its login.",
+        ),
+        summary="the client does not log in",
+        seen=[*packets, end],
+    )  # fmt: skip
+
+
 def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
@@ -276,7 +283,10 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         if naks:
             ends = evidence(f"the gateway ends with {ppp.how(end)}", end)
             return _no_method(naks, ends, "No EAP method in common.", "high", [*packets, end])
-        if len(ours) >= 4 and end.t - ours[0].t >= _PATIENCE:
+        if not ours and not view.live and end.t - packets[0].t >= _PATIENCE:
+            return _never_began(packets, end)
+        since = ours[0] if len(ours) >= 4 else ours[-1] if ours else end
+        if end.t - since.t >= _PATIENCE:
             return _never_answered(packets, ours, method, end)
         code = "login.refused" if ours else "login.hung-up"
         return rule(
@@ -284,12 +294,14 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             "failed",
             finding(
                 code,
-                evidence(f"{method} sent", *ours[:2]),
+                *([evidence(f"{method} sent", *ours[:2])] if ours else []),
                 evidence(f"the gateway ends with {ppp.how(end)}", end),
-                detail="The gateway ends the link in answer to the login, without a reason.",
+                detail="The gateway ends the link in answer to the login, without a reason."
+                if ours
+                else f"The gateway asks for the login, and ends the link: {ppp.how(end)}.",
                 confidence="high",
             ),
-            summary=f"refused without a reason ({ppp.how(end)})",
+            summary=f"refused without a reason ({ppp.how(end)})" if ours else ppp.how(end),
             seen=[*packets, end],
         )
     if not ours and not view.live:
@@ -311,9 +323,12 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         left = _client_stops(view, packets, ours)
         if left is not None:
             return left
-    silence = view.unanswered(ours)
+    # In EAP each answer is to another request.
+    heard = max((m.t for m in packets if m.direction == "in" and m.protocol == "EAP"), default=-1.0)
+    rounds = [] if view.live else [m for m in ours if m.t > heard]
+    silence = view.unanswered(rounds or ours)
     if silence is None or not view.conclusive(silence):
-        why = "interrupted" if view.interrupted else "too short to tell"
+        why = ppp.undecided(view)
         return rule("login", "inconclusive", summary=why, seen=packets)
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.

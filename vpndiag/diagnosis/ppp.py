@@ -79,6 +79,16 @@ def how(m: PppMessage | L2tpMessage) -> str:
     return "LCP Terminate-Request" + (f', "{m.message}"' if m.message else "")
 
 
+def undecided(view: View) -> str:
+    """Why a rung cannot be judged: the client itself left, or the material ends."""
+    if view.interrupted:
+        return "interrupted"
+    left = [m for m in view.goodbyes if m.direction == "out" and not isinstance(m, IkeMessage)]
+    if view.live or not left:
+        return "too short to tell"
+    return f"the client leaves ({how(left[0])})"
+
+
 def option(m: PppMessage, name: str) -> str | None:
     """The value of an option, or None."""
     for key, value in m.options:

@@ -346,7 +346,8 @@ class View:
         if self.ended is not None and self.ended.why == "stopped":
             # A client may leave off asking one thing in IKE because it has learnt another.
             once = not self.live and isinstance(silence.last, IkeMessage)
-            return silence.tries >= 2 or (silence.seconds >= 4.0 and not once)
+            often = silence.tries >= 2 and (self.live or silence.seconds >= ANSWERED)
+            return often or (silence.seconds >= 4.0 and not once)
         if not self.live:
             # What is not answered is sent again: one try alone may be all that was recorded. One
             # that the capture ends with had no time to be answered.

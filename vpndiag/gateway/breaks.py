@@ -382,6 +382,7 @@ _add("login.wrong-password:chap", "another password; CHAP Failure",
      other_passwords=True, config={"ppp_methods": (AuthMethod.CHAP_MD5,)})  # fmt: skip
 _add("login.wrong-password:eap", "another password; EAP-MS-CHAPv2 failure",
      other_passwords=True, config={"ppp_methods": (AuthMethod.EAP,)})  # fmt: skip
+_login("login.session-limit", 691, b"You are already logged in - access denied")
 _login("login.restricted-hours", 646, b"Not at this hour")
 _login("login.account-disabled", 647, b"Account disabled")
 _login("login.password-expired", 648, b"Password expired")

@@ -36,7 +36,9 @@ _DATA = {protocols.IP, protocols.IPV6, protocols.COMPRESSED, 0x002D, 0x002F}
 _CHAP_CODES = {1: "Challenge", 2: "Response", 3: "Success", 4: "Failure"}
 _EAP_CODES = {1: "Request", 2: "Response", 3: "Success", 4: "Failure"}
 _PAP_CODES = {1: "Authenticate-Request", 2: "Authenticate-Ack", 3: "Authenticate-Nak"}
-_EAP_MSCHAPV2_FAILURE = 4
+_EAP_MSCHAPV2_SUCCESS, _EAP_MSCHAPV2_FAILURE = 3, 4
+_WINDOWS = b"\x00\x3c\xcd\x74"
+"""Stands between magic number and error number in Terminate-Requests of Windows."""
 # As plain numbers: members of an enumeration are slow to compare.
 _ECHO = frozenset(map(int, (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST)))
 _ACK = int(Code.CONFIGURE_ACK)
@@ -144,7 +146,7 @@ def _control(protocol: int, data: bytes) -> tuple[Mapping[str, object] | None, s
             if protocol == protocols.LCP:
                 algorithm = _note_lcp(packet, found)
         case Terminate():
-            found["message"] = visible(packet.message)
+            found["message"] = _farewell(packet.message)
         case ProtocolReject():
             rejected = packet.protocol
             found["method"] = _CONTROL.get(rejected) or protocols.protocol_name(rejected)
@@ -155,6 +157,14 @@ def _control(protocol: int, data: bytes) -> tuple[Mapping[str, object] | None, s
 
 _usual = lru_cache(maxsize=1024)(_control)
 """Many packets are the same in every session."""
+
+
+def _farewell(message: bytes) -> str:
+    """The reason in a Terminate packet; Windows has a number in it, as its dialogs show it."""
+    _, cookie, number = message.rpartition(_WINDOWS)
+    if cookie and len(number) == 4:
+        return f"Windows error {int.from_bytes(number)}"
+    return visible(message)
 
 
 def _note_lcp(packet: Configure, found: dict[str, object]) -> str:
@@ -217,4 +227,6 @@ def _eap(data: bytes) -> dict[str, object]:
         if inner.op == _EAP_MSCHAPV2_FAILURE:
             found |= _result(inner.message, True)
             found["code"] = "Failure"
+        elif inner.op == _EAP_MSCHAPV2_SUCCESS:
+            found["message"] = visible(inner.message)
     return found

@@ -1,0 +1,103 @@
+"""MPPE, an encryption inside PPP (RFC 3078), that one side insists on and the other refuses."""
+
+from __future__ import annotations
+
+from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import Direction, IkeMessage, L2tpMessage, PppMessage
+from vpndiag.report.model import Cause
+
+_AT_ONCE = 3.0
+"""Seconds from the gateway's refusal to the client's farewell, where that has no words."""
+_WORDS = ("mppe", "encrypt", "windows error 741", "windows error 742")
+_OF_CLIENT = (
+    Cause("The client's profile demands encryption inside PPP (Windows: 'Require encryption', "
+          "pppd: require-mppe), which L2TP/IPsec does not need", "helpdesk",
+          "Windows: set data encryption to optional; pppd: take require-mppe out", "likely"),
+    Cause("The login method leaves no keys for MPPE (PAP, CHAP-MD5)", "gateway-admin",
+          "Offer MS-CHAPv2", "possible"),
+)  # fmt: skip
+
+
+def judge(view: View) -> Ruling | None:
+    """Layer ``address``: who asks for MPPE is refused, and ends the link."""
+    return _of_gateway(view) or _of_client(view)
+
+
+def _asked(view: View, direction: Direction) -> list[PppMessage]:
+    return [
+        m
+        for m in view.ppp_of("CCP", direction, "Configure-Request")
+        if ppp.option(m, "MPPE") is not None
+    ]
+
+
+def _refusals(view: View, direction: Direction) -> list[PppMessage]:
+    return view.ppp_of("CCP", direction, "Configure-Reject") + [
+        m for m in view.ppp_of("LCP", direction, "Protocol-Reject") if m.method == "CCP"
+    ]
+
+
+def _speaks_of_it(end: PppMessage | L2tpMessage) -> bool:
+    text = ppp.how(end).lower()
+    return any(word in text for word in _WORDS)
+
+
+def _of_gateway(view: View) -> Ruling | None:
+    asked = _asked(view, "in")
+    end = ppp.hang_up(view, asked[0].t) if asked else None
+    if end is None:
+        return None
+    refused = _refusals(view, "out")
+    if not refused and not _speaks_of_it(end):
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.mppe-demanded",
+            evidence("the gateway asks for MPPE encryption", asked[0]),
+            *(
+                [evidence("the client refuses: IPsec encrypts already", refused[0])]
+                if refused
+                else []
+            ),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The gateway insists on MPPE encryption inside PPP.",
+        ),
+        summary="MPPE demanded",
+        seen=[*asked, end],
+    )
+
+
+def _of_client(view: View) -> Ruling | None:
+    asked, refused = _asked(view, "out"), _refusals(view, "in")
+    if view.live or not asked or not refused or asked[0].t > refused[0].t:
+        return None
+    left = [
+        m
+        for m in view.goodbyes
+        if m.direction == "out" and m.t >= refused[0].t and not isinstance(m, IkeMessage)
+    ]
+    if not left or ppp.hang_up(view, refused[0].t) is not None:
+        return None
+    told = isinstance(left[0], PppMessage | L2tpMessage) and _speaks_of_it(left[0])
+    silent = isinstance(left[0], PppMessage) and not left[0].message
+    if not told and not (silent and left[0].t - refused[-1].t <= _AT_ONCE):
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.mppe-demanded",
+            evidence("the client asks for MPPE encryption", asked[0]),
+            evidence("the gateway refuses", refused[0]),
+            evidence(f"the client ends with {ppp.how(left[0])}", left[0]),
+            detail="The client insists on MPPE encryption inside PPP, and the gateway refuses it.",
+            confidence="high" if told else "medium",
+            causes=_OF_CLIENT,
+        ),
+        summary="the client demands MPPE",
+        seen=[*asked[:1], refused[0], left[0]],
+    )
