@@ -179,10 +179,7 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
         if m.protection in ("opaque", "undecryptable", "bad-hash")
         and m.step in ("INFO", "MM6", "?")
     ]
-    informational = [m for m in opaque if m.step == "INFO"]
-    complete = [m for m in opaque if m.step == "MM6" and m.protection == "opaque"]
-    # Behind message 6 they are about something else (INITIAL-CONTACT, a Delete).
-    if complete and all(m.t >= complete[0].t for m in informational):
+    if any(m.step == "MM6" and m.protection == "opaque" for m in opaque):
         return _cut_after_mm6(sa)
     # INVALID-COOKIE only says that the gateway has meanwhile given up this IKE SA.
     clear = [(m, n) for m, n in readable if m.protection == "clear" and n.type != _INVALID_COOKIE]

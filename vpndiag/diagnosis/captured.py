@@ -12,6 +12,7 @@ from vpndiag.diagnosis import (
     keepalive,
     large_lost,
     lcp,
+    liveness,
     login,
     upkeep,
     waiting,
@@ -251,10 +252,14 @@ def _largest(out: list[EspFlow], back: list[EspFlow]) -> int:
 
 def _farewell(view: View, last: float) -> list[IkeMessage]:
     """Informational exchanges around the end of ESP, with which SAs are deleted."""
+    asked = {n for sa in view.ike_sas for n in liveness.checks(sa.messages, last)}
     return [
         m
         for m in view.ike
-        if m.step == "INFO" and m.t >= last - 2.0 and (m.deletes or m.protection == "opaque")
+        if m.step == "INFO"
+        and last - 2.0 <= m.t <= last + LONGER_LIFE
+        and (m.deletes or m.protection == "opaque")
+        and id(m) not in asked
     ]
 
 

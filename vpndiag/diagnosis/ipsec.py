@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import nat
+from vpndiag.diagnosis import liveness, nat
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -176,9 +176,14 @@ def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
         return not_reached("ipsec", "phase 1 is complete")
     if view.live:
         return not_reached("ipsec", "quick mode was not started")
-    return rule(
-        "ipsec", "inconclusive", summary="the capture shows no quick mode", seen=sa.messages
-    )
+    said = _behind_proof(sa)
+    summary = "the capture shows no quick mode"
+    if said:
+        summary += (
+            f"; the gateway sent an encrypted notification of {said[0].size} bytes behind "
+            "message 6: it may be a Delete of the IKE SA"
+        )
+    return rule("ipsec", "inconclusive", summary=summary, seen=said or sa.messages)
 
 
 def _client_leaves(sa: IkeSa, since: float) -> float:
@@ -235,7 +240,11 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
             summary="IKE SA deleted",
             seen=[*ours, *gone],
         )
-    opaque = [m for m in after if m.step == "INFO" and m.protection in ("opaque", "undecryptable")]
+    asked = liveness.checks(sa.messages)
+    opaque = [
+        m for m in after
+        if m.step == "INFO" and m.protection in ("opaque", "undecryptable") and id(m) not in asked
+    ]  # fmt: skip
     if opaque:
         return rule(
             "ipsec",
@@ -272,13 +281,18 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
 
 def _said_before(sa: IkeSa, asked: IkeMessage) -> list[Evidence]:
     """What the gateway said, encrypted, between message 6 and quick mode."""
-    proofs = [m.t for m in sa.step("MM6") if m.direction == "in"]
-    said = [
-        m for m in sa.messages
-        if m.direction == "in" and m.step == "INFO" and proofs and proofs[0] <= m.t <= asked.t
-        and m.protection in ("opaque", "undecryptable")
-    ]  # fmt: skip
+    said = [m for m in _behind_proof(sa) if m.t <= asked.t]
     if not said:
         return []
     text = f"before it the gateway sent an encrypted notification of {said[0].size} bytes: it may "
     return [evidence(text + "be a Delete of the IKE SA; keys would tell", *said[:2])]
+
+
+def _behind_proof(sa: IkeSa) -> list[IkeMessage]:
+    """Encrypted notifications of the gateway after its message 6."""
+    proofs = [m.t for m in sa.step("MM6") if m.direction == "in"]
+    return [
+        m for m in sa.messages
+        if m.direction == "in" and m.step == "INFO" and proofs and m.t >= proofs[0]
+        and m.protection in ("opaque", "undecryptable")
+    ]  # fmt: skip

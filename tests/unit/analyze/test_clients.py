@@ -1,0 +1,92 @@
+"""What real clients and gateways leave behind outside of the encryption: sizes, repeats, farewells
+and silence. Nothing here can be read; beside a failure stands what looks much like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.analyze.scene import MACOS, MACOS_VENDORS, Pair, Scene, Wire, played
+
+SCENES: dict[str, tuple[str, str | None, Scene]] = {}
+
+
+def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
+    def keep(play: Scene) -> Scene:
+        SCENES[name] = outcome, code, play
+        return play
+
+    return keep
+
+
+def _alive(pair: Pair, mine: bool) -> None:
+    """Dead peer detection: a question and its answer, of one size."""
+    pair.info(mine, size=84)
+    pair.info(not mine, size=84)
+
+
+def _elsewhere(pair: Pair, seconds: int) -> None:
+    """The capture goes on with what the client says to others."""
+    for _ in range(seconds):
+        pair.udp(True, 53_211, 443, bytes(200), wait=1.0)
+
+
+def _up(wire: Wire, **how: object) -> Pair:
+    pair = Pair(wire, **how)  # type: ignore[arg-type]
+    pair.main_mode()
+    pair.quick_mode()
+    return pair
+
+
+@scene("a notification behind message 6, and no quick mode", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.info(False, wait=0.2)
+    _elsewhere(pair, 20)
+
+
+@scene("quick mode in vain while dead peer detection goes on", "failed", "ipsec.unanswered")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode(MACOS, MACOS_VENDORS, chosen=MACOS[3])
+    pair.quick_mode(answered=False, wait=3.0)
+    for number in range(9):
+        pair.ask_again(3.0)
+        if number % 3 == 0:
+            _alive(pair, False)
+
+
+@scene("quick mode is answered with a notification, and asked no more", "failed", "ipsec.refused")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode(answered=False)
+    pair.info(False, size=84)
+    pair.info(True)
+    _elsewhere(pair, 10)
+
+
+@scene("few packets of data, and dead peer detection for a quarter of an hour", "healthy")
+def _(wire: Wire) -> None:
+    pair = _up(wire)
+    pair.users(20)
+    for _ in range(20):
+        wire.at += 40
+        pair.put(True, b"\xff", True)
+        _alive(pair, False)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_said(name: str, tmp_path: Path) -> None:
+    outcome, code, play = SCENES[name]
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
+
+
+def test_message_6_shows_that_the_key_is_right_whatever_follows(tmp_path: Path) -> None:
+    found = played(SCENES["a notification behind message 6, and no quick mode"][2], tmp_path)
+    rungs = {x.id: x for x in found.layers}
+    assert rungs["auth"].status == "passed"
+    assert "may be a Delete" in rungs["ipsec"].summary
