@@ -7,6 +7,7 @@ deleted, and a refusal is not answered with a message like it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from vpndiag.observations import IkeMessage
 
@@ -25,7 +26,7 @@ def checks(messages: Sequence[IkeMessage], goes_on: float | None = None) -> set[
         return set()
     last = max([m.t for m in messages] if goes_on is None else [goes_on, messages[-1].t])
     found: set[int] = set()
-    for asked, said in zip(infos, infos[1:], strict=False):
+    for asked, said in pairwise(infos):
         if id(asked) in found or asked.direction == said.direction:
             continue
         alike = abs(asked.size - said.size) <= _PADDING and said.t - asked.t <= ANSWERED

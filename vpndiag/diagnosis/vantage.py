@@ -168,15 +168,17 @@ def no_esp(view: View) -> Ruling | None:
     done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
     left = [
         m for m in view.ike
-        if done and m.step == "INFO" and m.direction == "out" and m.t > done[0].t + STAYED
+        if done and m.step == "INFO" and m.direction == "out" and m.t > done[0].t
         and (m.deletes or m.protection == "opaque")
     ]  # fmt: skip
     if not left:
         return None
+    why = "its packets are lost on the way here, or were not recorded"
+    if left[-1].t <= done[0].t + STAYED:
+        why = "it does not want this IPsec SA, its L2TP does not start, or it has only asked"
     return rule(
         "esp",
         "inconclusive",
-        summary="IPsec was set up, not one ESP packet is seen, and the client leaves: its packets "
-        "are lost on the way here, or were not recorded",
+        summary=f"IPsec was set up, not one ESP packet is seen, and the client leaves: {why}",
         seen=[done[0], left[-1]],
     )
