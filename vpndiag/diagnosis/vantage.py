@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vpndiag.diagnosis import liveness
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
 from vpndiag.diagnosis.view import View
@@ -28,6 +29,8 @@ ASKED_AGAIN = 2
 """Repeats after the answer that make it a lost one; a single one may have crossed it."""
 STAYED = 3.0
 """Seconds after quick mode in which a client that wants to talk would have sent something."""
+NOTHING = 10.0
+"""Seconds of nothing after quick mode: clients send their first L2TP message within two."""
 _IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
 _L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
 _L2TP_ORDER = ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
@@ -161,24 +164,31 @@ def client_gone(view: View) -> Ruling | None:
 
 
 def no_esp(view: View) -> Ruling | None:
-    """Rung ``esp`` of a capture where quick mode is complete and the client leaves without one ESP
-    packet having been seen."""
+    """Rung ``esp`` of a capture where quick mode is complete and not one ESP packet has been seen:
+    the client leaves, or nothing at all follows."""
     if view.live or view.esp or view.l2tp or view.only_ikev2:
         return None
     done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
+    if not done or any(liveness.checks(sa.messages) for sa in view.ike_sas):
+        return None  # it lives on: ESP was left out of this capture
     left = [
         m for m in view.ike
-        if done and m.step == "INFO" and m.direction == "out" and m.t > done[0].t
+        if m.step == "INFO" and m.direction == "out" and m.t > done[0].t
         and (m.deletes or m.protection == "opaque")
     ]  # fmt: skip
-    if not left:
+    if left and left[-1].t <= done[0].t + STAYED:
+        why = "and the client leaves at once: it does not want this IPsec SA, its L2TP does not "
+        why += "start, or it has only asked"
+    elif left:
+        why = "and the client leaves: its packets are lost on the way here, or were not recorded"
+    elif view.end - done[-1].t >= NOTHING and view.ike[-1].t <= done[-1].t + STAYED:
+        why = f"for {view.end - done[-1].t:.0f} s: its packets are lost on the way here, were not "
+        why += "recorded, or its L2TP does not start"
+    else:
         return None
-    why = "its packets are lost on the way here, or were not recorded"
-    if left[-1].t <= done[0].t + STAYED:
-        why = "it does not want this IPsec SA, its L2TP does not start, or it has only asked"
     return rule(
         "esp",
         "inconclusive",
-        summary=f"IPsec was set up, not one ESP packet is seen, and the client leaves: {why}",
-        seen=[done[0], left[-1]],
+        summary=f"IPsec was set up, not one ESP packet is seen, {why}",
+        seen=[done[0], *left[-1:]],
     )

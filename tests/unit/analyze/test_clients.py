@@ -78,6 +78,33 @@ def _(wire: Wire) -> None:
         _alive(pair, False)
 
 
+@scene("quick mode is complete, and the client leaves at once, again and again", "inconclusive")
+def _(wire: Wire) -> None:
+    for number in range(3):
+        pair = _up(wire, seed=number)
+        wire.at += 0.3
+        pair.info(True)
+        pair.info(True, wait=10.0)
+
+
+@scene("quick mode is complete, and nothing follows for a minute", "inconclusive")
+def _(wire: Wire) -> None:
+    _elsewhere(_up(wire), 60)
+
+
+@scene("a capture that ends with quick mode", "healthy")
+def _(wire: Wire) -> None:
+    _elsewhere(_up(wire), 1)
+
+
+@scene("the IKE of a session alone: checks whether the other side is there", "healthy")
+def _(wire: Wire) -> None:
+    pair = _up(wire)
+    for _ in range(10):
+        wire.at += 30
+        _alive(pair, False)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
