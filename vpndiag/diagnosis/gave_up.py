@@ -14,7 +14,7 @@ from vpndiag.report.model import Cause, Evidence
 
 SOON = 2.0
 """Seconds within which a client leaves because of what it has just read."""
-_CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
+CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -50,7 +50,7 @@ def _after_message_6(view: View) -> Ruling | None:
     ):
         return None
     certificate = any(c.direction == "in" for c in view.certificates) or bool(
-        sa.chosen and set(sa.chosen.auth_methods) & _CERTIFICATE_METHODS
+        sa.chosen and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS
     )
     if certificate:
         found = finding(

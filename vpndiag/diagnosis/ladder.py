@@ -83,6 +83,8 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         if layer_id == "auth" and lost and ruling.layer.status == "inconclusive":
             # Message 6 may have been heard and not believed as well.
             ruling = gave_up.judge("auth", everything) or ruling
+        if layer_id == "auth" and lost:
+            ruling = vantage.proof_unheard(ruling, view, everything, lost) or ruling
         if ruling.layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)
@@ -101,6 +103,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         findings = [
             vantage.explained(f, lost) if f.code == verdict.finding else f for f in findings
         ]
+        verdict = _verdict(view, ordered, findings)
     findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
     return Diagnosis(verdict, tuple(ordered), tuple(findings))
 

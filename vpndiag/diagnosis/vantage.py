@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vpndiag.diagnosis import liveness
+from vpndiag.diagnosis import gave_up, liveness, outer_mtu
+from vpndiag.diagnosis.gave_up import CERTIFICATE_METHODS
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
-from vpndiag.diagnosis.ruling import Ruling, evidence, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     EspFlow,
@@ -23,7 +24,7 @@ from vpndiag.observations import (
     Observation,
     PppMessage,
 )
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Finding
 
 ASKED_AGAIN = 2
 """Repeats after the answer that make it a lost one; a single one may have crossed it."""
@@ -137,14 +138,86 @@ def _unheard_l2tp(everything: list[L2tpMessage]) -> float | None:
     return None
 
 
-def explained(finding: Finding, lost: Sequence[Observation]) -> Finding:
-    """``finding`` with what the capture shows beyond what the client saw."""
+def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
+    """``found`` with what the capture shows beyond what the client saw."""
     seen = evidence(
         f"the gateway did answer, {times(len(lost))}, but the client asks on as if nothing had "
         "come: the answers are lost between this capture and the client",
         *lost,
     )
-    return replace(finding, evidence=(*finding.evidence, seen))
+    unheard = {n for o in lost for n in o.frames}
+    if any(unheard.intersection(e.frames) for e in found.evidence):
+        return found  # made of these answers
+    return replace(
+        found,
+        evidence=(*found.evidence, seen),
+        causes=_UNHEARD,
+        detail=f"The gateway's answers do not get to the client. As the client sees it: "
+        f"{found.detail}",
+    )
+
+
+_UNHEARD = (
+    Cause("The answers are dropped between the place of this capture and the client: by a firewall "
+          "or NAT near the client, or a way back that goes elsewhere", "network",
+          "Capture at the client as well; let UDP 500 and 4500 through both ways", "likely"),
+    Cause("They reach the client's computer, and its own firewall or VPN service drops them",
+          "helpdesk", "Look at its firewall and its VPN log at the time of the evidence",
+          "possible"),
+)  # fmt: skip
+_DISBELIEVED = Cause(
+    "The client gets message 6 and does not accept the gateway's certificate, without a word",
+    "helpdesk", "Look whether it trusts the issuing authority, and at the names in the certificate",
+    "possible",
+)  # fmt: skip
+
+
+def proof_unheard(
+    ruling: Ruling, view: View, everything: View, lost: Sequence[Observation]
+) -> Ruling | None:
+    """Rung ``auth`` where silence was found and message 6 was sent all the same: a gateway sends it
+    only after it has verified message 5, so neither key nor certificate of the client is wrong."""
+    proofs = [
+        m for m in lost
+        if isinstance(m, IkeMessage) and m.step == "MM6" and m.protection in ("opaque", "decrypted")
+    ]  # fmt: skip
+    sa = view.primary
+    codes = {f.code for f in ruling.findings}
+    if not proofs or sa is None or not codes & _SILENCE:
+        return None
+    asked = sa.step("MM5")
+    large = outer_mtu.is_large(proofs[0])
+    if not large and (not asked or asked[0].port != 4500):
+        return gave_up.judge("auth", everything)
+    seen = [*asked, *proofs]
+    said = [
+        evidence(f"the gateway answers message 5 with message 6, {times(len(proofs))} "
+                 f"({proofs[0].size} bytes)", *proofs),
+        evidence(f"message 5 is sent {times(len(asked))}, as if nothing had come", *asked),
+    ]  # fmt: skip
+    causes: tuple[Cause, ...] = _UNHEARD
+    if sa.chosen is not None and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS:
+        causes += (_DISBELIEVED,)
+    if large:
+        found = finding(
+            "path.fragments-lost", *said, causes=(_FRAGMENTED, *causes), confidence="medium",
+            detail="The gateway's large message with its certificate travels in IP fragments, and "
+            "the client asks on as if it had not come.",
+        )  # fmt: skip
+        return rule("path", "failed", found, summary="large IKE messages are lost", seen=seen)
+    found = finding(
+        "path.float-blocked", *said, causes=causes, confidence="medium",
+        detail="The gateway accepts message 5, and its answers from UDP 4500 do not get to the "
+        "client.",
+    )  # fmt: skip
+    return rule("path", "failed", found, summary="UDP 4500: the answers are lost", seen=seen)
+
+
+_SILENCE = {"auth.unanswered", "auth.psk-mismatch", "auth.certificate-refused"}
+_FRAGMENTED = Cause(
+    "A firewall or NAT between this capture and the client drops IP fragments", "network",
+    "Let fragments pass, or switch IKE fragmentation on at the gateway", "likely",
+)  # fmt: skip
 
 
 def client_gone(view: View) -> Ruling | None:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import MACOS, MACOS_VENDORS, Pair, Scene, Wire, played
+from tests.unit.analyze.scene import (
+    MACOS,
+    MACOS_VENDORS,
+    WINDOWS,
+    Pair,
+    Scene,
+    Wire,
+    phase1,
+    played,
+)
 
 SCENES: dict[str, tuple[str, str | None, Scene]] = {}
 
@@ -105,6 +114,39 @@ def _(wire: Wire) -> None:
         _alive(pair, False)
 
 
+CERTIFICATES = [phase1(auth=3)]
+
+
+def _proof_unheard(wire: Wire, size: int, transforms: list[bytes] = WINDOWS) -> None:
+    """Recorded near the gateway: it answers each message 5, and the client asks on."""
+    pair = Pair(wire)
+    pair.main_mode(transforms, upto=4, chosen=transforms[-1])
+    ours, theirs = bytes(900), bytes(size)
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.proof(True, body=ours)
+        pair.proof(False, wait, body=theirs)
+
+
+SCENES["message 6 never gets to the client"] = (
+    "failed", "path.float-blocked", lambda wire: _proof_unheard(wire, 68))  # fmt: skip
+SCENES["message 6 with a certificate never gets to the client"] = (
+    "failed", "path.float-blocked",
+    lambda wire: _proof_unheard(wire, 1200, CERTIFICATES))  # fmt: skip
+SCENES["message 6 needs fragments and never gets to the client"] = (
+    "failed", "path.fragments-lost",
+    lambda wire: _proof_unheard(wire, 2400, CERTIFICATES))  # fmt: skip
+
+
+@scene("message 2 of quick mode never gets to the client", "failed", "ipsec.unanswered")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode(answered=False)
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.ike(False, 32, natt=True, hidden=(8, bytes(196)), mid=pair.mid, wait=wait)
+        pair.ask_again(0.02)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -117,3 +159,14 @@ def test_message_6_shows_that_the_key_is_right_whatever_follows(tmp_path: Path) 
     rungs = {x.id: x for x in found.layers}
     assert rungs["auth"].status == "passed"
     assert "may be a Delete" in rungs["ipsec"].summary
+
+
+def test_answers_that_the_capture_has_are_not_denied(tmp_path: Path) -> None:
+    """Who reads only the headline must not look for the fault at a gateway that answers."""
+    for name in ("message 6 never gets", "message 2 of quick mode never gets"):
+        (play,) = (p for n, (_, _, p) in SCENES.items() if n.startswith(name + " to the client"))
+        found = played(play, tmp_path)
+        main = found.findings[0]
+        assert "do not get to the client" in found.verdict.headline
+        assert main.causes[0].owner == "network" and "capture" in main.causes[0].text
+        assert not any("key differs" in c.text or "without a notify" in c.text for c in main.causes)
