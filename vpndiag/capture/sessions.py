@@ -185,6 +185,11 @@ def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]
         return [sketches] if sketches else []
     lanes: list[list[Sketch]] = []
     for component in _component_of(sketches):
+        home = next((lane for lane in lanes if _back(component, lane)), None)
+        if home is not None:
+            home += component
+            home.sort(key=lambda s: s.first_ns)
+            continue
         deep = [_span(s, flows) for s in component if s.deep]
         for lane in lanes:
             busy = [_span(s, flows) for s in lane if s.deep]
@@ -197,6 +202,25 @@ def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]
         else:
             lanes.append(component)
     return lanes
+
+
+def _back(component: list[Sketch], lane: list[Sketch]) -> bool:
+    """Whether these are SAs that the gateway began with the client of ``lane``, whose session was
+    up: gateways begin no sessions, they renew keys, or try to get back a client that is gone. One
+    that fails at the proof is told for itself."""
+    first, client = component[0], lane[0].initiator[0]
+    return (
+        first.initiator[0] != client
+        and first.initiator[0] == lane[0].responder
+        and all(s.opening and (not s.deep or s.established_ns is not None) for s in component)
+        and any(s.established_ns is not None and s.established_ns < first.first_ns for s in lane)
+        and first.track.messages[0].dst in _client_ends(lane)
+    )
+
+
+def _client_ends(lane: list[Sketch]) -> set[End]:
+    client = lane[0].initiator[0]
+    return {e for s in lane if s.initiator[0] == client for e in s.ends}
 
 
 def _span(s: Sketch, flows: list[FlowTrack]) -> tuple[int, int]:
@@ -212,7 +236,7 @@ def _span(s: Sketch, flows: list[FlowTrack]) -> tuple[int, int]:
 def _flows_of(lane: list[Sketch], flows: list[FlowTrack]) -> list[FlowTrack]:
     """The flows of one client of several behind one address: by its ports, and by SPI when it has
     another port in the meantime (the NAT forgot it)."""
-    ends = {e for s in lane for e in s.ends}
+    ends = _client_ends(lane)
     mine = [f for f in flows if f.src in ends or f.dst in ends]
     spis = {(f.spi, f.dst) for f in mine} | {(f.spi, f.src) for f in mine}
     return [f for f in flows if f in mine or (f.spi, f.dst) in spis or (f.spi, f.src) in spis]
@@ -246,6 +270,8 @@ def _alive(flows: list[FlowTrack], at: int) -> bool:
 def _belongs(current: Attempt, s: Sketch, last: int, flows: list[FlowTrack]) -> bool:
     """Whether an IKE SA is part of the attempt before it."""
     established = current.established_ns
+    if established is not None and s.initiator[0] == current.gateway != current.client:
+        return True
     if not s.opening:
         # Its beginning is not in the capture: an older SA that is still used beside the attempt.
         return s.first_ns <= last + SLACK or established is not None

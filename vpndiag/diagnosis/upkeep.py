@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vpndiag.diagnosis import ipsec, told
+from vpndiag.diagnosis import ipsec, liveness, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -20,6 +20,8 @@ SOON = 2.0
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
+_AT_ONCE = 1.0
+"""Seconds between the messages of one farewell."""
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
 SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
     ("in", "out", "gateway", "client"),
@@ -165,6 +167,8 @@ def _gateway_gone(view: View) -> Ruling | None:
         enough = ASKED_OFTEN if len(asked) >= 5 else GONE
         if last < 0 or len(asked) < 3 or asked[-1].t - last < enough:
             continue
+        if _said_goodbye(view, silent, last):
+            continue
         if view.unrecorded:
             return None
         return rule(
@@ -183,6 +187,24 @@ def _gateway_gone(view: View) -> Ruling | None:
             seen=asked,
         )  # fmt: skip
     return None
+
+
+def _said_goodbye(view: View, side: Direction, last: float) -> bool:
+    """Whether this side's last packet, at ``last``, is a Delete of the IKE SA: read, or hidden in
+    an informational message that neither asks whether the other is there nor answers that."""
+    checks = {n for sa in view.ike_sas for n in liveness.checks(sa.messages)}
+    infos = [m for m in view.ike if m.step == "INFO" and m.t <= last]
+    final = [m for m in infos if m.direction == side and last - m.t <= _AT_ONCE]
+    asked = [m.t for m in infos if m.direction != side]
+    return any(
+        _says_goodbye(m)
+        or (
+            m.protection == "opaque"
+            and id(m) not in checks
+            and not any(0 <= m.t - t <= liveness.ANSWERED for t in asked)
+        )
+        for m in final
+    )
 
 
 def _set_up(view: View) -> bool:
@@ -279,6 +301,8 @@ def _renewal_failed(view: View) -> Ruling | None:
 def _given_up(view: View, r: Renewal) -> bool:
     """Asked often enough, or long enough while the gateway's ESP stopped as well."""
     asked = r.tries[-1].t - r.first.t
+    if r.first.direction == "in" and _said_goodbye(view, "out", _last(view, "out")):
+        return False
     if r.first.direction == "out" and len(r.tries) >= 5 and asked >= STALL:
         return True
     last_in = max((f.last_t for f in view.esp if f.direction == "in"), default=None)

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.analyze.scene import (
+    CLIENT,
     MACOS,
     MACOS_VENDORS,
     WINDOWS,
     Pair,
     Scene,
     Wire,
+    offer,
     phase1,
     played,
 )
@@ -147,6 +149,44 @@ def _(wire: Wire) -> None:
         pair.ask_again(0.02)
 
 
+def _gateway_begins(pair: Pair, users: bool) -> None:
+    """Phase 1 anew, begun by the gateway and not answered."""
+    pair.new_sa()
+    for wait in (4.0, 7.2, 13.0, 23.3):
+        pair.ike(False, 2, [(1, offer([phase1()]))], natt=True, begin=True)
+        if users:
+            pair.users(4, wait=wait / 4)
+        else:
+            pair.wire.at += wait
+
+
+def _in_use(wire: Wire) -> Pair:
+    pair = _up(wire)
+    pair.users(120)
+    return pair
+
+
+@scene("the gateway renews phase 1 in vain while data goes on", "healthy")
+def _(wire: Wire) -> None:
+    _gateway_begins(_in_use(wire), users=True)
+
+
+@scene("the gateway tries to get a client back that is gone", "failed", "path.dpd-timeout")
+def _(wire: Wire) -> None:
+    pair = _in_use(wire)
+    for _ in range(5):
+        pair.info(False, 10.0, 84)
+    _gateway_begins(pair, users=False)
+
+
+@scene("and one that said goodbye", "healthy")
+def _(wire: Wire) -> None:
+    pair = _in_use(wire)
+    pair.info(True)
+    pair.info(True, wait=5.0)
+    _gateway_begins(pair, users=False)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -170,3 +210,14 @@ def test_answers_that_the_capture_has_are_not_denied(tmp_path: Path) -> None:
         assert "do not get to the client" in found.verdict.headline
         assert main.causes[0].owner == "network" and "capture" in main.causes[0].text
         assert not any("key differs" in c.text or "without a notify" in c.text for c in main.causes)
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_what_the_gateway_begins_is_part_of_the_client_s_session(
+    tmp_path: Path, users: bool
+) -> None:
+    def play(wire: Wire) -> None:
+        _gateway_begins(_in_use(wire), users)
+
+    found = played(play, tmp_path)
+    assert [s.client for s in found.sessions] == [CLIENT]
