@@ -288,7 +288,8 @@ def _refusal_unreadable(
             if keyed
             else "The pre-shared key is most likely wrong: the gateway refuses right after "
             "message 5, which is where that shows.",
-            confidence="high",
+            causes=() if keyed else _KEY_OR_IDENTITY,
+            confidence="high" if keyed else "medium",
         ),
         summary="pre-shared keys differ",
         seen=sa.messages,
@@ -380,6 +381,18 @@ def _silence(
     )
 
 
+_KEY_OR_IDENTITY = (
+    Cause("The pre-shared key differs between this computer and the gateway", "helpdesk",
+          "Enter the key again, by hand, from the administrator's record", "likely"),
+    Cause("The key was changed on the gateway, or another line of its key file matches first",
+          "gateway-admin", "Check which key applies to a client from any address", "possible"),
+    Cause("The key is right and the gateway does not accept this computer's identity (its address "
+          "behind a NAT, or a name): the notification would look the same", "gateway-admin",
+          "Look in its IKE log; allow any identity for this connection", "possible"),
+)  # fmt: skip
+"""Of a refusal that nobody can read."""
+
+
 def _gateway_gone() -> tuple[Cause, ...]:
     return (
         Cause("The gateway, or its IKE service, stopped or restarted at this moment",
@@ -458,4 +471,17 @@ def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:
                 confidence="medium",
             )  # fmt: skip
             return rule("path", "failed", floated, summary="message 5 missing", seen=sa.messages)
-    return rule("auth", "inconclusive", summary="the capture ends at message 4", seen=sa.messages)
+    waited = view.end - mm4[-1].t if mm4 else 0.0
+    if waited < _WAITED:
+        summary = "the capture ends at message 4"
+    else:
+        port = " (from UDP 4500 where a NAT is on the way)" if sa.messages[-1].port != 4500 else ""
+        summary = (
+            f"no message 5{port} in the {waited:.0f} s after message 4: it is lost on the way "
+            "here, was left out of this capture, or the client stops"
+        )
+    return rule("auth", "inconclusive", summary=summary, seen=sa.messages)
+
+
+_WAITED = 4.0
+"""Seconds in which every client sends message 5."""

@@ -221,3 +221,26 @@ def test_what_the_gateway_begins_is_part_of_the_client_s_session(
 
     found = played(play, tmp_path)
     assert [s.client for s in found.sessions] == [CLIENT]
+
+
+def test_a_capture_that_goes_on_does_not_end_at_message_4(tmp_path: Path) -> None:
+    for seconds, words in ((60, "no message 5 (from UDP 4500"), (1, "ends at message 4")):
+
+        def play(wire: Wire, seconds: int = seconds) -> None:
+            pair = Pair(wire)
+            pair.main_mode(upto=4)
+            _elsewhere(pair, seconds)
+
+        verdict = played(play, tmp_path).verdict
+        assert verdict.outcome == "inconclusive" and words in verdict.headline
+
+
+def test_a_refusal_of_message_5_that_nobody_can_read_may_be_of_the_identity(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.main_mode(upto=5)
+        pair.info(False, wait=5.0)
+
+    found = played(play, tmp_path)
+    assert (found.verdict.finding, found.verdict.confidence) == ("auth.psk-mismatch", "medium")
+    assert any("identity" in c.text for c in found.findings[0].causes)
