@@ -358,7 +358,7 @@ def _silence(
             seen=sa.messages,
         )  # fmt: skip
     confidence: Confidence = "high" if proven or not floated else "medium"
-    causes = () if proven or not floated else _either_key_or_port()
+    causes = () if proven or not floated else either_key_or_port()
     code = "auth.psk-mismatch" if repeated4 or proven or not floated else "auth.unanswered"
     if not repeated4:
         confidence = "medium"
@@ -441,7 +441,7 @@ def _either_refused_or_lost(there: bool) -> tuple[Cause, ...]:
     )  # fmt: skip
 
 
-def _either_key_or_port() -> tuple[Cause, ...]:
+def either_key_or_port() -> tuple[Cause, ...]:
     return (
         Cause("The pre-shared key differs between this computer and the gateway", "user",
               "Enter the key again on both sides", "likely"),

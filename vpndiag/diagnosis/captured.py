@@ -14,6 +14,7 @@ from vpndiag.diagnosis import (
     lcp,
     liveness,
     login,
+    stuck,
     upkeep,
     waiting,
     watched,
@@ -269,9 +270,10 @@ _USUAL: dict[str, Callable[[View], Ruling]] = {
     "address": address.judge,
 }
 _FURTHER: dict[str, tuple[Callable[[str, View], Ruling | None], ...]] = {
-    "path": (_one_direction, upkeep.judge),
-    "auth": (gave_up.judge,),
-    "ipsec": (upkeep.judge, waiting.judge),
+    "path": (stuck.judge, _one_direction, upkeep.judge),
+    "ike": (stuck.judge,),
+    "auth": (stuck.judge, gave_up.judge),
+    "ipsec": (stuck.judge, upkeep.judge, waiting.judge),
     "esp": (upkeep.judge,),
     "l2tp": (keepalive.judge, gave_up.judge, waiting.judge, _hidden),
     "lcp": (keepalive.judge, _in_use),

@@ -187,6 +187,42 @@ def _(wire: Wire) -> None:
     _gateway_begins(pair, users=False)
 
 
+def _client_alone(wire: Wire, step: int, tries: int = 5, *, late: bool = False) -> Pair:
+    """The client's direction alone. It repeats message 3 or 5 of phase 1, or (7) quick mode."""
+    pair = Pair(wire)
+    pair.only = True
+    pair.main_mode(upto=min(step, 6) - (step < 7))
+    if late:
+        wire.shots.clear()
+    if step == 7:
+        pair.quick_mode(answered=False)
+    elif step == 5:
+        pair.proof(True)
+    else:
+        pair.key_exchange(True)
+    last = wire.shots[-1].data
+    for number in range(1, tries):
+        wire.at += 2.0**number
+        wire.frame(last)
+    return pair
+
+
+for _step, _code in ((3, "ike.stalled"), (5, "auth.unanswered"), (7, "ipsec.unanswered")):
+    for _late in (False, True):
+        SCENES[f"the client alone repeats step {_step}, late: {_late}"] = (
+            "failed", _code,
+            lambda wire, step=_step, late=_late: _client_alone(wire, step, late=late))  # fmt: skip
+    SCENES[f"the client alone sends step {_step} twice"] = (
+        "inconclusive", None, lambda wire, step=_step: _client_alone(wire, step, 2))  # fmt: skip
+
+
+@scene("the client alone repeats message 5 and goes on", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _client_alone(wire, 5)
+    pair.quick_mode()
+    pair.users(20)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
