@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from vpndiag.diagnosis import gave_up, liveness, outer_mtu
 from vpndiag.diagnosis.gave_up import CERTIFICATE_METHODS
@@ -28,6 +29,8 @@ from vpndiag.report.model import Cause, Finding
 
 ASKED_AGAIN = 2
 """Repeats after the answer that make it a lost one; a single one may have crossed it."""
+REPEATED = 4
+"""Packets of one size at growing intervals that are one message and its repeats."""
 STAYED = 3.0
 """Seconds after quick mode in which a client that wants to talk would have sent something."""
 NOTHING = 10.0
@@ -74,6 +77,7 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
             and o.direction == "in"
             and (isinstance(o, EspFlow) or o.t >= since)
         }
+    lost |= {id(f) for f in _unheard_esp(view)}
     if not lost:
         return view, []
     early = min(o.t for o in ordered if id(o) in lost)
@@ -138,20 +142,41 @@ def _unheard_l2tp(everything: list[L2tpMessage]) -> float | None:
     return None
 
 
+def _unheard_esp(view: View) -> list[EspFlow]:
+    """The gateway's ESP where the client sends nothing but its first message, as nobody can read:
+    one size, at growing intervals, as L2TP repeats a SCCRQ (RFC 2661 section 5.8)."""
+    if view.l2tp_all or view.ppp or view.other_ipsec or view.only_ikev2:
+        return []
+    if not any(m.step == "QM3" and m.direction == "out" for m in view.ike):
+        return []
+    out = [f for f in view.esp if f.direction == "out" and f.packets]
+    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    times_ = sorted(t for f in out for t in f.times)
+    if not back or len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
+        return []
+    gaps = [later - earlier for earlier, later in pairwise(times_)]
+    one_size = len({size for f in out for size in f.sizes}) == 1
+    slower = all(b >= 0.9 * a for a, b in pairwise(gaps)) and gaps[-1] >= 1.8 * gaps[0]
+    heard = sum(t > min(f.t for f in back) for t in times_)
+    return back if one_size and slower and heard >= ASKED_AGAIN else []
+
+
 def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
     """``found`` with what the capture shows beyond what the client saw."""
+    count = sum(o.packets if isinstance(o, EspFlow) else 1 for o in lost)
     seen = evidence(
-        f"the gateway did answer, {times(len(lost))}, but the client asks on as if nothing had "
+        f"the gateway did answer, {times(count)}, but the client asks on as if nothing had "
         "come: the answers are lost between this capture and the client",
         *lost,
     )
     unheard = {n for o in lost for n in o.frames}
     if any(unheard.intersection(e.frames) for e in found.evidence):
         return found  # made of these answers
+    protected = any(isinstance(o, EspFlow) for o in lost)
     return replace(
         found,
         evidence=(*found.evidence, seen),
-        causes=_UNHEARD,
+        causes=(*_UNHEARD, _UNVERIFIED) if protected else _UNHEARD,
         detail=f"The gateway's answers do not get to the client. As the client sees it: "
         f"{found.detail}",
     )
@@ -160,10 +185,14 @@ def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
 _UNHEARD = (
     Cause("The answers are dropped between the place of this capture and the client: by a firewall "
           "or NAT near the client, or a way back that goes elsewhere", "network",
-          "Capture at the client as well; let UDP 500 and 4500 through both ways", "likely"),
+          "Capture at the client as well; let UDP 500 and 4500, and ESP, through both ways", "likely"),
     Cause("They reach the client's computer, and its own firewall or VPN service drops them",
           "helpdesk", "Look at its firewall and its VPN log at the time of the evidence",
           "possible"),
+)  # fmt: skip
+_UNVERIFIED = Cause(
+    "The client gets them and cannot verify them: the two sides cut HMAC-SHA2-256 differently",
+    "gateway-admin", "Offer SHA-1 as well, or set the gateway to RFC 4868 (128 bits)", "possible",
 )  # fmt: skip
 _DISBELIEVED = Cause(
     "The client gets message 6 and does not accept the gateway's certificate, without a word",

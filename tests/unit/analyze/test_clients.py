@@ -223,6 +223,27 @@ def _(wire: Wire) -> None:
     pair.users(20)
 
 
+def _first_message_again(wire: Wire, waits: tuple[float, ...], **how: object) -> None:
+    """The client's ESP is of one size, and the gateway answers each; then the client leaves."""
+    pair = _up(wire, **how)
+    for wait in waits:
+        pair.esp(True, bytes(116))
+        pair.esp(False, bytes(124), wait)
+    pair.info(True)
+    pair.info(True)
+
+
+SCENES["answers inside ESP never get to the client"] = (
+    "failed", "l2tp.no-answer",
+    lambda wire: _first_message_again(wire, (1.0, 2.0, 4.0, 8.0, 8.0)))  # fmt: skip
+SCENES["the same without UDP"] = (
+    "failed", "path.esp-blocked",
+    lambda wire: _first_message_again(wire, (1.0, 2.0, 4.0, 8.0, 8.0), nat=False,
+                                      client="203.0.113.9"))  # fmt: skip
+SCENES["a ping each second is no message that is repeated"] = (
+    "inconclusive", None, lambda wire: _first_message_again(wire, (1.0,) * 8))  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
