@@ -181,7 +181,7 @@ def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
     if said:
         summary += (
             f"; the gateway sent an encrypted notification of {said[0].size} bytes behind "
-            "message 6: it may be a Delete of the IKE SA"
+            "phase 1: it may be a Delete of the IKE SA"
         )
     return rule("ipsec", "inconclusive", summary=summary, seen=said or sa.messages)
 
@@ -289,8 +289,8 @@ def _said_before(sa: IkeSa, asked: IkeMessage) -> list[Evidence]:
 
 
 def _behind_proof(sa: IkeSa) -> list[IkeMessage]:
-    """Encrypted notifications of the gateway after its message 6."""
-    proofs = [m.t for m in sa.step("MM6") if m.direction == "in"]
+    """Encrypted notifications of the gateway after the last message of phase 1."""
+    proofs = [m.t for m in sa.step("MM6", "AM3") if (m.direction == "in") == (m.step == "MM6")]
     return [
         m for m in sa.messages
         if m.direction == "in" and m.step == "INFO" and proofs and m.t >= proofs[0]

@@ -185,7 +185,8 @@ def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
 _UNHEARD = (
     Cause("The answers are dropped between the place of this capture and the client: by a firewall "
           "or NAT near the client, or a way back that goes elsewhere", "network",
-          "Capture at the client as well; let UDP 500 and 4500, and ESP, through both ways", "likely"),
+          "Capture at the client as well; let UDP 500 and 4500, and ESP, through both ways",
+          "likely"),
     Cause("They reach the client's computer, and its own firewall or VPN service drops them",
           "helpdesk", "Look at its firewall and its VPN log at the time of the evidence",
           "possible"),
