@@ -11,7 +11,7 @@ from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation, OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
-from vpndiag.report.model import Diagnosis, Evidence, Finding, Verdict
+from vpndiag.report.model import Cause, Diagnosis, Evidence, Finding, Verdict
 
 
 @record(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
         same_ends[a.client, a.gateway].append(a)
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
+    heard = _heard(attempts)
     for a in attempts:
+        a = _silent_to_one(a, heard.get(a.gateway, ()))
         index = at[a.key]
         at[a.key] += 1
         notes = (_loop(index, alike[a.key]), _behind_one_nat(a, same_ends[a.client, a.gateway]))
@@ -106,6 +108,46 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             replace(a.diagnosis, findings=a.diagnosis.findings + extra) if extra else a.diagnosis
         )
     return found
+
+
+def _heard(attempts: Sequence[Judged]) -> dict[str, list[Judged]]:
+    """By gateway, the first attempts of two clients that it answers."""
+    found: dict[str, list[Judged]] = defaultdict(list)
+    for a in attempts:
+        known = found[a.gateway]
+        if len(known) < 2 and all(k.client != a.client for k in known) and any(
+            x.id == "ike" and x.status in ("passed", "warning") for x in a.diagnosis.layers
+        ):  # fmt: skip
+            known.append(a)
+    return found
+
+
+def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
+    """Silence towards one client, of a gateway that answers another in the same capture."""
+    others = [a for a in heard if a.client != one.client]
+    if one.diagnosis.verdict.finding != _SILENT or not others:
+        return one
+    seen = Evidence(
+        f"the gateway answers another client, {others[0].client}",
+        others[0].first,
+        others[0].frames,
+    )
+    findings = tuple(
+        replace(f, evidence=(*f.evidence, seen), causes=_IGNORED) if f.code == _SILENT else f
+        for f in one.diagnosis.findings
+    )
+    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+
+
+_SILENT = "path.silent"
+_IGNORED = (
+    Cause("The gateway is there, and drops without a word what this client offers, or this "
+          "client's address (block list, country filter)", "gateway-admin",
+          "Compare this client's proposals with those of the one that is answered; look for its "
+          "address in the gateway's IKE log and firewall", "likely"),
+    Cause("The network that this client is in, or the way back to it, lets no VPN through",
+          "network", "Try from another network, for example a phone's hotspot", "likely"),
+)  # fmt: skip
 
 
 def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:

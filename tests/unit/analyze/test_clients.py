@@ -301,3 +301,18 @@ def test_a_refusal_of_message_5_that_nobody_can_read_may_be_of_the_identity(tmp_
     found = played(play, tmp_path)
     assert (found.verdict.finding, found.verdict.confidence) == ("auth.psk-mismatch", "medium")
     assert any("identity" in c.text for c in found.findings[0].causes)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_gateway_that_answers_another_client_is_not_off(tmp_path: Path, answered: bool) -> None:
+    def play(wire: Wire) -> None:
+        pair = Pair(wire)
+        for wait in (1.0, 2.0, 4.0, 8.0):
+            pair.mm1(MACOS, MACOS_VENDORS, wait=wait)
+        if answered:
+            Pair(wire, client="203.0.113.200", seed=2).session()
+
+    found = played(play, tmp_path)
+    (silent,) = (f for f in found.findings if f.code == "path.silent")
+    assert any("203.0.113.200" in e.text for e in silent.evidence) == answered
+    assert any("is off" in c.text for c in silent.causes) != answered
