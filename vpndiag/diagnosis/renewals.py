@@ -17,6 +17,10 @@ _SOON = 2.0
 """Seconds within which an encrypted notification is taken for the answer."""
 
 
+_PROOFS = 3
+"""Times that message 5 is sent in vain, from which on it is not taken."""
+
+
 @dataclass(slots=True)
 class Renewal:
     """A quick mode or main mode of a session that was up. ``tries`` are its first message and the
@@ -63,6 +67,11 @@ def _main_mode(sa: IkeSa, tries: list[IkeMessage]) -> Renewal:
     first = tries[0]
     back = [m for m in sa.messages if m.direction != first.direction and m.t >= first.t]
     last = [m for m in back if m.step == "MM6"]
+    proofs = [m for m in sa.step("MM5") if m.direction == first.direction]
+    if len(proofs) >= _PROOFS and not last:
+        # It came to the proof, and no further.
+        said = [m for m in back if m.step == "INFO" and m.t >= proofs[0].t]
+        return Renewal("ike", [first, *proofs], None, said if first.direction == "out" else [])
     # Message 4 of a main mode that is still under way, or cut off, is an answer all the same.
     answers = last or [m for m in back if m.step in ("MM2", "MM4")]
     ours = first.direction == "out"

@@ -11,7 +11,7 @@ from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation, OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
-from vpndiag.report.model import Cause, Diagnosis, Evidence, Finding, Verdict
+from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding, Verdict
 
 
 @record(frozen=True, slots=True)
@@ -54,20 +54,24 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     """Index of the attempt that the capture is about.
 
     The last one that failed without a later success of the same client and gateway; else the
-    longest healthy one; else the last that is not clear. Scans are for when there is nothing else.
+    longest healthy one; else the last that is not clear. A success came as far as what failed.
+    Scans are for when there is nothing else.
     """
     clients = [i for i, a in enumerate(attempts) if not a.scan]
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
-    healthy_last: dict[object, float] = {}
+    healthy_last: dict[tuple[object, int], float] = {}
     for a in attempts:
         if a.diagnosis.verdict.outcome == "healthy":
-            healthy_last[a.key] = max(healthy_last.get(a.key, 0.0), a.first)
+            for rung in range(min(_passed(a.diagnosis), _ESP) + 1):
+                last = healthy_last.get((a.key, rung), 0.0)
+                healthy_last[a.key, rung] = max(last, a.first)
     failed = [
         i
         for i, a in enumerate(attempts)
-        if a.diagnosis.verdict.outcome == "failed" and healthy_last.get(a.key, -1.0) < a.first
+        if a.diagnosis.verdict.outcome == "failed"
+        and healthy_last.get((a.key, _needed(a.diagnosis)), -1.0) < a.first
     ]
     if failed:
         return failed[-1]
@@ -78,6 +82,23 @@ def choose(attempts: Sequence[Judged]) -> int | None:
         if found:
             return found[-1]
     return None
+
+
+_ESP = LADDER.index("esp")
+
+
+def _passed(diagnosis: Diagnosis) -> int:
+    """The place on the ladder of the last rung that passed; -1: none."""
+    good = [x.id for x in diagnosis.layers if x.status in ("passed", "warning")]
+    return max((LADDER.index(one) for one in good), default=-1)
+
+
+def _needed(diagnosis: Diagnosis) -> int:
+    """How far a later attempt must come to be a success beside this failed one. ESP both ways is
+    the last that can be seen without keys."""
+    layer = diagnosis.verdict.layer
+    failed = LADDER.index(layer) if layer is not None else 0
+    return min(_ESP, max(failed, _passed(diagnosis) + 1))
 
 
 LOOP = 3

@@ -257,6 +257,11 @@ def client_gone(view: View) -> Ruling | None:
         return None
     if view.esp or view.established:
         return None
+    said = [m for m, n in sa.notifies("out") if m.t >= sa.chosen.t]
+    if said:
+        names = ", ".join(dict.fromkeys(n.name for m in said for n in m.notifies))
+        return rule("auth", "inconclusive", seen=[sa.chosen, *said],
+                    summary=f"the client answers the gateway's choice with {names}")  # fmt: skip
     return rule(
         "auth",
         "inconclusive",

@@ -244,6 +244,42 @@ SCENES["a ping each second is no message that is repeated"] = (
     "inconclusive", None, lambda wire: _first_message_again(wire, (1.0,) * 8))  # fmt: skip
 
 
+def _l2tp_in_vain(wire: Wire, seed: int) -> None:
+    pair = _up(wire, seed=seed)
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.esp(True, bytes(116), wait)
+    pair.info(True)
+    pair.info(True, wait=10.0)
+
+
+@scene("a loop that the capture cuts short after quick mode", "failed", "l2tp.no-answer")
+def _(wire: Wire) -> None:
+    for number in range(3):
+        _l2tp_in_vain(wire, number)
+    _up(wire, seed=9)
+
+
+@scene("a failed attempt, and one that comes through", "healthy")
+def _(wire: Wire) -> None:
+    _l2tp_in_vain(wire, 1)
+    _up(wire, seed=9).users(60)
+
+
+@scene("phase 1 is renewed, and the proof is refused", "failed", "ike.rekey-refused")
+def _(wire: Wire) -> None:
+    pair = _in_use(wire)
+    pair.new_sa()
+    pair.mm1(natt=True)
+    pair.mm2(natt=True)
+    pair.key_exchange(True, natt=True)
+    pair.key_exchange(False, natt=True)
+    proof = bytes(68)
+    for wait in (1.0, 2.0, 4.0):
+        pair.proof(True, body=proof)
+        pair.info(False, wait, 52)
+    pair.users(10)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
