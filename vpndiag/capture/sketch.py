@@ -110,10 +110,10 @@ def _guess_initiator(track: IkeTrack) -> End:
     first = track.messages[0]
     if _answers(first.data):
         return first.dst
-    well_known = (500, 4500)
-    if first.dst[1] not in well_known and first.src[1] in well_known:
-        return first.dst
-    # Of an L2TP client, who begins quick mode as well.
+    known = [end for end in (first.src, first.dst) if end[1] in (500, 4500)]
+    if len(known) == 1:
+        return first.dst if known[0] == first.src else first.src
+    # Nearly always who begins quick mode as well; gateways begin renewals.
     begun = next((m for m in track.messages if m.data[18] == _QUICK), first)
     return begun.src
 
