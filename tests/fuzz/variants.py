@@ -151,11 +151,54 @@ def _mpls(_: int, data: bytes) -> tuple[int, bytes]:
     return ETHERNET, _MACS + struct.pack("!HI", 0x8847, 0x00010140) + data
 
 
-def _gre(kind: int, data: bytes) -> tuple[int, bytes]:
-    gre = struct.pack("!HH", 0, kind) + data
+def _in_ip(protocol: int, data: bytes) -> tuple[int, bytes]:
     ends = bytes([10, 250, 0, 1, 10, 250, 0, 2])
-    head = struct.pack("!BBHHHBBH", 0x45, 0, (20 + len(gre)) & 0xFFFF, 1, 0, 64, 47, 0) + ends
-    return RAW, head + gre
+    fields = (0x45, 0, (20 + len(data)) & 0xFFFF, 1, 0, 64, protocol, 0)
+    return RAW, struct.pack("!BBHHHBBH", *fields) + ends + data
+
+
+def _gre(kind: int, data: bytes) -> tuple[int, bytes]:
+    return _in_ip(47, struct.pack("!HH", 0, kind) + data)
+
+
+def _bridged(kind: int, data: bytes) -> tuple[int, bytes]:
+    return _in_ip(47, struct.pack("!HHI", 0x2000, 0x6558, 7 << 8) + _ether(kind, data)[1])
+
+
+def _erspan_1(kind: int, data: bytes) -> tuple[int, bytes]:
+    return _in_ip(47, struct.pack("!HH", 0, 0x88BE) + _ether(kind, data)[1])
+
+
+def _erspan_2(kind: int, data: bytes) -> tuple[int, bytes]:
+    head = struct.pack("!HHIII", 0x1000, 0x88BE, 9, 0x10070064, 0)
+    return _in_ip(47, head + _vlans(kind, data)[1])
+
+
+def _erspan_3(kind: int, data: bytes) -> tuple[int, bytes]:
+    head = struct.pack("!HHIIII", 0x1000, 0x22EB, 9, 0x20070064, 0, 1)
+    return _in_ip(47, head + bytes(8) + _ether(kind, data)[1])
+
+
+def _in_udp(port: int, data: bytes) -> tuple[int, bytes]:
+    return _in_ip(17, struct.pack("!HHHH", 40_000, port, 8 + len(data), 0) + data)
+
+
+def _vxlan(kind: int, data: bytes) -> tuple[int, bytes]:
+    return _in_udp(4789, struct.pack("!II", 0x08000000, 77 << 8) + _ether(kind, data)[1])
+
+
+def _geneve(kind: int, data: bytes) -> tuple[int, bytes]:
+    head = struct.pack("!HHII", 0x0100, 0x6558, 77 << 8, 0)
+    return _in_udp(6081, head + _ether(kind, data)[1])
+
+
+def _tzsp(kind: int, data: bytes) -> tuple[int, bytes]:
+    return _in_udp(37008, b"\1\0\0\1\x0a\1\5\0\1" + _ether(kind, data)[1])
+
+
+def _wire(kind: int, data: bytes) -> tuple[int, bytes]:
+    labels = struct.pack("!HIII", 0x8847, 0x00010040, 0x00020140, 0)
+    return ETHERNET, _MACS + labels + _ether(kind, data)[1]
 
 
 _WRAPS: dict[str, Callable[[int, bytes], tuple[int, bytes]]] = {
@@ -167,6 +210,14 @@ _WRAPS: dict[str, Callable[[int, bytes], tuple[int, bytes]]] = {
     "Linux cooked v2": _sll2,
     "MPLS": _mpls,
     "GRE": _gre,
+    "bridged over GRE": _bridged,
+    "ERSPAN type I": _erspan_1,
+    "ERSPAN type II": _erspan_2,
+    "ERSPAN type III": _erspan_3,
+    "VXLAN": _vxlan,
+    "Geneve": _geneve,
+    "TZSP": _tzsp,
+    "Ethernet over MPLS": _wire,
 }
 
 

@@ -17,7 +17,7 @@ _MAX_TAGS = 16
 Inner = tuple[int, int]
 
 
-def _typed(data: bytes, kind: int, at: int) -> Inner | None:
+def typed(data: bytes, kind: int, at: int) -> Inner | None:
     """Follow tags, PPPoE and MPLS from Ethernet type ``kind`` with its payload at ``at``."""
     for _ in range(_MAX_TAGS):
         if kind in _VLAN:
@@ -36,13 +36,14 @@ def _typed(data: bytes, kind: int, at: int) -> Inner | None:
 
 
 def _mpls(data: bytes, at: int) -> Inner | None:
-    """RFC 3032: labels until the bottom of the stack, then IP told by its version nibble."""
+    """RFC 3032: labels until the bottom of the stack, then IP told by its version nibble, or
+    Ethernet behind a control word, which begins with a zero (RFC 4448 section 4.6)."""
     for _ in range(_MAX_TAGS):
         if len(data) < at + 5:
             return None
         at += 4
         if data[at - 2] & 1:
-            return _raw(data, at)
+            return ethernet(data, at + 4) if data[at] < 0x10 else _raw(data, at)
     return None
 
 
@@ -69,26 +70,28 @@ def ppp(data: bytes, at: int) -> Inner | None:
     return ETH_PPP, at
 
 
-def _ethernet(data: bytes) -> Inner | None:
-    if len(data) < 14:
+def ethernet(data: bytes, at: int = 0) -> Inner | None:
+    """What an Ethernet frame at ``at`` carries."""
+    at += 14
+    if len(data) < at:
         return None
-    kind = data[12] << 8 | data[13]
+    kind = data[at - 2] << 8 | data[at - 1]
     if kind in (ETH_IP4, ETH_IP6):
-        return kind, 14
+        return kind, at
     if kind < 0x600:
         # IEEE 802.3 length, then LLC; SNAP carries an Ethernet type.
-        if data[14:20] == b"\xaa\xaa\x03\x00\x00\x00" and len(data) >= 22:
-            return _typed(data, data[20] << 8 | data[21], 22)
+        if data[at : at + 6] == b"\xaa\xaa\x03\x00\x00\x00" and len(data) >= at + 8:
+            return typed(data, data[at + 6] << 8 | data[at + 7], at + 8)
         return None
-    return _typed(data, kind, 14)
+    return typed(data, kind, at)
 
 
 def _sll(data: bytes) -> Inner | None:
-    return _typed(data, data[14] << 8 | data[15], 16) if len(data) >= 16 else None
+    return typed(data, data[14] << 8 | data[15], 16) if len(data) >= 16 else None
 
 
 def _sll2(data: bytes) -> Inner | None:
-    return _typed(data, data[0] << 8 | data[1], 20) if len(data) >= 20 else None
+    return typed(data, data[0] << 8 | data[1], 20) if len(data) >= 20 else None
 
 
 #: Address families as BSD, macOS, Linux and Windows number them.
@@ -109,7 +112,7 @@ def _null(data: bytes) -> Inner | None:
 def _ppp_serial(data: bytes) -> Inner | None:
     """PPP, or Cisco HDLC, which has an Ethernet type after a unicast or multicast address byte."""
     if data[:1] in (b"\x0f", b"\x8f") and len(data) >= 4:
-        return _typed(data, data[2] << 8 | data[3], 4)
+        return typed(data, data[2] << 8 | data[3], 4)
     return ppp(data, 0)
 
 
@@ -128,7 +131,7 @@ def _only(kind: int) -> Callable[[bytes], Inner | None]:
 
 _LINKS: dict[int, Callable[[bytes], Inner | None]] = {
     0: _null,
-    1: _ethernet,
+    1: ethernet,
     9: _ppp_serial,
     12: _raw,
     14: _raw,

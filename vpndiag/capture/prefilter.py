@@ -19,6 +19,7 @@ from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import Frame
 from vpndiag.capture.layout import Layout
 from vpndiag.capture.link import ETH_IP4, ETH_IP6, ETH_PPP, network, supported
+from vpndiag.capture.overlays import PORTS, in_gre, in_udp
 from vpndiag.capture.packets import (
     Datagram,
     EspPacket,
@@ -252,7 +253,7 @@ class Prefilter:
         if packet.ah:
             self._tally("ah", number, time_ns, self._ends(packet))
         if protocol == ip.UDP:
-            self._udp(frames, time_ns, data, at, packet, tunnel)
+            self._udp(frames, time_ns, data, at, packet, depth, tunnel)
         elif protocol == ip.ESP:
             ends = packet.src + packet.dst
             self._esp(frames, time_ns, data, packet.start, packet, ends, 0, 0, at)
@@ -286,6 +287,7 @@ class Prefilter:
         data: bytes,
         at: int,
         packet: ip.Packet,
+        depth: int,
         tunnel: str,
     ) -> None:
         number, start = frames[-1], packet.start
@@ -318,6 +320,13 @@ class Prefilter:
                 dport,
                 at,
             )
+        elif kind == "udp" and dport in PORTS and depth < _MAX_DEPTH:
+            end = start + 8 + len(payload)
+            inner = in_udp(data[:end], start + 8, dport)
+            if inner is not None and inner[0] in (ETH_IP4, ETH_IP6):
+                self._ip(number, time_ns, data[:end], inner[1], depth + 1, tunnel + "udp/")
+            else:
+                self._tally(kind, number, time_ns)
         elif kind in ("udp", "wireguard", "natt-keepalive"):
             ends4 = self._ends(packet, sport, dport) if kind != "udp" else None
             self._tally(kind, number, time_ns, ends4)
@@ -441,8 +450,10 @@ class Prefilter:
             return
         self._tally("gre", number, time_ns, self._ends(packet))
         start += 4 + 4 * (bool(flags & 0xC000) + bool(flags & 0x2000) + bool(flags & 0x1000))
-        if flags & 7 == 0 and kind in (ETH_IP4, ETH_IP6) and depth < _MAX_DEPTH:
-            self._ip(number, time_ns, data[:end], start, depth + 1, tunnel + "gre/")
+        if flags & 7 == 0 and depth < _MAX_DEPTH:
+            inner = in_gre(data[:end], start, kind, bool(flags & 0x1000))
+            if inner is not None and inner[0] in (ETH_IP4, ETH_IP6):
+                self._ip(number, time_ns, data[:end], inner[1], depth + 1, tunnel + "gre/")
 
 
 def prefilter(
