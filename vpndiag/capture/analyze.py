@@ -17,7 +17,7 @@ from vpndiag.capture.files import CaptureFile, open_capture
 from vpndiag.capture.heap import growing
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.material import Material
-from vpndiag.capture.nat import join_strangers, join_translated
+from vpndiag.capture.nat import join_forwarded, join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
 from vpndiag.capture.outer_mtu import is_sized_head
@@ -105,12 +105,13 @@ def read(
         in_time_order(material)
         ike_fragments.join(material)
         translated = join_translated(material)
+        forwarded = join_forwarded(material)
         join_strangers(material)
         l2tp_strangers.join(material)
         not_esp.leave_out(material)
         attempts = tuple(sessions(material, whole=share is None))
     observer = Observer(material, keys, trust)
-    notes = _notes(files, material, translated)
+    notes = _notes(files, material, translated, forwarded)
     other = tuple(_other(material, observer))
     if not attempts and not other and files and share is None:
         instead = described(files[0].path)
@@ -297,7 +298,10 @@ def _cut_off(material: Material) -> list[Datagram]:
 
 
 def _notes(
-    files: list[FileRead], material: Material, translated: dict[tuple[str, str], str]
+    files: list[FileRead],
+    material: Material,
+    translated: dict[tuple[str, str], str],
+    forwarded: dict[tuple[str, str], str],
 ) -> tuple[str, ...]:
     notes = [
         f"{f.path.name}: {note}" if len(files) > 1 else note for f in files for note in f.notes
@@ -314,6 +318,11 @@ def _notes(
         )
     if not material.frames:
         notes.append("The capture holds no packets: was it the right interface, or filter?")
+    for (source, client), asked in list(forwarded.items())[:8]:
+        notes.append(
+            f"{client} asks {asked} and is answered by {source}, which it takes: the address is "
+            "translated between there and the place of the capture, or the client does not care."
+        )
     cut = _cut_off(material)
     if cut:
         notes.append(

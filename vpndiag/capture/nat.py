@@ -1,12 +1,16 @@
 """A capture on the router that translates addresses shows one side of each direction: what the
-client sends with the translated source, what comes back with the client's own address again. The
-initiator cookie tells that both are one conversation."""
+client sends with the translated source, what comes back with the client's own address again; or
+before a gateway what is sent to the public address, and what comes from its own. The initiator
+cookie tells that both are one conversation."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
+
+_NO_COOKIE = bytes(8)
 
 
 def join_strangers(material: Material) -> None:
@@ -37,6 +41,38 @@ def join_strangers(material: Material) -> None:
         material.ike = [t for t in material.ike if id(t) not in gone]
 
 
+def join_forwarded(material: Material) -> dict[tuple[str, str], str]:
+    """Rewrite in place, as if they came from the address asked, answers from another one that the
+    client takes: it goes on with the responder's cookie of such an answer.
+
+    Returns (answering address, client) -> address asked.
+    """
+    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
+    for track in material.ike:
+        by_cookie[track.cookie].append(track)
+    names: dict[tuple[str, str], str] = {}
+    for asked in material.ike:
+        ways = {(m.src[0], m.dst[0]) for m in asked.messages}
+        if len(ways) != 1:
+            continue
+        client, gateway = next(iter(ways))
+        taken = {m.data[8:16] for m in asked.messages} - {_NO_COOKIE}
+        for other in by_cookie[asked.cookie]:
+            came = {(m.src[0], m.dst[0]) for m in other.messages}
+            if len(came) != 1 or other.first_ns < asked.first_ns:
+                continue
+            source, destination = next(iter(came))
+            answered = {m.data[8:16] for m in other.messages}
+            if destination == client and source != gateway and answered & taken:
+                names.setdefault((source, client), gateway)
+    for source, client in list(names):
+        if _answers(material, client, source):
+            del names[source, client]  # it is asked as well
+    if names:
+        _rewrite(material, lambda src, dst: (names.get((src, dst), src), dst))
+    return names
+
+
 def join_translated(material: Material) -> dict[tuple[str, str], str]:
     """Rewrite such conversations in place, as if every packet had the translated address.
 
@@ -57,7 +93,7 @@ def join_translated(material: Material) -> dict[tuple[str, str], str]:
         if _answers(material, own, gateway):
             del names[own, gateway]
     if names:
-        _rewrite(material, names)
+        _rewrite(material, lambda src, dst: (src, names.get((dst, src), dst)))
     return names
 
 
@@ -77,23 +113,25 @@ def _one_way(one: IkeTrack, two: IkeTrack) -> tuple[str, str, str] | None:
 
 
 def _answers(material: Material, own: str, gateway: str) -> bool:
-    """Whether the own address itself sends to the gateway, so that nothing is translated."""
+    """Whether this address itself sends to the gateway, so that nothing is translated."""
     pair = hosts(own, gateway)
     return any(
         m.src[0] == own for track in material.ike if track.hosts == pair for m in track.messages
     ) or any(f.src[0] == own and f.hosts == pair for f in material.flows)
 
 
-def _rewrite(material: Material, names: dict[tuple[str, str], str]) -> None:
+def _rewrite(material: Material, moved: Callable[[str, str], Hosts]) -> None:
+    """``moved``: the source and destination that a packet is to have, for those that it has."""
+
     def pair_of(pair: Hosts) -> Hosts:
-        for own, gateway in (pair, pair[::-1]):
-            if (own, gateway) in names:
-                return hosts(names[own, gateway], gateway)
+        for way in (pair, pair[::-1]):
+            if moved(*way) != way:
+                return hosts(*moved(*way))
         return pair
 
-    def message(m: Message) -> None:
-        if (m.dst[0], m.src[0]) in names:
-            m.dst = (names[m.dst[0], m.src[0]], m.dst[1])
+    def message(m: Message | FlowTrack) -> None:
+        src, dst = moved(m.src[0], m.dst[0])
+        m.src, m.dst = (src, m.src[1]), (dst, m.dst[1])
 
     merged: dict[tuple[bytes, Hosts], IkeTrack] = {}
     for track in material.ike:
@@ -110,7 +148,7 @@ def _rewrite(material: Material, names: dict[tuple[str, str], str]) -> None:
             known.left_out += track.left_out
     material.ike = sorted(merged.values(), key=lambda t: t.first_ns)
     for flow in material.flows:
-        _flow(flow, names)
+        message(flow)
     tunnels: dict[tuple[Hosts, bool], int] = {}
     for index, tunnel in enumerate(material.l2tp):
         for m in tunnel.messages:
@@ -132,9 +170,3 @@ def _rewrite(material: Material, names: dict[tuple[str, str], str]) -> None:
             material.inner[other] = sorted(
                 material.inner.get(other, []) + inner, key=lambda m: m.frames[-1]
             )
-
-
-def _flow(flow: FlowTrack, names: dict[tuple[str, str], str]) -> None:
-    translated = names.get((flow.dst[0], flow.src[0]))
-    if translated is not None:
-        flow.dst = (translated, flow.dst[1])
