@@ -15,6 +15,8 @@ from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
 from vpndiag.report.model import Cause, Confidence, Evidence
 
 _INVALID_COOKIE = 4
+AT_ONCE = 1.0
+"""Seconds in which no gateway has given up a client whose message 5 it waits for."""
 _GARBLED = {1, 16, 23, 10, 11}
 """INVALID-PAYLOAD-TYPE, PAYLOAD-MALFORMED, INVALID-HASH-INFORMATION: what decrypting message 5 with
 another key looks like to the gateway."""
@@ -59,6 +61,9 @@ def judge(view: View) -> Ruling:
             return not_reached("auth", "no pre-shared key or certificate given")
         if sa.reached == 4 and not view.running:
             return _stopped_before_proof(view, sa)
+        if sa.reached == 3 and not view.live:
+            return rule("auth", "inconclusive", summary="the capture ends at message 3",
+                        seen=sa.messages)  # fmt: skip
         return not_reached("auth", "phase 1 did not get this far")
     if view.running:
         return not_reached("auth", "waiting for the gateway's proof")
@@ -357,6 +362,21 @@ def _silence(
             summary="no answer to message 5",
             seen=sa.messages,
         )  # fmt: skip
+    stranger = [
+        m for m in sa.messages
+        if floated and m.direction == "in" and m.port == 4500 and 0 <= m.t - sent[0].t <= AT_ONCE
+        and any(n.type == _INVALID_COOKIE for n in m.notifies) and m.protection == "clear"
+    ]  # fmt: skip
+    if stranger:
+        return rule(
+            "auth",
+            "failed",
+            finding("auth.unanswered", *said, confidence="medium", causes=_another_machine(),
+                    detail="What answers on UDP 4500 does not know the IKE SA that was begun on "
+                    "UDP 500 a moment before (INVALID-COOKIE)."),
+            summary="UDP 4500 does not know this IKE SA",
+            seen=sa.messages,
+        )  # fmt: skip
     confidence: Confidence = "high" if proven or not floated else "medium"
     causes = () if proven or not floated else either_key_or_port()
     code = "auth.psk-mismatch" if repeated4 or proven or not floated else "auth.unanswered"
@@ -391,6 +411,18 @@ _KEY_OR_IDENTITY = (
           "Look in its IKE log; allow any identity for this connection", "possible"),
 )  # fmt: skip
 """Of a refusal that nobody can read."""
+
+
+def _another_machine() -> tuple[Cause, ...]:
+    return (
+        Cause("UDP 500 and UDP 4500 end at two different machines: a port forwarding, or a load "
+              "balancer that looks at ports", "network",
+              "Send both ports to the same machine, by the client's address alone", "likely"),
+        Cause("The pre-shared key differs, and the gateway forgets the IKE SA as soon as it cannot "
+              "read message 5", "user", "Enter the key again on both sides", "possible"),
+        Cause("The gateway's IKE service restarted at this moment", "gateway-admin",
+              "Look when it started; try again in a minute", "possible"),
+    )  # fmt: skip
 
 
 def _gateway_gone() -> tuple[Cause, ...]:

@@ -8,6 +8,8 @@ from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow
 from vpndiag.report.model import Finding
 
+MANY_SIZES = 5
+"""Sizes among the first packets of an SA: a request and a farewell have two."""
 R_U_THERE = 36136
 """Notify type of dead peer detection (RFC 3706)."""
 
@@ -106,6 +108,14 @@ def _one_way(view: View, flows: list[EspFlow]) -> Ruling | None:
     )  # fmt: skip
 
 
+def _goes_on(view: View, out: list[EspFlow]) -> bool:
+    """Without an answer a client has nothing to send in ESP but one request, again and again, and a
+    farewell. Captures that nobody can read."""
+    if view.live or view.l2tp or view.other_ipsec:
+        return False
+    return any(len(set(f.sizes)) >= MANY_SIZES for f in out)
+
+
 def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     packets = _count(out)
     span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
@@ -118,6 +128,12 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
         return _one_way(view, out) or rule(
             "esp", "inconclusive", summary="too short to tell", seen=out
         )
+    if _goes_on(view, out):
+        return rule(
+            "esp", "inconclusive", seen=out,
+            summary="the client's packets are of many sizes, so it goes on inside ESP: what comes "
+            "back takes another way, or was not recorded",
+        )  # fmt: skip
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
     own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer
     if not any(f.udp_encapsulated for f in out):

@@ -63,3 +63,58 @@ def test_a_gateway_that_has_proved_itself_refuses_no_key(tmp_path: Path) -> None
         pair.info(False)
 
     assert played(scene, tmp_path).verdict.finding is None
+
+
+@pytest.mark.parametrize("nat", [True, False])
+def test_a_client_that_goes_on_inside_esp_gets_answers_seen_or_not(
+    nat: bool, tmp_path: Path
+) -> None:
+    """Asymmetric routes: what the gateway sends in ESP takes another way."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire, nat=nat)
+        pair.main_mode()
+        pair.quick_mode()
+        pair.only = True
+        pair.inside()
+
+    verdict = played(scene, tmp_path).verdict
+    assert verdict.outcome == "inconclusive"
+    assert "another way" in verdict.headline
+
+
+@pytest.mark.parametrize("nat", [True, False])
+def test_one_request_again_and_again_and_a_farewell_do_not(nat: bool, tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire, nat=nat)
+        pair.main_mode()
+        pair.quick_mode()
+        pair.sccrq()
+        for wait in (1, 2, 4, 8):
+            wire.at += wait
+            pair.sccrq(again=True)
+        pair.control(True, 4, (1, b"\0\6"), (9, b"\0\x11"))
+
+    assert played(scene, tmp_path).verdict.outcome == "failed"
+
+
+def test_an_attempt_of_which_message_3_is_the_last_is_not_healthy(tmp_path: Path) -> None:
+    verdict = played(lambda wire: Pair(wire).main_mode(upto=3), tmp_path).verdict
+    assert verdict.outcome == "inconclusive"
+
+
+def test_who_does_not_know_the_sa_on_4500_is_another_machine(tmp_path: Path) -> None:
+    """UDP 500 and 4500 are forwarded to two machines: INVALID-COOKIE at once, to each try."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.main_mode(upto=4)
+        proof = pair.random.randbytes(68)
+        for wait in (1, 2, 4, 8):
+            pair.proof(True, body=proof)
+            pair.notify(False, 4, natt=True, wait=wait)
+
+    found = played(scene, tmp_path).findings[0]
+    assert found.code == "auth.unanswered"
+    assert "does not know the IKE SA" in found.detail
+    assert "two different machines" in found.causes[0].text

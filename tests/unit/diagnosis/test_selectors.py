@@ -22,14 +22,14 @@ HEALTHY = simulate(client_options(), GatewayConfig()).observations
 
 
 def seen(port: int | None) -> list[Observation]:
-    """As a capture shows it: IPsec is up for this port of the gateway, ESP goes out, and nothing
-    comes back."""
+    """As a capture shows it: IPsec is up for this port of the gateway, one request goes out in ESP
+    again and again, and nothing comes back."""
     kept: list[Observation] = []
     for o in HEALTHY:
         if isinstance(o, IpsecSa):
             kept.append(replace(o, gateway_port=port))
         elif isinstance(o, EspFlow) and o.direction == "out":
-            kept.append(replace(o, last_t=o.t + 20.0))
+            kept.append(replace(o, last_t=o.t + 20.0, sizes=o.sizes[:1] * len(o.sizes)))
         elif isinstance(o, IkeMessage | IkeEstablished):
             kept.append(o)
     return [*kept, Ended(t=max(o.t for o in kept) + 30.0, why="capture-end")]
