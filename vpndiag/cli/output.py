@@ -175,6 +175,9 @@ def check_writable(json: str | None, keys: Path | None) -> None:
     """:raises UsageError: a file that was asked for could not be written in the end."""
     if json is not None and json != "-":
         path = Path(json)
+        if _holds_something_else(path):
+            # A capture most often: "--json *.pcapng" names the first of them.
+            raise UsageError(f"--json {json}: this file is no report; it is not overwritten")
         try:
             there = path.exists()
             with path.open("ab"):
@@ -190,6 +193,17 @@ def check_writable(json: str | None, keys: Path | None) -> None:
             raise UsageError(f"--keys-out {keys}: {error.strerror or error}") from error
         if not os.access(keys, os.W_OK):
             raise UsageError(f"--keys-out {keys}: not writable")
+
+
+def _holds_something_else(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(64).lstrip()
+    except OSError:
+        return False
+    return bool(head) and not head.startswith(b"{")
 
 
 def write_json(report: Report, output: Output) -> str | None:

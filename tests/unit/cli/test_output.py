@@ -54,6 +54,18 @@ def test_the_check_leaves_no_empty_file_and_no_old_report_harmed(tmp_path: Path)
     assert (tmp_path / "old.json").read_text() == "{}"
 
 
+def test_a_report_is_not_written_over_a_capture(tmp_path: Path) -> None:
+    """``--json *.pcapng`` names the first of the captures."""
+    place = tmp_path / "ticket.pcapng"
+    place.write_bytes(b"\x0a\x0d\x0d\x0a and so on")
+    with pytest.raises(UsageError, match="not overwritten"):
+        check_writable(str(place), None)
+    assert place.read_bytes().endswith(b"and so on")
+    for report in (b"", b" \n", b'{"schema_version": "1.2.0"}'):
+        place.write_bytes(report)
+        check_writable(str(place), None)
+
+
 @pytest.mark.parametrize(
     "error",
     [
