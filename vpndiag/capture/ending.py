@@ -50,6 +50,8 @@ def one_sided(attempt: Attempt, found: list[Observation]) -> bool:
             return True
         if isinstance(o, PppMessage) and o.code.endswith(("-Ack", "-Nak", "-Reject")):
             return True
+        if isinstance(o, PppMessage) and attempt.ppp is None:
+            return True  # in a session that the other side gave its number to
     if ways == {"in"}:
         return True
     return bool(attempt.flows) and not attempt.ike

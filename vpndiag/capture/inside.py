@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from vpndiag.capture import inside_apps, inside_echo, inside_names
 from vpndiag.capture.asked import Asked
@@ -22,6 +22,8 @@ from vpndiag.observe.inside import dhcp_answer
 
 DEFAULT_MRU = 1500
 MAX_ADDRESSES = 32
+HOME = 24
+"""Bits of a home network's prefix: its mask is in no packet."""
 _NONE = ("", "0.0.0.0")
 
 
@@ -36,7 +38,7 @@ def inside(
     says nothing. ``asked`` None: nobody said what matters."""
     if asked is None and index.empty:
         return []
-    scope = _scope(ppp, asked)
+    scope = _scope(ppp, asked, _outer(attempt))
     if scope is None or not _readable(attempt):
         return []
     spis = {f.spi: attempt.sent(f) for f in attempt.flows}
@@ -71,7 +73,17 @@ def _readable(attempt: Attempt) -> bool:
                f.stats.transform == "NULL") for f in attempt.flows)  # fmt: skip
 
 
-def _scope(ppp: Sequence[PppMessage], asked: Asked | None) -> InsideScope | None:
+def _outer(attempt: Attempt) -> str:
+    """The client's address, where it is private and the gateway is not its neighbour."""
+    try:
+        client, gateway = ip_address(attempt.client), ip_address(attempt.gateway)
+    except ValueError:
+        return ""
+    home = ip_network(f"{client}/{HOME}", strict=False) if client.version == 4 else None
+    return str(client) if home is not None and client.is_private and gateway not in home else ""
+
+
+def _scope(ppp: Sequence[PppMessage], asked: Asked | None, outer: str) -> InsideScope | None:
     """What IPCP and LCP agreed on; None: no address."""
     acks = {(m.protocol, m.direction): m for m in ppp if m.code == "Configure-Ack"}
     ours, theirs = acks.get(("IPCP", "in")), acks.get(("IPCP", "out"))
@@ -96,6 +108,7 @@ def _scope(ppp: Sequence[PppMessage], asked: Asked | None) -> InsideScope | None
         internal_domain=asked.domain if asked is not None else "",
         apps=tuple(a.text for a in apps),
         watched=asked is None,
+        outer=outer if asked is None else "",
     )
 
 

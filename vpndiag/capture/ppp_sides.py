@@ -98,6 +98,7 @@ def _given(packets: list[PppPacket]) -> list[int] | None:
 def _inferred(packets: list[PppPacket]) -> list[int]:
     joined = _Sides(len(packets) + 1)
     _replies(packets, joined)
+    _rejected(packets, joined)
     _roles(packets, joined)
     _retransmissions(packets, joined)
     # What is still apart is tied to the first part by being the other's counterpart.
@@ -134,6 +135,19 @@ def _replies(packets: list[PppPacket], joined: _Sides) -> None:
             if match is not None:
                 joined.join(i, match, True)
                 asked.remove(match)
+
+
+def _rejected(packets: list[PppPacket], joined: _Sides) -> None:
+    """A Protocol-Reject has the other side's packet in it (RFC 1661 section 5.7)."""
+    for i, p in enumerate(packets):
+        if p.protocol != LCP or p.payload[:1] != bytes((_PROTOCOL_REJECT,)):
+            continue
+        protocol, copy = int.from_bytes(p.payload[4:6]), p.payload[6:]
+        for j in range(i - 1, max(-1, i - _MAX_OPEN), -1):
+            q = packets[j]
+            if q.protocol == protocol and copy[:4] == q.payload[:4] != b"":
+                joined.join(i, j, True)
+                break
 
 
 def _kind(protocol: int, code: int) -> str:

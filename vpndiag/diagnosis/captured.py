@@ -160,7 +160,7 @@ def _in_use(layer: str, view: View) -> Ruling | None:
     seen: list[Observation] = list(view.data or view.ppp[:1])
     if view.carried is not None and _later(view, view.carried):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
-    if usual.layer.status == "failed" and not _negotiated(view):
+    if usual.layer.status == "failed" and not _negotiated(layer, view):
         return not_reached(layer, "before the capture began")
     return usual
 
@@ -172,7 +172,7 @@ def _later(view: View, carried: float) -> bool:
     return not asked or last >= max(asked)
 
 
-def _negotiated(view: View) -> bool:
+def _negotiated(layer: str, view: View) -> bool:
     """Something of the link's negotiation, or of the session around it, is in the capture."""
     return (
         bool(view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN"))
@@ -180,6 +180,8 @@ def _negotiated(view: View) -> bool:
         or any(m.code not in ("Terminate-Request", "Terminate-Ack") and m.protocol == "LCP"
                for m in view.ppp)
         or any(m.protocol in ("PAP", "CHAP", "EAP") for m in view.ppp)
+        or (layer == "address" and any(m.code.startswith("Configure-")
+                                       for m in view.ppp_of("IPCP")))
     )  # fmt: skip
 
 

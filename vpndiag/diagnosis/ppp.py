@@ -83,6 +83,8 @@ def undecided(view: View) -> str:
     """Why a rung cannot be judged: the client itself left, or the material ends."""
     if view.interrupted:
         return "interrupted"
+    if view.ended is not None and view.ended.one_sided:
+        return "the capture shows one direction only"
     left = [m for m in view.goodbyes if m.direction == "out" and not isinstance(m, IkeMessage)]
     if view.live or not left:
         return "too short to tell"

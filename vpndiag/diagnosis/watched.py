@@ -8,7 +8,8 @@ one server is told, and is no verdict.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 from vpndiag.diagnosis import inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
@@ -50,6 +51,40 @@ def judge(layer: str, view: View) -> Ruling | None:
 
 
 def _routes(view: View, scope: InsideScope) -> Ruling:
+    ruling = _answers(view, scope)
+    overlap = _overlaps(scope)
+    if overlap is None or ruling.layer.status == "failed":
+        return ruling
+    text = overlap.detail.rstrip(".")
+    if ruling.layer.status != "passed":
+        return rule("routes", "warning", overlap, summary=text, seen=[scope])
+    layer = replace(ruling.layer, status="warning", summary=f"{ruling.layer.summary}; {text}")
+    return Ruling(layer, (*ruling.findings, overlap))
+
+
+def _overlaps(scope: InsideScope) -> Finding | None:
+    """What was assigned or pushed seems to be of the network that the client is in."""
+    if not scope.outer:
+        return None
+    home = ip_network(f"{scope.outer}/24", strict=False)
+    what = [(scope.address, "the assigned address")] + [(d, "the DNS server") for d in scope.dns]
+    if scope.peer:
+        what.append((scope.peer, "the gateway's inside address"))
+    hits = [f"{label} {address}" for address, label in what if inside.overlap(address, str(home))]
+    if not hits:
+        return None
+    return finding(
+        "routes.overlap",
+        evidence(f"the client has the address {scope.outer} outside; inside: {', '.join(hits)}",
+                 scope),
+        detail=f"The client's own network, where it is {scope.outer}, seems to use the addresses "
+        f"of the inside: {hits[0]}.",
+        severity="warning",
+        confidence="medium",
+    )  # fmt: skip
+
+
+def _answers(view: View, scope: InsideScope) -> Ruling:
     found = view.of(InsideTraffic)
     if not found:
         return not_reached("routes", "no user's packet is seen")

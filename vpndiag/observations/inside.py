@@ -47,6 +47,9 @@ class InsideScope(Observation):
     expected_dns: tuple[str, ...] = ()
     watched: bool = False
     """Users' own traffic in a capture: nobody said what is to work, and nothing was asked."""
+    outer: str = ""
+    """The client's own private address outside, as a capture shows it, of a network that the
+    gateway is not in."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -248,6 +248,22 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 5)
 
 
+def _late(wire: Wire, heard: bool) -> None:
+    """Recorded from IPCP on; the gateway is heard once, or never."""
+    pair = Pair(wire, clear=True)
+    if heard:
+        pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+        pair.ppp(True, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    for n in range(8):
+        pair.ppp(True, IPCP, 1, n, b"\3\6\0\0\0\0", wait=3.0)
+
+
+SCENES["an address asked for in vain, recorded from there on"] = (
+    "failed", "address.no-answer", lambda wire: _late(wire, True))  # fmt: skip
+SCENES["the same, and not a packet of the gateway"] = (
+    "inconclusive", None, lambda wire: _late(wire, False))  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -264,3 +280,44 @@ def test_the_number_in_a_farewell_of_windows_is_read(tmp_path: Path) -> None:
 def test_a_client_that_leaves_is_quoted(tmp_path: Path) -> None:
     found = played(SCENES["LCP is open, and the user changes his mind"][2], tmp_path)
     assert '"User request"' in found.verdict.headline
+
+
+def test_on_a_bare_link_too_the_client_is_the_one_that_is_rejected(tmp_path: Path) -> None:
+    class Bare(Pair):
+        def data(self, mine: bool, frame: bytes, wait: float = 0.02) -> bytes:
+            self.wire.frame(b"\xff\x03" + frame, wait, 9)
+            return frame
+
+    wire = Wire()
+    pair = Bare(wire)
+    pair.lcp()
+    pair.mschap()
+    pair.ppp(True, CCP, 1, 1, MPPE)
+    pair.ppp(False, LCP, 8, 4, b"\x80\xfd\1\1\0\x0a" + MPPE)
+    pair.ppp(True, LCP, 5, 5, b"MPPE required")
+    pair.ppp(False, LCP, 6, 5)
+    verdict = wire.report(tmp_path).verdict
+    assert verdict.finding == "address.mppe-demanded" and "client insists" in verdict.headline
+
+
+def _overlap(wire: Wire, client: str) -> None:
+    pair = Pair(wire, client, clear=True)
+    pair.tunnel()
+    pair.lcp()
+    pair.mschap()
+    given, own = b"\3\6\x0a\x09\0\5", b"\3\6\x0a\x09\0\1"
+    pair.ppp(False, IPCP, 1, 1, own)
+    pair.ppp(True, IPCP, 2, 1, own)
+    pair.ppp(True, IPCP, 1, 2, given)
+    pair.ppp(False, IPCP, 2, 2, given)
+    pair.users()
+
+
+def test_a_home_network_with_the_addresses_of_the_inside_is_a_warning(tmp_path: Path) -> None:
+    for client, warned in (("10.9.0.77", True), ("10.9.1.77", False), ("192.168.7.33", False)):
+        wire = Wire()
+        _overlap(wire, client)
+        report = wire.report(tmp_path)
+        assert report.verdict.outcome == "healthy"
+        found = [f for f in report.findings if f.code == "routes.overlap"]
+        assert bool(found) == warned and all(f.severity == "warning" for f in found)
