@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vpndiag.diagnosis import login_reasons as reasons
-from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis import login_tls, ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, Observation, PppMessage
-from vpndiag.report.model import Cause, Confidence, Evidence, Finding
+from vpndiag.report.model import Confidence, Evidence, Finding
 
 
 def judge(view: View) -> Ruling:
@@ -25,6 +25,9 @@ def judge(view: View) -> Ruling:
         # Once the client has given up, what the gateway says is no answer to it.
         failures = [m for m in failures if m.t <= left[0].t]
         packets = [m for m in packets if m.t <= left[0].t]
+    alerted = None if good or view.running else login_tls.alerted(packets)
+    if alerted is not None:
+        return alerted
     if unproven and good:
         return _unproven(good, unproven[0].outcome)
     if failures and not [m for m in good if m.t > failures[-1].t]:
@@ -108,26 +111,6 @@ def _guessable(packets: list[PppMessage]) -> bool:
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
 
 
-_INSIDE_TLS = {
-    "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
-    "the client did not take the server's.",
-    "PEAP": "The server refuses the login inside PEAP: user name, password or the method inside do "
-    "not fit, or the client did not take the server's certificate.",
-    "TTLS": "The server refuses the login inside EAP-TTLS: user name or password do not fit, or "
-    "the client did not take the server's certificate.",
-}
-_TLS_CAUSES = (
-    Cause("The user's certificate is missing, expired, revoked, or of an authority that the "
-          "authentication server does not trust", "helpdesk",
-          "Look at the certificate on the computer, and in the RADIUS log", "likely"),
-    Cause("The computer does not trust the authentication server's certificate",
-          "helpdesk", "Install the issuing authority, or enter the server's name in the profile",
-          "likely"),
-    Cause("The account behind the certificate is locked or may not dial in", "helpdesk",
-          "Check it in the directory", "possible"),
-)  # fmt: skip
-
-
 def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     last = failures[-1]
     told = reasons.told(failures)
@@ -138,9 +121,10 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
         for m in packets
     ):
-        code, detail = "login.eap-method", "The server refuses before any EAP method was agreed."
-    elif last.protocol == "EAP" and _method(packets)[4:] in _INSIDE_TLS:
-        code, detail = "login.refused", _INSIDE_TLS[_method(packets)[4:]]
+        code = "login.eap-method"
+        detail = "The server refuses before any EAP method was agreed" + _methods(packets) + "."
+    elif last.protocol == "EAP" and _method(packets)[4:] in login_tls.REFUSED:
+        code, detail = "login.refused", login_tls.REFUSED[_method(packets)[4:]]
     text = f"{last.protocol} {last.code}"
     if last.error_code is not None:
         text += f" E={last.error_code}"
@@ -152,7 +136,7 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
                 confidence="certain" if (told is not None and told.by_number) or (
                     last.protocol != "EAP" and code == "login.wrong-password") else "high",
-                causes=_TLS_CAUSES if detail == _INSIDE_TLS["TLS"] else ()),
+                causes=login_tls.CAUSES if detail == login_tls.REFUSED["TLS"] else ()),
         summary=detail.rstrip("."),
         seen=packets,
     )  # fmt: skip
@@ -282,7 +266,8 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if end is not None:
         if naks:
             ends = evidence(f"the gateway ends with {ppp.how(end)}", end)
-            return _no_method(naks, ends, "No EAP method in common.", "high", [*packets, end])
+            detail = "No EAP method in common" + _methods(packets) + "."
+            return _no_method(naks, ends, detail, "high", [*packets, end])
         if not ours and not view.live and end.t - packets[0].t >= _PATIENCE:
             return _never_began(packets, end)
         since = ours[0] if len(ours) >= 4 else ours[-1] if ours else end
@@ -333,7 +318,7 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
         then = evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1])
-        detail = "No EAP method in common, it seems: the gateway falls silent."
+        detail = f"No EAP method in common, it seems{_methods(packets)}: the gateway falls silent."
         return _no_method(naks, then, detail, "medium", packets)
     return rule(
         "login",
@@ -347,6 +332,18 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         summary="no answer to the login",
         seen=packets,
     )  # fmt: skip
+
+
+def _methods(packets: list[PppMessage]) -> str:
+    """Which EAP methods the server asked for, and what the client would do instead."""
+    asked = dict.fromkeys(
+        m.method for m in packets if m.direction == "in" and m.code == "Request"
+        and m.method not in ("Identity", "Notification")
+    )  # fmt: skip
+    naks = [m for m in packets if m.direction == "out" and m.method == "Nak" and m.message]
+    if not asked or not naks:
+        return ""
+    return f" (the server asks for {', '.join(asked)}; the client {naks[-1].message})"
 
 
 def _no_method(

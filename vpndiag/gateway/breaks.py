@@ -494,6 +494,7 @@ CANNOT: dict[str, str] = {
     "auth.xauth-": "the demo gateway does not speak XAUTH",
     "login.challenge-in-clear": _CAPTURE,
     "login.client-silent": _CAPTURE,
+    "login.certificate-refused": _CAPTURE,
     "l2tp.peer-gone": _CAPTURE,
     "lcp.peer-gone": _CAPTURE,
     "path.nat-rebound": _CAPTURE,

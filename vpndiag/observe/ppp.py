@@ -43,6 +43,7 @@ _WINDOWS = b"\x00\x3c\xcd\x74"
 _ECHO = frozenset(map(int, (Code.ECHO_REQUEST, Code.ECHO_REPLY, Code.DISCARD_REQUEST)))
 _ACK = int(Code.CONFIGURE_ACK)
 MAX_OPTIONS = 32
+MAX_TYPES = 16
 MAX_USUAL = 256
 """Bytes of a packet that is remembered."""
 
@@ -222,6 +223,14 @@ def _eap(data: bytes) -> dict[str, object]:
     }
     if packet.type == 1 and packet.code == 2:
         found["name"] = visible(packet.data)
+    elif packet.type == eap.NOTIFICATION and packet.code == 1:
+        found["message"] = visible(packet.data)
+    elif packet.type == eap.NAK:
+        found["message"] = "wants " + (
+            ", ".join(map(eap.type_name, packet.data[:MAX_TYPES])) or "nothing"
+        )
+    elif packet.type in eap.TLS_METHODS and (alert := eap.tls_alert(packet.data)) is not None:
+        found["message"] = f"TLS alert: {alert}"
     if packet.type == 26 and packet.code == 1:
         inner = eap.decode_mschapv2(packet.data)
         if inner.op == _EAP_MSCHAPV2_FAILURE:

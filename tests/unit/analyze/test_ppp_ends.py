@@ -147,6 +147,31 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 5, 2)
 
 
+def _tls(wire: Wire, by_client: bool, alert: int, method: int = 13) -> Pair:
+    """EAP-TLS up to an alert, and the server's end of it."""
+    pair = _up(wire, EAP_)
+    pair.ppp(False, EAP, 1, 1, b"\1")
+    pair.ppp(True, EAP, 2, 1, b"\1bob")
+    kind = bytes((method,))
+    pair.ppp(False, EAP, 1, 2, kind + b"\x20")
+    pair.ppp(True, EAP, 2, 2, kind + b"\x80\0\0\0\x64\x16\3\1\0\x5f" + bytes(0x5F))
+    pair.ppp(False, EAP, 1, 3, kind + b"\x80\0\0\4\0\x16\3\3\3\xfb" + bytes(1019))
+    told = kind + b"\x80\0\0\0\7\x15\3\3\0\2\2" + bytes((alert,))
+    if not by_client:
+        pair.ppp(True, EAP, 2, 3, kind + b"\x80\0\0\4\0\x16\3\3\3\xfb" + bytes(1019))
+        pair.ppp(False, EAP, 1, 4, told)
+    pair.ppp(True, EAP, 2, 3 if by_client else 4, told if by_client else kind + b"\0")
+    pair.ppp(False, EAP, 4, 4)
+    pair.ppp(False, LCP, 5, 5)
+    return pair
+
+
+SCENES["the client does not know the server's authority"] = (
+    "failed", "login.certificate-refused", lambda wire: _tls(wire, True, 48))  # fmt: skip
+SCENES["the user's certificate has expired"] = (
+    "failed", "login.certificate-refused", lambda wire: _tls(wire, False, 45))  # fmt: skip
+
+
 # LCP
 
 
@@ -321,3 +346,26 @@ def test_a_home_network_with_the_addresses_of_the_inside_is_a_warning(tmp_path: 
         assert report.verdict.outcome == "healthy"
         found = [f for f in report.findings if f.code == "routes.overlap"]
         assert bool(found) == warned and all(f.severity == "warning" for f in found)
+
+
+def test_a_tls_alert_says_whose_certificate_it_is(tmp_path: Path) -> None:
+    for by_client, alert, words in (
+        (True, 48, "client does not accept the authentication server's certificate: unknown CA"),
+        (False, 45, "server does not accept the client's certificate: certificate expired"),
+        (True, 70, "client ends the TLS of EAP-PEAP: protocol version"),
+    ):
+        wire = Wire()
+        _tls(wire, by_client, alert, 25 if alert == 70 else 13)
+        assert words in wire.report(tmp_path).verdict.headline
+
+
+def test_the_eap_methods_that_were_offered_are_told(tmp_path: Path) -> None:
+    wire = Wire()
+    pair = _up(wire, EAP_)
+    pair.ppp(False, EAP, 1, 1, b"\1")
+    pair.ppp(True, EAP, 2, 1, b"\1bob")
+    pair.ppp(False, EAP, 1, 2, b"\x0d\x20")
+    pair.ppp(True, EAP, 2, 2, b"\3\x19\x1a")
+    pair.ppp(False, EAP, 4, 2)
+    headline = wire.report(tmp_path).verdict.headline
+    assert "the server asks for TLS; the client wants PEAP, MS-CHAPv2" in headline

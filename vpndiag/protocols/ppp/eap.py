@@ -94,6 +94,28 @@ OP_NAMES = {
 }
 
 
+TLS_METHODS = (13, 21, 25)
+"""EAP-TLS (RFC 5216), EAP-TTLS (RFC 5281) and PEAP carry TLS records in the same way."""
+_LENGTH_INCLUDED = 0x80
+_ALERT = 21
+_ALERTS = {
+    0: "close notify", 10: "unexpected message", 40: "handshake failure", 42: "bad certificate",
+    43: "unsupported certificate", 44: "certificate revoked", 45: "certificate expired",
+    46: "certificate unknown", 48: "unknown CA", 49: "access denied", 50: "decode error",
+    51: "decrypt error", 70: "protocol version", 71: "insufficient security",
+    80: "internal error", 90: "user canceled", 116: "certificate required",
+}  # fmt: skip
+
+
+def tls_alert(data: bytes) -> str | None:
+    """The name of a TLS alert that can be read in the type data of such a method: one that is not
+    encrypted (RFC 5246 section 7.2). None: it carries something else."""
+    body = data[5:] if data[:1] and data[0] & _LENGTH_INCLUDED else data[1:]
+    if len(body) != 7 or body[0] != _ALERT or body[3:5] != b"\0\2":
+        return None
+    return _ALERTS.get(body[6]) or f"alert {body[6]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Mschapv2Message:
     """One MS-CHAPv2 message inside EAP. ``value`` and ``name`` belong to Challenge and Response,
