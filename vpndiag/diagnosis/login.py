@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
-from vpndiag.diagnosis import login_tls, ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, Observation, PppMessage
-from vpndiag.report.model import Confidence, Evidence, Finding
+from vpndiag.report.model import Finding
 
 
 def judge(view: View) -> Ruling:
@@ -25,7 +25,7 @@ def judge(view: View) -> Ruling:
         # Once the client has given up, what the gateway says is no answer to it.
         failures = [m for m in failures if m.t <= left[0].t]
         packets = [m for m in packets if m.t <= left[0].t]
-    alerted = None if good or view.running else login_tls.alerted(packets)
+    alerted = None if good or view.running else login_eap.alerted(packets)
     if alerted is not None:
         return alerted
     if unproven and good:
@@ -122,9 +122,11 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         for m in packets
     ):
         code = "login.eap-method"
-        detail = "The server refuses before any EAP method was agreed" + _methods(packets) + "."
-    elif last.protocol == "EAP" and _method(packets)[4:] in login_tls.REFUSED:
-        code, detail = "login.refused", login_tls.REFUSED[_method(packets)[4:]]
+        detail = (
+            "The server refuses before any EAP method was agreed" + login_eap.methods(packets) + "."
+        )
+    elif last.protocol == "EAP" and _method(packets)[4:] in login_eap.REFUSED:
+        code, detail = "login.refused", login_eap.REFUSED[_method(packets)[4:]]
     text = f"{last.protocol} {last.code}"
     if last.error_code is not None:
         text += f" E={last.error_code}"
@@ -136,7 +138,7 @@ def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
         finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
                 confidence="certain" if (told is not None and told.by_number) or (
                     last.protocol != "EAP" and code == "login.wrong-password") else "high",
-                causes=login_tls.CAUSES if detail == login_tls.REFUSED["TLS"] else ()),
+                causes=login_eap.CAUSES if detail == login_eap.REFUSED["TLS"] else ()),
         summary=detail.rstrip("."),
         seen=packets,
     )  # fmt: skip
@@ -257,6 +259,41 @@ def _never_began(packets: list[PppMessage], end: PppMessage | L2tpMessage) -> Ru
     )  # fmt: skip
 
 
+def _hung_up(
+    packets: list[PppMessage],
+    ours: list[PppMessage],
+    method: str,
+    end: PppMessage | L2tpMessage,
+) -> Ruling:
+    """The gateway ends the link where its verdict is due."""
+    text = end.message if isinstance(end, PppMessage) else end.error_message
+    code, detail, summary = "login.refused", "", ppp.how(end)
+    told = reasons.in_words(text) if ours else None
+    if told is not None:
+        code, detail = told
+    elif not ours:
+        code = "login.hung-up"
+        detail = f"The gateway asks for the login, and ends the link: {summary}."
+    elif text:
+        detail = f"The gateway ends the link in answer to the login: {summary}."
+    else:
+        detail = "The gateway ends the link in answer to the login, without a reason."
+        summary = f"refused without a reason ({summary})"
+    return rule(
+        "login",
+        "failed",
+        finding(
+            code,
+            *([evidence(f"{method} sent", *ours[:2])] if ours else []),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail=detail,
+            confidence="high",
+        ),
+        summary=summary,
+        seen=[*packets, end],
+    )
+
+
 def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
@@ -266,29 +303,14 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if end is not None:
         if naks:
             ends = evidence(f"the gateway ends with {ppp.how(end)}", end)
-            detail = "No EAP method in common" + _methods(packets) + "."
-            return _no_method(naks, ends, detail, "high", [*packets, end])
+            detail = "No EAP method in common" + login_eap.methods(packets) + "."
+            return login_eap.no_method(naks, ends, detail, "high", [*packets, end])
         if not ours and not view.live and end.t - packets[0].t >= _PATIENCE:
             return _never_began(packets, end)
         since = ours[0] if len(ours) >= 4 else ours[-1] if ours else end
         if end.t - since.t >= _PATIENCE:
             return _never_answered(packets, ours, method, end)
-        code = "login.refused" if ours else "login.hung-up"
-        return rule(
-            "login",
-            "failed",
-            finding(
-                code,
-                *([evidence(f"{method} sent", *ours[:2])] if ours else []),
-                evidence(f"the gateway ends with {ppp.how(end)}", end),
-                detail="The gateway ends the link in answer to the login, without a reason."
-                if ours
-                else f"The gateway asks for the login, and ends the link: {ppp.how(end)}.",
-                confidence="high",
-            ),
-            summary=f"refused without a reason ({ppp.how(end)})" if ours else ppp.how(end),
-            seen=[*packets, end],
-        )
+        return _hung_up(packets, ours, method, end)
     if not ours and not view.live:
         asked = view.unanswered([m for m in packets if m.code in ("Challenge", "Request")])
         if asked is not None and asked.tries >= 3 and view.conclusive(asked):
@@ -318,8 +340,8 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
         then = evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1])
-        detail = f"No EAP method in common, it seems{_methods(packets)}: the gateway falls silent."
-        return _no_method(naks, then, detail, "medium", packets)
+        detail = f"No EAP method in common, it seems{login_eap.methods(packets)}: the gateway falls silent."
+        return login_eap.no_method(naks, then, detail, "medium", packets)
     return rule(
         "login",
         "failed",
@@ -331,35 +353,6 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         ),
         summary="no answer to the login",
         seen=packets,
-    )  # fmt: skip
-
-
-def _methods(packets: list[PppMessage]) -> str:
-    """Which EAP methods the server asked for, and what the client would do instead."""
-    asked = dict.fromkeys(
-        m.method for m in packets if m.direction == "in" and m.code == "Request"
-        and m.method not in ("Identity", "Notification")
-    )  # fmt: skip
-    naks = [m for m in packets if m.direction == "out" and m.method == "Nak" and m.message]
-    if not asked or not naks:
-        return ""
-    return f" (the server asks for {', '.join(asked)}; the client {naks[-1].message})"
-
-
-def _no_method(
-    naks: list[PppMessage],
-    then: Evidence,
-    detail: str,
-    confidence: Confidence,
-    seen: Sequence[Observation],
-) -> Ruling:
-    return rule(
-        "login",
-        "failed",
-        finding("login.eap-method", evidence("EAP methods were refused", *naks[:2]), then,
-                detail=detail, confidence=confidence),
-        summary="no EAP method in common",
-        seen=seen,
     )  # fmt: skip
 
 

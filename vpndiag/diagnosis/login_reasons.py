@@ -52,7 +52,7 @@ them)."""
 
 def told(failures: Sequence[PppMessage]) -> Told | None:
     """What is said of the reason; None: nothing."""
-    number, said = _number(failures), _in_words(failures[-1].message)
+    number, said = _number(failures), in_words(failures[-1].message)
     if number in (None, _WRONG) and said is not None:
         return Told(*said, by_number=False)
     if number is None:
@@ -61,7 +61,8 @@ def told(failures: Sequence[PppMessage]) -> Told | None:
     return Told(*_CODES.get(number, unknown), by_number=True)
 
 
-def _in_words(message: str) -> tuple[str, str] | None:
+def in_words(message: str) -> tuple[str, str] | None:
+    """Code and detail, where the text of a server is one that is known."""
     text = message.lower()
     return next((found for words, found in _WORDS.items() if words in text), None)
 

@@ -147,6 +147,20 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 5, 2)
 
 
+for _said, _code in (
+    (b"Max sessions for user exceeded", "login.session-limit"),
+    (b"Go away", "login.refused"),
+    (b"", "login.refused"),
+):
+
+    @scene(f"the link is ended in place of a verdict: {_said.decode()}", "failed", _code)
+    def _(wire: Wire, said: bytes = _said) -> None:
+        pair = _up(wire)
+        pair.ppp(False, CHAP, 1, 1, b"\x10" + bytes(16) + b"lns")
+        pair.ppp(True, CHAP, 2, 1, b"\x31" + bytes(49) + b"bob", wait=1.0)
+        pair.ppp(False, LCP, 5, 9, said)
+
+
 def _tls(wire: Wire, by_client: bool, alert: int, method: int = 13) -> Pair:
     """EAP-TLS up to an alert, and the server's end of it."""
     pair = _up(wire, EAP_)

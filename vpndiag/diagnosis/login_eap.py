@@ -1,10 +1,12 @@
-"""Logins by EAP methods that carry TLS: EAP-TLS, PEAP, EAP-TTLS."""
+"""Logins by EAP: methods that were refused, and those that carry TLS (EAP-TLS, PEAP, EAP-TTLS)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
-from vpndiag.observations import PppMessage
-from vpndiag.report.model import Cause
+from vpndiag.observations import Observation, PppMessage
+from vpndiag.report.model import Cause, Confidence, Evidence
 
 REFUSED = {
     "TLS": "The server refuses the login by EAP-TLS: it does not take the client's certificate, or "
@@ -75,3 +77,32 @@ def alerted(packets: list[PppMessage]) -> Ruling | None:
         summary=detail.rstrip("."),
         seen=packets,
     )
+
+
+def methods(packets: list[PppMessage]) -> str:
+    """Which EAP methods the server asked for, and what the client would do instead."""
+    asked = dict.fromkeys(
+        m.method for m in packets if m.direction == "in" and m.code == "Request"
+        and m.method not in ("Identity", "Notification")
+    )  # fmt: skip
+    naks = [m for m in packets if m.direction == "out" and m.method == "Nak" and m.message]
+    if not asked or not naks:
+        return ""
+    return f" (the server asks for {', '.join(asked)}; the client {naks[-1].message})"
+
+
+def no_method(
+    naks: list[PppMessage],
+    then: Evidence,
+    detail: str,
+    confidence: Confidence,
+    seen: Sequence[Observation],
+) -> Ruling:
+    return rule(
+        "login",
+        "failed",
+        finding("login.eap-method", evidence("EAP methods were refused", *naks[:2]), then,
+                detail=detail, confidence=confidence),
+        summary="no EAP method in common",
+        seen=seen,
+    )  # fmt: skip
