@@ -340,7 +340,8 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
         then = evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1])
-        detail = f"No EAP method in common, it seems{login_eap.methods(packets)}: the gateway falls silent."
+        known = login_eap.methods(packets)
+        detail = f"No EAP method in common, it seems{known}: the gateway falls silent."
         return login_eap.no_method(naks, then, detail, "medium", packets)
     return rule(
         "login",
