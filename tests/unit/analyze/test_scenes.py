@@ -153,6 +153,17 @@ def _asked_twice(wire: Wire, later: float) -> None:
     pair.udp(True, 40_000, 123, b"time")
 
 
+@scene("recorded from quick mode on, and refused in what cannot be read", "failed", "ipsec.refused")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    wire.shots.clear()
+    pair.quick_mode(answered=False, wait=1.0)
+    for wait in (1.0, 2.0):
+        pair.ask_again(wait)
+    pair.info(False)
+
+
 SCENES["quick mode asked twice, and nothing for a while"] = (
     "failed", "ipsec.unanswered", lambda wire: _asked_twice(wire, 5.0))  # fmt: skip
 SCENES["quick mode asked twice, and the capture ends with that"] = (
