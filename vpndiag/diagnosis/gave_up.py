@@ -52,6 +52,8 @@ def _after_message_6(view: View) -> Ruling | None:
     certificate = any(c.direction == "in" for c in view.certificates) or bool(
         sa.chosen and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS
     )
+    if not certificate and _may_be_greeting(view, sa.messages, last[0].t):
+        return None
     if certificate:
         found = finding(
             "auth.certificate-untrusted",
@@ -72,6 +74,14 @@ def _after_message_6(view: View) -> Ruling | None:
         )
     return rule("auth", "failed", found, summary="the client does not accept message 6",
                 seen=sa.messages)  # fmt: skip
+
+
+def _may_be_greeting(view: View, messages: list[IkeMessage], since: float) -> bool:
+    """One encrypted notification, and the capture ends: racoon (macOS, iOS, Android) says
+    INITIAL-CONTACT so (RFC 2407 section 4.6.3.3), and quick mode follows."""
+    after = [m for m in messages if m.direction == "out" and m.t >= since]
+    one = len(after) == 1 and after[0].step == "INFO" and after[0].protection == "opaque"
+    return one and view.end - after[0].t < SOON
 
 
 def _told(messages: list[IkeMessage], proof: IkeMessage) -> Ruling | None:

@@ -284,6 +284,20 @@ def no_esp(view: View) -> Ruling | None:
         if m.step == "INFO" and m.direction == "out" and m.t > done[0].t
         and (m.deletes or m.protection == "opaque")
     ]  # fmt: skip
+    ended = [
+        m for m in view.ike
+        if m.step == "INFO" and m.direction == "in" and m.t > done[0].t
+        and (m.deletes or m.protection == "opaque")
+    ]  # fmt: skip
+    if ended and (not left or ended[0].t < left[0].t):
+        return rule(
+            "esp",
+            "inconclusive",
+            summary="IPsec was set up, and before one ESP packet is seen the gateway sends "
+            + ("a Delete" if ended[0].deletes else "an encrypted notification, which may be a "
+               "Delete"),
+            seen=[done[0], ended[0]],
+        )  # fmt: skip
     if left and left[-1].t <= done[0].t + STAYED:
         why = "and the client leaves at once: it does not want this IPsec SA, its L2TP does not "
         why += "start, or it has only asked"

@@ -280,6 +280,29 @@ def _(wire: Wire) -> None:
     pair.users(10)
 
 
+@scene("the gateway ends it right behind quick mode, again and again", "inconclusive")
+def _(wire: Wire) -> None:
+    for number in range(3):
+        pair = _up(wire, seed=number)
+        pair.info(False)
+        pair.info(False, wait=15.0)
+
+
+@scene("racoon says INITIAL-CONTACT behind message 6, and the capture ends", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode(MACOS, MACOS_VENDORS, chosen=MACOS[1])
+    pair.info(True, size=84)
+
+
+@scene("the client leaves at message 6", "failed", "auth.gateway-unproven")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.info(True)
+    _elsewhere(pair, 10)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
