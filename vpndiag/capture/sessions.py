@@ -138,10 +138,10 @@ def _of_neighbours(sketches: list[Sketch], flows: list[FlowTrack]) -> list[FlowT
     """ESP in UDP that was going on already when the first IKE SA here was begun, or that is never
     answered, at another port than that one's: of another client behind the same address. A NAT
     keeps one port for all that a client sends to UDP 4500 (RFC 3948 section 2.2)."""
-    begun = [s for s in sketches if s.opening]
+    begun = [s for s in sketches if s.opening and not _called(s)]
     if not begun or not any(m.marker for s in sketches for m in s.track.messages):
         return []
-    start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in s.ends}
+    start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in _own(s)}
     known = {f.spi for f in flows if f.src in ends or f.dst in ends}
     sources = {f.src for f in flows}
     return [
@@ -220,12 +220,25 @@ def _back(component: list[Sketch], lane: list[Sketch]) -> bool:
 
 def _client_ends(lane: list[Sketch]) -> set[End]:
     client = lane[0].initiator[0]
-    return {e for s in lane if s.initiator[0] == client for e in s.ends}
+    return {e for s in lane if s.initiator[0] == client for e in _own(s)}
+
+
+def _called(s: Sketch) -> bool:
+    """Whether a gateway began this SA with a client behind a NAT: it goes from UDP 4500 to a port
+    that only a NAT makes (RFC 3947 section 4)."""
+    first = s.track.messages[0]
+    to = first.dst[1]
+    return s.opening and first.marker and s.initiator[1] == 4500 and to not in _SERVER_PORTS
+
+
+def _own(s: Sketch) -> set[End]:
+    """UDP ends of the client."""
+    return {s.track.messages[0].dst} if _called(s) else s.ends
 
 
 def _span(s: Sketch, flows: list[FlowTrack]) -> tuple[int, int]:
     """From when to when an SA, or ESP between the same ends, was in use."""
-    ends = s.ends
+    ends = _own(s)
     last = s.last_ns
     for flow in flows:
         if flow.udp and (flow.src in ends or flow.dst in ends) and flow.first_ns >= s.first_ns:
@@ -252,15 +265,21 @@ def _attempts(lane: list[Sketch], flows: list[FlowTrack], number: int) -> list[A
     for s in lane:
         if current is None and s.opening and before and _alive(before, s.first_ns):
             # A session that is older than the capture renews its keys.
-            current = Attempt(s.initiator[0], s.responder, number, begun=False)
+            current = Attempt(*_sides(s), number, begun=False)
             found.append(current)
         elif current is None or not _belongs(current, s, last, flows):
-            current = Attempt(s.initiator[0], s.responder, number, begun=s.opening)
+            current = Attempt(*_sides(s), number, begun=s.opening and not _called(s))
             found.append(current)
             last = 0
         current.ike.append(s)
         last = max(last, s.last_ns)
     return found
+
+
+def _sides(s: Sketch) -> tuple[str, str]:
+    """Client and gateway."""
+    one, two = s.initiator[0], s.responder
+    return (two, one) if _called(s) else (one, two)
 
 
 def _alive(flows: list[FlowTrack], at: int) -> bool:

@@ -19,7 +19,7 @@ from vpndiag.diagnosis import (
     waiting,
     watched,
 )
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage, InsideMtu, Observation
 from vpndiag.report.model import Finding
@@ -67,6 +67,15 @@ def judge(layer: str, view: View) -> Ruling | None:
 def _one_direction(layer: str, view: View) -> Ruling | None:
     if not _half(view):
         return None
+    if view.ike and all(m.step == "MM1" and m.direction == "in" for m in view.ike):
+        return rule(
+            layer,
+            "inconclusive",
+            summary=f"the gateway begins phase 1 with a client, {times(len(view.ike))}, and "
+            "nothing comes back: the client is gone, or its router has forgotten it; its session was "
+            "before this capture",
+            seen=view.ike,
+        )  # fmt: skip
     return rule(
         layer,
         "inconclusive",

@@ -11,6 +11,7 @@ from tests.unit.analyze.scene import (
     CLIENT,
     MACOS,
     MACOS_VENDORS,
+    ROUTER,
     WINDOWS,
     Pair,
     Scene,
@@ -375,3 +376,18 @@ def test_a_gateway_that_answers_another_client_is_not_off(tmp_path: Path, answer
     (silent,) = (f for f in found.findings if f.code == "path.silent")
     assert any("203.0.113.200" in e.text for e in silent.evidence) == answered
     assert any("is off" in c.text for c in silent.causes) != answered
+
+
+def test_a_client_that_the_gateway_calls_in_vain_does_not_hide_the_others(tmp_path: Path) -> None:
+    """Both are behind one NAT; the session of the one that is gone was before the capture."""
+
+    def play(wire: Wire) -> None:
+        _gateway_begins(Pair(wire, client=ROUTER, ports=(61_000, 61_001), seed=2), users=False)
+        _up(wire, client=ROUTER, ports=(1_024, 1_025), seed=3).users(60)
+
+    found = played(play, tmp_path)
+    assert found.verdict.outcome == "healthy"
+    gone, there = found.sessions
+    assert (gone.client, there.client) == (ROUTER, ROUTER)
+    assert gone.verdict.outcome == "inconclusive" and "is gone" in gone.verdict.headline
+    assert {x.id: x.status for x in there.layers}["esp"] == "passed"
