@@ -72,8 +72,8 @@ def _one_direction(layer: str, view: View) -> Ruling | None:
             layer,
             "inconclusive",
             summary=f"the gateway begins phase 1 with a client, {times(len(view.ike))}, and "
-            "nothing comes back: the client is gone, or its router has forgotten it; its session was "
-            "before this capture",
+            "nothing comes back: the client is gone, or its router has forgotten it; its session "
+            "was before this capture",
             seen=view.ike,
         )  # fmt: skip
     return rule(

@@ -6,12 +6,21 @@ from vpndiag.diagnosis import numbers, told
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Finding
 
 MANY_SIZES = 5
 """Sizes among the first packets of an SA: a request and a farewell have two."""
 R_U_THERE = 36136
 """Notify type of dead peer detection (RFC 3706)."""
+_INVALID_SPI = 11
+_UNKNOWN_SA = (
+    Cause("The gateway, or its IPsec service, was restarted and has lost the SA", "gateway-admin",
+          "Look when it started; connect again", "likely"),
+    Cause("It could not set up its own side (kernel without the algorithm, another client's SA in "
+          "the way)", "gateway-admin", "Look in its log at the time of quick mode", "likely"),
+    Cause("The packets get to another machine than IKE does (cluster, several lines)",
+          "gateway-admin", "Send UDP 500, 4500 and ESP of one client to one machine", "possible"),
+)  # fmt: skip
 
 
 def judge(view: View) -> Ruling:
@@ -135,6 +144,27 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             "back takes another way, or was not recorded",
         )  # fmt: skip
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
+    unknown = [
+        m
+        for m in view.ike
+        if m.direction == "in"
+        and m.t >= min(f.t for f in out)
+        and any(n.type == _INVALID_SPI for n in m.notifies)
+    ]
+    if unknown:
+        return _failed(
+            finding(
+                "esp.no-return",
+                said,
+                evidence(f"the gateway answers INVALID-SPI, {times(len(unknown))}", *unknown),
+                detail="The gateway does not know the SA that the client sends with: it was "
+                "restarted, or could not set up its own side.",
+                causes=_UNKNOWN_SA,
+                confidence="high" if unknown[0].protection == "decrypted" else "medium",
+            ),
+            f"{packets} out, none back",
+            view,
+        )
     own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer
     if not any(f.udp_encapsulated for f in out):
         return rule(

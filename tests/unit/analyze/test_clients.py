@@ -304,6 +304,14 @@ def _(wire: Wire) -> None:
     _elsewhere(pair, 10)
 
 
+@scene("the gateway knows nothing of the SA that it has just agreed", "failed", "esp.no-return")
+def _(wire: Wire) -> None:
+    pair = _up(wire)
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.esp(True, bytes(116))
+        pair.notify(False, 11, natt=True, wait=wait)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
