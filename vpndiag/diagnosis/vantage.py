@@ -225,6 +225,15 @@ def proof_unheard(
                  f"({proofs[0].size} bytes)", *proofs),
         evidence(f"message 5 is sent {times(len(asked))}, as if nothing had come", *asked),
     ]  # fmt: skip
+    if asked and proofs[0].port != asked[0].port:
+        text = (
+            f"Message 5 goes to UDP {asked[0].port}, and the answers come from UDP {proofs[0].port}"
+        )
+        found = finding(
+            "path.answer-from-elsewhere", *said, severity="error", confidence="high",
+            detail=f"{text}: a NAT or firewall near the client throws them away.",
+        )  # fmt: skip
+        return rule("path", "failed", found, summary=text, seen=seen)
     causes: tuple[Cause, ...] = _UNHEARD
     if sa.chosen is not None and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS:
         causes += (_DISBELIEVED,)

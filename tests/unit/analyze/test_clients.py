@@ -3,6 +3,7 @@ and silence. Nothing here can be read; beside a failure stands what looks much l
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.analyze.scene import (
     CLIENT,
     MACOS,
     MACOS_VENDORS,
+    MARKER,
     ROUTER,
     WINDOWS,
     Pair,
@@ -310,6 +312,16 @@ def _(wire: Wire) -> None:
     for wait in (1.0, 2.0, 4.0, 8.0):
         pair.esp(True, bytes(116))
         pair.notify(False, 11, natt=True, wait=wait)
+
+
+@scene("message 6 comes from UDP 500", "failed", "path.answer-from-elsewhere")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode(upto=4)
+    head = pair.ci + pair.cr + struct.pack("!BBBBII", 5, 0x10, 2, 1, 0, 96)
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.proof(True, body=bytes(68))
+        pair.udp(False, 500, 4500, MARKER + head + bytes(68), wait)
 
 
 @pytest.mark.parametrize("name", SCENES)
