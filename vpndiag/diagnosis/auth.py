@@ -7,12 +7,12 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import aggressive, outer_mtu, xauth
+from vpndiag.diagnosis import aggressive, auth_causes, outer_mtu, xauth
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
-from vpndiag.report.model import Cause, Confidence, Evidence
+from vpndiag.report.model import Confidence, Evidence
 
 _INVALID_COOKIE = 4
 AT_ONCE = 1.0
@@ -293,7 +293,7 @@ def _refusal_unreadable(
             if keyed
             else "The pre-shared key is most likely wrong: the gateway refuses right after "
             "message 5, which is where that shows.",
-            causes=() if keyed else _KEY_OR_IDENTITY,
+            causes=() if keyed else auth_causes.KEY_OR_IDENTITY,
             confidence="high" if keyed else "medium",
         ),
         summary="pre-shared keys differ",
@@ -346,7 +346,8 @@ def _silence(
         return rule(
             "auth",
             "failed",
-            finding("auth.unanswered", *said, confidence="medium", causes=_gateway_gone(),
+            finding("auth.unanswered", *said, confidence="medium",
+                    causes=auth_causes.gateway_gone(),
                     detail="The gateway falls silent altogether at message 5: new questions on "
                     "UDP 500 and 4500 are not answered either."),
             summary="the gateway falls silent",
@@ -357,7 +358,7 @@ def _silence(
             "auth",
             "failed",
             finding("auth.certificate-refused", *said, confidence="medium",
-                    causes=_either_refused_or_lost(fragments == "pass"),
+                    causes=auth_causes.either_refused_or_lost(fragments == "pass"),
                     detail="The gateway falls silent after this computer showed its certificate."),
             summary="no answer to message 5",
             seen=sa.messages,
@@ -371,14 +372,14 @@ def _silence(
         return rule(
             "auth",
             "failed",
-            finding("auth.unanswered", *said, confidence="medium", causes=_another_machine(),
+            finding("auth.unanswered", *said, confidence="medium", causes=auth_causes.another_machine(),
                     detail="What answers on UDP 4500 does not know the IKE SA that was begun on "
                     "UDP 500 a moment before (INVALID-COOKIE)."),
             summary="UDP 4500 does not know this IKE SA",
             seen=sa.messages,
         )  # fmt: skip
     confidence: Confidence = "high" if proven or not floated else "medium"
-    causes = () if proven or not floated else either_key_or_port()
+    causes = () if proven or not floated else auth_causes.either_key_or_port()
     code = "auth.psk-mismatch" if repeated4 or proven or not floated else "auth.unanswered"
     if not repeated4:
         confidence = "medium"
@@ -401,42 +402,6 @@ def _silence(
     )
 
 
-_KEY_OR_IDENTITY = (
-    Cause("The pre-shared key differs between this computer and the gateway", "helpdesk",
-          "Enter the key again, by hand, from the administrator's record", "likely"),
-    Cause("The key was changed on the gateway, or another line of its key file matches first",
-          "gateway-admin", "Check which key applies to a client from any address", "possible"),
-    Cause("The key is right and the gateway does not accept this computer's identity (its address "
-          "behind a NAT, or a name): the notification would look the same", "gateway-admin",
-          "Look in its IKE log; allow any identity for this connection", "possible"),
-)  # fmt: skip
-"""Of a refusal that nobody can read."""
-
-
-def _another_machine() -> tuple[Cause, ...]:
-    return (
-        Cause("UDP 500 and UDP 4500 end at two different machines: a port forwarding, or a load "
-              "balancer that looks at ports", "network",
-              "Send both ports to the same machine, by the client's address alone", "likely"),
-        Cause("The pre-shared key differs, and the gateway forgets the IKE SA as soon as it cannot "
-              "read message 5", "user", "Enter the key again on both sides", "possible"),
-        Cause("The gateway's IKE service restarted at this moment", "gateway-admin",
-              "Look when it started; try again in a minute", "possible"),
-    )  # fmt: skip
-
-
-def _gateway_gone() -> tuple[Cause, ...]:
-    return (
-        Cause("The gateway, or its IKE service, stopped or restarted at this moment",
-              "gateway-admin", "Look when it started; try again in a minute", "likely"),
-        Cause("The network lost the gateway, or shut this computer out, at this moment",
-              "network", "Try again; look for flood protection on the way", "possible"),
-        Cause("The gateway takes nothing more from this address for a while after a wrong "
-              "pre-shared key", "gateway-admin", "Look in its IKE log for a block list",
-              "possible"),
-    )  # fmt: skip
-
-
 def _lost_in_fragments(view: View, sa: IkeSa, sent: IkeMessage, said: list[Evidence]) -> Ruling:
     """Message 5, or the answer to it, needs fragments."""
     large = outer_mtu.is_large(sent)
@@ -457,31 +422,6 @@ def _lost_in_fragments(view: View, sa: IkeSa, sent: IkeMessage, said: list[Evide
                 confidence="high" if large and lost else "medium"),
         summary="large IKE messages are lost",
         seen=sa.messages,
-    )  # fmt: skip
-
-
-def _either_refused_or_lost(there: bool) -> tuple[Cause, ...]:
-    """``there``: fragments are known to get to the gateway; what comes back is not known."""
-    return (
-        Cause("The gateway does not accept this computer's certificate, and says nothing",
-              "gateway-admin", "Look in its IKE log; install the issuing authority there",
-              "likely"),
-        Cause("The answer with the gateway's certificate is large, travels in IP fragments, and a "
-              "firewall or NAT drops them", "network",
-              "Let fragments pass, or switch IKE fragmentation on at the gateway",
-              "possible" if there else "likely"),
-    )  # fmt: skip
-
-
-def either_key_or_port() -> tuple[Cause, ...]:
-    return (
-        Cause("The pre-shared key differs between this computer and the gateway", "user",
-              "Enter the key again on both sides", "likely"),
-        Cause("UDP 4500 is blocked between here and the gateway, so that message 5 never arrives",
-              "network", "Allow UDP 4500 both ways, and forward it to the same host as UDP 500",
-              "likely"),
-        Cause("The gateway does not know this computer's identity and stays silent",
-              "gateway-admin", "Allow any identity for this connection", "possible"),
     )  # fmt: skip
 
 

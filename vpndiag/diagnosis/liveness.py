@@ -1,4 +1,5 @@
-"""Dead peer detection that nobody can read: R-U-THERE and its answer (RFC 3706), both encrypted.
+"""Dead peer detection and farewells that nobody can read: R-U-THERE and its answer (RFC 3706),
+Deletes, all encrypted.
 
 A Delete has the same exchange and often the same size. But nobody goes on with an SA that was
 deleted, and a refusal is not answered with a message like it.
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from vpndiag.observations import IkeMessage
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import Direction, IkeMessage
 
 ANSWERED = 2.0
 """Seconds in which a side that is there answers."""
+_AT_ONCE = 1.0
+"""Seconds between the messages of one farewell."""
 _PADDING = 16
 """Bytes by which question and answer may differ: one block of the cipher."""
 
@@ -33,3 +37,26 @@ def checks(messages: Sequence[IkeMessage], goes_on: float | None = None) -> set[
         if alike and last - said.t > ANSWERED:
             found |= {id(asked), id(said)}
     return found
+
+
+def says_goodbye(m: IkeMessage) -> bool:
+    """A Delete of the IKE SA that can be read."""
+    return any("ISAKMP" in d for d in m.deletes)
+
+
+def said_goodbye(view: View, side: Direction, last: float) -> bool:
+    """Whether this side's last packet, at ``last``, is a Delete of the IKE SA: read, or hidden in
+    an informational message that neither asks whether the other is there nor answers that."""
+    known = {n for sa in view.ike_sas for n in checks(sa.messages)}
+    infos = [m for m in view.ike if m.step == "INFO" and m.t <= last]
+    final = [m for m in infos if m.direction == side and last - m.t <= _AT_ONCE]
+    asked = [m.t for m in infos if m.direction != side]
+    return any(
+        says_goodbye(m)
+        or (
+            m.protection == "opaque"
+            and id(m) not in known
+            and not any(0 <= m.t - t <= ANSWERED for t in asked)
+        )
+        for m in final
+    )

@@ -6,7 +6,7 @@ the last, sent again and again, was not, whether or not answers were recorded.
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import auth
+from vpndiag.diagnosis import auth_causes
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
@@ -62,7 +62,7 @@ def _finding(step: str, tries: list[IkeMessage]) -> Finding:
                  "known", tries[0]),
     ]  # fmt: skip
     if step == "MM5":
-        causes = auth.either_key_or_port() if tries[0].port == 4500 else ()
+        causes = auth_causes.either_key_or_port() if tries[0].port == 4500 else ()
         detail = (
             "The client gets no answer to message 5: the pre-shared key is wrong, or UDP 4500 is "
             "blocked."

@@ -20,8 +20,6 @@ SOON = 2.0
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
-_AT_ONCE = 1.0
-"""Seconds between the messages of one farewell."""
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
 SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
     ("in", "out", "gateway", "client"),
@@ -134,7 +132,7 @@ def _old_fragments(view: View) -> Finding | None:
 
 def _last(view: View, direction: str) -> float:
     """When something last came this way, before the other side said goodbye."""
-    farewells = [m.t for m in view.ike if m.direction != direction and _says_goodbye(m)]
+    farewells = [m.t for m in view.ike if m.direction != direction and liveness.says_goodbye(m)]
     until = max(farewells, default=float("inf"))
     times_ = [m.t for m in view.ike if m.direction == direction and m.t <= until]
     for f in view.esp:
@@ -142,10 +140,6 @@ def _last(view: View, direction: str) -> float:
             quiet = f.last_t > until and f.silence_from + f.longest_silence >= until
             times_.append(f.silence_from if quiet else f.last_t)
     return max(times_, default=-1.0)
-
-
-def _says_goodbye(m: IkeMessage) -> bool:
-    return any("ISAKMP" in d for d in m.deletes)
 
 
 def _gateway_gone(view: View) -> Ruling | None:
@@ -160,14 +154,14 @@ def _gateway_gone(view: View) -> Ruling | None:
         asked: list[IkeMessage] = []
         for m in view.ike:
             if m.direction == asking and m.t > last and m.step in _QUESTIONS:
-                if _says_goodbye(m):
+                if liveness.says_goodbye(m):
                     break
                 if not m.deletes:
                     asked.append(m)
         enough = ASKED_OFTEN if len(asked) >= 5 else GONE
         if last < 0 or len(asked) < 3 or asked[-1].t - last < enough:
             continue
-        if _said_goodbye(view, silent, last):
+        if liveness.said_goodbye(view, silent, last):
             continue
         if view.unrecorded:
             return None
@@ -187,24 +181,6 @@ def _gateway_gone(view: View) -> Ruling | None:
             seen=asked,
         )  # fmt: skip
     return None
-
-
-def _said_goodbye(view: View, side: Direction, last: float) -> bool:
-    """Whether this side's last packet, at ``last``, is a Delete of the IKE SA: read, or hidden in
-    an informational message that neither asks whether the other is there nor answers that."""
-    checks = {n for sa in view.ike_sas for n in liveness.checks(sa.messages)}
-    infos = [m for m in view.ike if m.step == "INFO" and m.t <= last]
-    final = [m for m in infos if m.direction == side and last - m.t <= _AT_ONCE]
-    asked = [m.t for m in infos if m.direction != side]
-    return any(
-        _says_goodbye(m)
-        or (
-            m.protection == "opaque"
-            and id(m) not in checks
-            and not any(0 <= m.t - t <= liveness.ANSWERED for t in asked)
-        )
-        for m in final
-    )
 
 
 def _set_up(view: View) -> bool:
@@ -301,7 +277,7 @@ def _renewal_failed(view: View) -> Ruling | None:
 def _given_up(view: View, r: Renewal) -> bool:
     """Asked often enough, or long enough while the gateway's ESP stopped as well."""
     asked = r.tries[-1].t - r.first.t
-    if r.first.direction == "in" and _said_goodbye(view, "out", _last(view, "out")):
+    if r.first.direction == "in" and liveness.said_goodbye(view, "out", _last(view, "out")):
         return False
     if r.first.direction == "out" and len(r.tries) >= 5 and asked >= STALL:
         return True
