@@ -64,14 +64,16 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     healthy_last: dict[tuple[object, int], float] = {}
     for a in attempts:
         if a.diagnosis.verdict.outcome == "healthy":
-            for rung in range(min(_passed(a.diagnosis), _ESP) + 1):
-                last = healthy_last.get((a.key, rung), 0.0)
-                healthy_last[a.key, rung] = max(last, a.first)
+            came = a.key, min(_passed(a.diagnosis), _ESP)
+            healthy_last[came] = max(healthy_last.get(came, 0.0), a.first)
     failed = [
         i
         for i, a in enumerate(attempts)
         if a.diagnosis.verdict.outcome == "failed"
-        and healthy_last.get((a.key, _needed(a.diagnosis)), -1.0) < a.first
+        and all(
+            healthy_last.get((a.key, came), -1.0) < a.first
+            for came in range(_needed(a.diagnosis), _ESP + 1)
+        )
     ]
     if failed:
         return failed[-1]
@@ -84,20 +86,23 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     return None
 
 
-_ESP = LADDER.index("esp")
+_PLACES = {one: place for place, one in enumerate(LADDER)}
+_ESP = _PLACES["esp"]
 
 
 def _passed(diagnosis: Diagnosis) -> int:
     """The place on the ladder of the last rung that passed; -1: none."""
-    good = [x.id for x in diagnosis.layers if x.status in ("passed", "warning")]
-    return max((LADDER.index(one) for one in good), default=-1)
+    for layer in reversed(diagnosis.layers):
+        if layer.status in ("passed", "warning"):
+            return _PLACES[layer.id]
+    return -1
 
 
 def _needed(diagnosis: Diagnosis) -> int:
     """How far a later attempt must come to be a success beside this failed one. ESP both ways is
     the last that can be seen without keys."""
     layer = diagnosis.verdict.layer
-    failed = LADDER.index(layer) if layer is not None else 0
+    failed = _PLACES[layer] if layer is not None else 0
     return min(_ESP, max(failed, _passed(diagnosis) + 1))
 
 
