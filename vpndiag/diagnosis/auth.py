@@ -372,7 +372,8 @@ def _silence(
         return rule(
             "auth",
             "failed",
-            finding("auth.unanswered", *said, confidence="medium", causes=auth_causes.another_machine(),
+            finding("auth.unanswered", *said, confidence="medium",
+                    causes=auth_causes.another_machine(),
                     detail="What answers on UDP 4500 does not know the IKE SA that was begun on "
                     "UDP 500 a moment before (INVALID-COOKIE)."),
             summary="UDP 4500 does not know this IKE SA",

@@ -54,7 +54,8 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     """Index of the attempt that the capture is about.
 
     The last one that failed without a later success of the same client and gateway; else the
-    longest healthy one; else the last that is not clear. A success came as far as what failed.
+    longest healthy one; else the last of those that are not clear furthest up the ladder. A success
+    came as far as what failed or is not clear: one that the capture cuts short is none.
     Scans are for when there is nothing else.
     """
     clients = [i for i, a in enumerate(attempts) if not a.scan]
@@ -77,13 +78,21 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     ]
     if failed:
         return failed[-1]
-    for outcome in ("healthy", "inconclusive", "not_applicable"):
-        found = [i for i, a in enumerate(attempts) if a.diagnosis.verdict.outcome == outcome]
-        if found and outcome == "healthy":
-            return max(found, key=lambda i: attempts[i].last - attempts[i].first)
-        if found:
-            return found[-1]
-    return None
+    by_outcome: dict[str, list[int]] = defaultdict(list)
+    unclear: dict[object, int] = {}
+    for i, a in enumerate(attempts):
+        by_outcome[a.diagnosis.verdict.outcome].append(i)
+        if a.diagnosis.verdict.outcome == "inconclusive":
+            unclear[a.key] = max(unclear.get(a.key, 0), min(_ESP, _place(a.diagnosis)))
+    through = [
+        i for i in by_outcome["healthy"]
+        if min(_ESP, _passed(attempts[i].diagnosis)) >= unclear.get(attempts[i].key, -1)
+    ]  # fmt: skip
+    if through:
+        return max(through, key=lambda i: attempts[i].last - attempts[i].first)
+    if by_outcome["inconclusive"]:
+        return max(by_outcome["inconclusive"], key=lambda i: (_place(attempts[i].diagnosis), i))
+    return by_outcome["not_applicable"][-1] if by_outcome["not_applicable"] else None
 
 
 _PLACES = {one: place for place, one in enumerate(LADDER)}
@@ -98,12 +107,16 @@ def _passed(diagnosis: Diagnosis) -> int:
     return -1
 
 
+def _place(diagnosis: Diagnosis) -> int:
+    """Of the layer that the verdict names."""
+    layer = diagnosis.verdict.layer
+    return _PLACES[layer] if layer is not None else 0
+
+
 def _needed(diagnosis: Diagnosis) -> int:
     """How far a later attempt must come to be a success beside this failed one. ESP both ways is
     the last that can be seen without keys."""
-    layer = diagnosis.verdict.layer
-    failed = _PLACES[layer] if layer is not None else 0
-    return min(_ESP, max(failed, _passed(diagnosis) + 1))
+    return min(_ESP, max(_place(diagnosis), _passed(diagnosis) + 1))
 
 
 LOOP = 3

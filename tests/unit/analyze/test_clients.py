@@ -324,6 +324,27 @@ def _(wire: Wire) -> None:
         pair.udp(False, 500, 4500, MARKER + head + bytes(68), wait)
 
 
+def _login_in_vain(wire: Wire, seed: int) -> None:
+    """As many packets as a login takes, and the client leaves."""
+    pair = _up(wire, seed=seed)
+    pair.users(12, wait=0.2, size=40)
+    pair.info(True)
+    pair.info(True, wait=10.0)
+
+
+@scene("logins that seem to fail, and one attempt more that is cut short", "inconclusive")
+def _(wire: Wire) -> None:
+    for number in range(3):
+        _login_in_vain(wire, number)
+    _up(wire, seed=9)
+
+
+@scene("a login that seems to fail, and one that does not", "healthy")
+def _(wire: Wire) -> None:
+    _login_in_vain(wire, 1)
+    _up(wire, seed=9).users(60)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -411,3 +432,11 @@ def test_a_client_that_the_gateway_calls_in_vain_does_not_hide_the_others(tmp_pa
     assert (gone.client, there.client) == (ROUTER, ROUTER)
     assert gone.verdict.outcome == "inconclusive" and "is gone" in gone.verdict.headline
     assert {x.id: x.status for x in there.layers}["esp"] == "passed"
+
+
+def test_of_unclear_attempts_the_one_that_came_furthest_is_told(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        _login_in_vain(wire, 1)
+        Pair(wire, seed=9).main_mode(upto=4)
+
+    assert played(play, tmp_path).verdict.layer == "l2tp"
