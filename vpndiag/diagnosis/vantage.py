@@ -33,6 +33,8 @@ REPEATED = 4
 """Packets of one size at growing intervals that are one message and its repeats."""
 STAYED = 3.0
 """Seconds after quick mode in which a client that wants to talk would have sent something."""
+GIVES_UP = 60.0
+"""Seconds after which a client has given up L2TP that is not answered."""
 NOTHING = 10.0
 """Seconds of nothing after quick mode: clients send their first L2TP message within two."""
 _IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
@@ -286,18 +288,15 @@ def no_esp(view: View) -> Ruling | None:
     if view.live or view.esp or view.l2tp or view.only_ikev2:
         return None
     done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
-    if not done or any(liveness.checks(sa.messages) for sa in view.ike_sas):
+    if not done:
+        return None
+    alive = {n for sa in view.ike_sas for n in liveness.checks(sa.messages)}
+    infos = [m for m in view.ike if m.step == "INFO" and m.t > done[0].t and id(m) not in alive]
+    farewells = [m for m in infos if m.deletes or m.protection == "opaque"]
+    if alive and not any(m.t <= done[0].t + GIVES_UP for m in farewells):
         return None  # it lives on: ESP was left out of this capture
-    left = [
-        m for m in view.ike
-        if m.step == "INFO" and m.direction == "out" and m.t > done[0].t
-        and (m.deletes or m.protection == "opaque")
-    ]  # fmt: skip
-    ended = [
-        m for m in view.ike
-        if m.step == "INFO" and m.direction == "in" and m.t > done[0].t
-        and (m.deletes or m.protection == "opaque")
-    ]  # fmt: skip
+    left = [m for m in farewells if m.direction == "out"]
+    ended = [m for m in farewells if m.direction == "in"]
     if ended and (not left or ended[0].t < left[0].t):
         return rule(
             "esp",

@@ -324,6 +324,16 @@ def _(wire: Wire) -> None:
         pair.udp(False, 500, 4500, MARKER + head + bytes(68), wait)
 
 
+@scene("the other side is there, and the client leaves without one ESP packet", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _up(wire)
+    for _ in range(6):
+        _alive(pair, True)
+        wire.at += 5
+    pair.info(True)
+    pair.info(True)
+
+
 def _login_in_vain(wire: Wire, seed: int) -> None:
     """As many packets as a login takes, and the client leaves."""
     pair = _up(wire, seed=seed)
