@@ -172,7 +172,9 @@ def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
         others[0].frames,
     )
     findings = tuple(
-        replace(f, evidence=(*f.evidence, seen), causes=_IGNORED) if f.code == _SILENT else f
+        replace(f, evidence=(*f.evidence, seen), causes=_IGNORED, owner=_IGNORED[0].owner)
+        if f.code == _SILENT
+        else f
         for f in one.diagnosis.findings
     )
     return replace(one, diagnosis=replace(one.diagnosis, findings=findings))

@@ -179,6 +179,7 @@ def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
         found,
         evidence=(*found.evidence, seen),
         causes=(*_UNHEARD, _UNVERIFIED) if protected else _UNHEARD,
+        owner=_UNHEARD[0].owner,
         detail=f"The gateway's answers do not get to the client. As the client sees it: "
         f"{found.detail}",
     )
@@ -251,6 +252,7 @@ def proof_unheard(
         detail="The gateway accepts message 5, and its answers from UDP 4500 do not get to the "
         "client.",
     )  # fmt: skip
+    found = replace(found, owner=causes[0].owner)
     return rule("path", "failed", found, summary="UDP 4500: the answers are lost", seen=seen)
 
 

@@ -376,7 +376,7 @@ def test_answers_that_the_capture_has_are_not_denied(tmp_path: Path) -> None:
         found = played(play, tmp_path)
         main = found.findings[0]
         assert "do not get to the client" in found.verdict.headline
-        assert main.causes[0].owner == "network" and "capture" in main.causes[0].text
+        assert main.owner == main.causes[0].owner == "network" and "capture" in main.causes[0].text
         assert not any("key differs" in c.text or "without a notify" in c.text for c in main.causes)
 
 
