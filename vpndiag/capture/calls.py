@@ -50,8 +50,10 @@ class _Call:
 def by_call(attempt: Attempt) -> list[Attempt]:
     """``attempt``, or one for each call in its tunnel. The first has what was before any call; of
     the tunnel's end each has its part that was still up. IPsec is shared by all."""
-    merged = sorted((*attempt.clear, *attempt.inside), key=lambda m: m.time_ns)
-    calls = _Calls(attempt).read(merged) if _several(merged) else []
+    calls: list[_Call] = []
+    if _several(attempt.clear) or _several(attempt.inside):
+        merged = sorted((*attempt.clear, *attempt.inside), key=lambda m: m.time_ns)
+        calls = _Calls(attempt).read(merged)
     if len(calls) < 2:
         attempt.data = _joined(attempt.data)
         return [attempt]

@@ -147,6 +147,7 @@ def _session(number: int, one: Examined, diagnosis: Diagnosis, seen: Seen) -> Se
         findings=diagnosis.findings,
         number=number + 1,
         client=judged.client,
+        caller=judged.caller,
         gateway=judged.gateway,
         first=judged.first,
         last=judged.last,

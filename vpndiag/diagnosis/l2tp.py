@@ -193,6 +193,8 @@ def _passed(view: View) -> Ruling:
             parts.append(f"tunnel {reply.assigned_tunnel_id}")
     if not view.l2tp_of("out", "SCCRQ") and not view.l2tp_of("out", "ICCN"):
         parts.append("tunnel was up before the capture began")
+    elif not view.live and not view.l2tp_of("out", "SCCRQ", "SCCCN"):
+        parts.append("a further call in the tunnel")
     seen = [
         m for m in view.l2tp if m.message in ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
     ]

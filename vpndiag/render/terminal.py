@@ -85,11 +85,17 @@ def print_sessions(report: Report, console: Console) -> None:
 def _print_session(session: Session, console: Console, *, many: bool) -> None:
     """Whose ladder follows."""
     arrow = "→" if speaks_unicode(console) else "->"
-    ends = f"{visible(session.client, 60)} {arrow} {visible(session.gateway, 60)}"
+    ends = f"{_client(session)} {arrow} {visible(session.gateway, 60)}"
     number = f"Attempt {session.number}: " if many else ""
     lasted = f", {session.last - session.first:.1f} s"
     frames = f", frames {min(session.frames)} to {max(session.frames)}" if session.frames else ""
     console.print(Text(f"  {number}{ends}{frames}{lasted}", style="bold"), soft_wrap=True)
+
+
+def _client(session: Session) -> str:
+    """Its address, and who of several users there."""
+    address = visible(session.client, 60)
+    return f"{address}, {visible(session.caller, 40)}" if session.caller else address
 
 
 def _session_row(console: Console, session: Session) -> tuple[Text, ...]:
@@ -99,7 +105,7 @@ def _session_row(console: Console, session: Session) -> tuple[Text, ...]:
         Text(mark(console, status), style=STYLES[status]),
         Text(str(session.number)),
         Text(f"{session.first:.3f} s"),
-        Text(visible(session.client, 60)),
+        Text(_client(session)),
         Text(visible(session.gateway, 60)),
         Text(visible(session.verdict.finding or session.verdict.headline, 120)),
     )

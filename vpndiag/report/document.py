@@ -89,6 +89,9 @@ class Session:
     findings: tuple[Finding, ...]
     number: int = 1
     client: str = ""
+    caller: str = ""
+    """Whose call it is, where one L2TP tunnel carries those of several users: the user name, or
+    the number of the call."""
     gateway: str = ""
     first: float = 0.0
     last: float = 0.0

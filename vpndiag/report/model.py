@@ -10,7 +10,7 @@ from typing import Literal
 
 from vpndiag.records import record
 
-SCHEMA_VERSION = "1.2.0"
+SCHEMA_VERSION = "1.3.0"
 """Semver: minor adds fields, major changes or removes them."""
 
 LADDER = (

@@ -110,9 +110,9 @@ def _collect(node: Any, people: dict[str, None], machines: dict[str, None]) -> N
         return
     kind = node.get("kind")
     if kind == "ppp-message" and node["direction"] == "out" and node["name"]:
-        people.setdefault(node["name"])
-        # DOMAIN\user and user@realm: the bare name may stand elsewhere.
-        people.setdefault(re.split(r"[\\/]", node["name"])[-1].split("@")[0] or node["name"])
+        _person(node["name"], people)
+    if node.get("caller") and not _NUMBERED.fullmatch(node["caller"]):
+        _person(node["caller"], people)
     found: list[Any] = []
     if kind == "name-answer":
         found = [node["name"], *node["cnames"]]
@@ -140,6 +140,16 @@ def _collect(node: Any, people: dict[str, None], machines: dict[str, None]) -> N
             machines.setdefault(name)
     for value in node.values():
         _collect(value, people, machines)
+
+
+_NUMBERED = re.compile(r"call \d+")
+"""A caller without a name."""
+
+
+def _person(name: str, people: dict[str, None]) -> None:
+    people.setdefault(name)
+    # DOMAIN\user and user@realm: the bare name may stand elsewhere.
+    people.setdefault(re.split(r"[\\/]", name)[-1].split("@")[0] or name)
 
 
 _INSIDE = {

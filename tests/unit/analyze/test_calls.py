@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.analyze.scene import CHAP, IPCP, LCP, Pair, Wire
+from vpndiag.report.redact import redact
 
 REFUSED = b"E=691 R=0 C=00 V=3 M=no"
 Expected = list[tuple[str, str | None]]
@@ -145,6 +146,20 @@ def test_the_same_user_s_second_try_counts_and_another_s_does_not(tmp_path: Path
         report = wire.report(tmp_path)
         assert report.verdict.outcome == outcome
         assert not [f for f in report.findings if f.code == "path.two-clients-one-nat"]
+
+
+def test_each_of_several_users_is_named_and_is_not_where_names_are_taken_out(
+    tmp_path: Path,
+) -> None:
+    wire = Wire()
+    line = Line(wire, clear=True)
+    line.setup()
+    for n in range(3):
+        line.user(100 + n, b"CORP\\user%d" % n, refused=n == 1)
+    report = wire.report(tmp_path)
+    assert [s.caller for s in report.sessions] == [f"CORP\\user{n}" for n in range(3)]
+    clean = [s.caller for s in redact(report).sessions]
+    assert len(set(clean)) == 3 and not any("CORP" in name for name in clean)
 
 
 def test_calls_whose_packets_are_mixed(tmp_path: Path) -> None:
