@@ -10,8 +10,8 @@ from vpndiag.records import record
 
 @record(frozen=True, slots=True, kw_only=True)
 class L2tpMessage(Observation):
-    """One control message; ZLB acknowledgements are left out, except one that is all that a request
-    gets."""
+    """One control message; ZLB acknowledgements are left out, except one that is all that a
+    request, or a message sent again, gets."""
 
     kind: Literal["l2tp-message"] = "l2tp-message"
     direction: Direction

@@ -101,7 +101,6 @@ class L2tpObserver:
         name = message_name(kind) if isinstance(kind, int) else "untyped"
         if not message.avps:
             name = _ZLB
-        self._note_request(message, name, direction)
         self._learn(message, name, values, direction)
         gateway, client = (destination, source) if direction == "out" else (source, destination)
         assigned = _number(values, _TUNNEL)
@@ -109,6 +108,7 @@ class L2tpObserver:
         key = (direction, inside, message.tunnel_id, message.session_id, message.ns, name,
                assigned)  # fmt: skip
         repeat = key in self._seen
+        self._note_request(message, name, direction, repeat)
         if name == _HELLO and not repeat:
             self._seen[key] = None
             return None
@@ -146,15 +146,18 @@ class L2tpObserver:
             other_source=other_source,
         )
 
-    def _note_request(self, message: ControlMessage, name: str, direction: Direction) -> None:
-        """Keep a request until something comes back."""
-        if name in _REQUESTS:
+    def _note_request(
+        self, message: ControlMessage, name: str, direction: Direction, repeat: bool
+    ) -> None:
+        """Keep a request, or what had to be sent again, until something comes back."""
+        if name in _REQUESTS or (repeat and name != _ZLB):
             self._asked = direction, message.ns
         elif self._asked is not None and direction != self._asked[0]:
             self._asked = None
 
     def _held(self, zlb: ControlMessage, direction: Direction) -> bool:
-        """A request is acknowledged and not answered (RFC 2661 section 5.8)."""
+        """A request is acknowledged and not answered (RFC 2661 section 5.8), or what was sent
+        again is acknowledged after all."""
         if self._asked is None or direction == self._asked[0]:
             return False
         return zlb.nr == (self._asked[1] + 1) % 65536

@@ -94,6 +94,24 @@ def _(wire: Wire) -> None:
     pair.control(False, 0)
 
 
+def _hello(wire: Wire, answered: bool) -> None:
+    """Every HELLO is sent twice; the second one is acknowledged."""
+    pair = Pair(wire, clear=True)
+    pair.inside()
+    for _ in range(8):
+        wire.at += 60
+        pair.control(False, 6, wait=1.0)
+        pair.control(False, 6, again=True)
+        if answered:
+            pair.control(True, 0)
+
+
+SCENES["HELLO is lost once each time"] = (
+    "healthy", None, lambda wire: _hello(wire, True))  # fmt: skip
+SCENES["HELLO is never acknowledged"] = (
+    "failed", "l2tp.peer-gone", lambda wire: _hello(wire, False))  # fmt: skip
+
+
 @scene("the gateway is out of memory", "failed", "l2tp.no-facilities")
 def _(wire: Wire) -> None:
     pair = _asked(wire)
