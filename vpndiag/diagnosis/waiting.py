@@ -125,7 +125,8 @@ def _leaves(view: View) -> Ruling | None:
     answers = view.l2tp_of("in", "SCCRP", "ICRP")
     if not left or not answers or view.ppp or view.data:
         return None
-    before = [m for m in answers if 0 <= left[0].t - m.t <= SOON]
+    before = [m for m in answers if 0 <= left[0].t - m.t <= SOON
+              and (m.message == "ICRP" or left[0].message == "StopCCN")]  # fmt: skip
     if not before or any(m.t < left[0].t for m in view.l2tp_of("in", "StopCCN", "CDN")):
         return None
     if before[-1].challenge and not view.l2tp_of("out", "SCCCN"):

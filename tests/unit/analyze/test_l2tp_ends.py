@@ -112,6 +112,16 @@ SCENES["HELLO is never acknowledged"] = (
     "failed", "l2tp.peer-gone", lambda wire: _hello(wire, False))  # fmt: skip
 
 
+@scene("a caller that hangs up before there is an answer", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(True, 14, (14, b"\0\7"), (1, b"\0\1"))
+    pair.control(False, 0)
+
+
 @scene("the gateway is out of memory", "failed", "l2tp.no-facilities")
 def _(wire: Wire) -> None:
     pair = _asked(wire)
