@@ -36,12 +36,12 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
     by_hosts: dict[Hosts, list[Sketch]] = defaultdict(list)
     sized = [track for track in material.ike if is_sized(track)]
     apart = {id(track) for track in sized}
-    for track in material.ike:
-        if id(track) not in apart:
-            by_hosts[track.hosts].append(sketch(track))
     flows: dict[Hosts, list[FlowTrack]] = defaultdict(list)
     for flow in material.flows:
         flows[flow.hosts].append(flow)
+    for track in material.ike:
+        if id(track) not in apart:
+            by_hosts[track.hosts].append(sketch(track, track.hosts in flows))
     found: list[Attempt] = []
     ipsec: dict[Hosts, list[Attempt]] = {}
     for pair in dict.fromkeys((*by_hosts, *flows)):

@@ -46,7 +46,8 @@ class Sketch:
         return two if self.initiator[0] == one else one
 
 
-def sketch(track: IkeTrack) -> Sketch:
+def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
+    """``esp``: there is some between these hosts."""
     first = track.messages[0]
     head = first.data
     version, exchange = head[17] >> 4, head[18]
@@ -55,7 +56,7 @@ def sketch(track: IkeTrack) -> Sketch:
         track,
         version,
         opening,
-        first.src if opening else _guess_initiator(track),
+        first.src if opening else _guess_initiator(track, esp),
         first_ns=track.first_ns,
         last_ns=track.last_ns,
     )
@@ -101,7 +102,7 @@ def _by_end(src: End, dst: End, ours: set[End], theirs: set[End]) -> bool:
     return True
 
 
-def _guess_initiator(track: IkeTrack) -> End:
+def _guess_initiator(track: IkeTrack, esp: bool) -> End:
     """Who began an SA whose first messages are not in the capture."""
     for m in track.messages:
         if m.data[17] >> 4 == 2 and len(m.data) > 19:
@@ -113,9 +114,10 @@ def _guess_initiator(track: IkeTrack) -> End:
     known = [end for end in (first.src, first.dst) if end[1] in (500, 4500)]
     if len(known) == 1:
         return first.dst if known[0] == first.src else first.src
-    # Nearly always who begins quick mode as well; gateways begin renewals.
-    begun = next((m for m in track.messages if m.data[18] == _QUICK), first)
-    return begun.src
+    if first.data[18] == _MAIN or not esp:
+        # Who began main mode begins the first quick mode behind it; later on either side may.
+        return next((m.src for m in track.messages if m.data[18] == _QUICK), first.src)
+    return first.src
 
 
 def _answers(data: bytes) -> bool:

@@ -30,6 +30,8 @@ LOGIN_PACKETS = 24
 """More ESP packets one way than tunnel, link and login need (8 for L2TP and its acknowledgements,
 4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
 LONGER_LIFE = 60.0
+MANY_SIZES = 4
+"""Different sizes of ESP packets: pings have one or two, a tunnel and a link being set up many."""
 SILENT = 4.0
 """Seconds for which the client sends ESP packets and nothing comes back."""
 SMALL = 300
@@ -236,6 +238,16 @@ def _hidden(layer: str, view: View) -> Ruling | None:
     # Questions that are repeated in vain make one way twice as long as the other.
     least = min(_count(out), _count(back))
     repeated = most <= 4 * LOGIN_PACKETS or 2 * least <= most <= 8 * LOGIN_PACKETS
+    sizes = {size for f in (*out, *back) for size in f.sizes}
+    under_way = few and not farewell and view.end - last < SILENT
+    if under_way and len(sizes) >= MANY_SIZES and not view.other_ipsec:
+        return rule(
+            "l2tp",
+            "inconclusive",
+            summary=f"the capture ends {view.end - start:.1f} s after the first ESP packet "
+            f"({_count(out)} out, {_count(back)} in): too soon to tell whether the login succeeds",
+            seen=[*out, *back],
+        )
     small = last - start <= LONGER_LIFE and repeated and _largest(out, back) <= SMALL
     if not farewell or not (few or small):
         return None

@@ -92,7 +92,7 @@ def _large(place: Path, told: int, every: float) -> Report:
         for _ in range(told):
             packet = pair.esp(True, bytes(1400))
             pair.refuse(packet, 3, 4, wait=every, reporter=ROUTER, mtu=1400)
-        pair.users(10)
+        pair.users(20)
 
     return played(scene, place)
 

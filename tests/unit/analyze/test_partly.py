@@ -118,3 +118,26 @@ def test_who_does_not_know_the_sa_on_4500_is_another_machine(tmp_path: Path) -> 
     assert found.code == "auth.unanswered"
     assert "does not know the IKE SA" in found.detail
     assert "two different machines" in found.causes[0].text
+
+
+@pytest.mark.parametrize("count", [*range(1, 8), *range(15, 28)])
+def test_a_capture_that_ends_while_a_session_is_set_up_is_not_healthy(
+    count: int, tmp_path: Path
+) -> None:
+    wire = Wire()
+    Pair(wire).session()
+    del wire.shots[count:]
+    assert wire.report(tmp_path).verdict.outcome == "inconclusive"
+
+
+def test_and_healthy_once_nobody_has_hung_up_for_a_while(tmp_path: Path) -> None:
+    """Nothing more is sent, but a keepalive (RFC 3948 section 4)."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.session()
+        del wire.shots[28:]
+        wire.at += 20
+        pair.put(True, b"\xff", natt=True)
+
+    assert played(scene, tmp_path).verdict.outcome == "healthy"
