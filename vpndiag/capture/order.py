@@ -30,12 +30,15 @@ _T = TypeVar("_T", bound=_Timed)
 
 def in_time_order(material: Material) -> None:
     """Sort the control packets of each track by time where they are not, and drop copies."""
+    firsts: list[int] = []
     for track in material.ike:
-        track.messages = _once(_sorted(track.messages))
+        track.messages = _once(_sorted(track.messages, firsts))
     for tunnel in material.l2tp:
-        tunnel.messages = _once(_sorted(tunnel.messages))
+        tunnel.messages = _once(_sorted(tunnel.messages, firsts))
     for link in material.ppp:
-        link.packets = _sorted(link.packets)
+        link.packets = _sorted(link.packets, firsts)
+    if firsts and material.first_ns is not None:
+        material.first_ns = min(material.first_ns, *firsts)
 
 
 def _once(messages: list[Message]) -> list[Message]:
@@ -52,11 +55,13 @@ def _once(messages: list[Message]) -> list[Message]:
     return kept
 
 
-def _sorted(packets: list[_T]) -> list[_T]:
+def _sorted(packets: list[_T], firsts: list[int]) -> list[_T]:
+    """In order of time; the first one's time goes to ``firsts`` where that is another order."""
     times = [p.time_ns for p in packets]
     if times == sorted(times):
         return packets
     back = [one - two for one, two in pairwise(times) if two < one]
     if len(back) == 1 and back[0] > SET_BACK:
         return packets
+    firsts.append(min(times))
     return sorted(packets, key=lambda p: p.time_ns)

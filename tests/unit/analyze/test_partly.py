@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.variants import source
+from tests.fuzz.variants import save, source
 from tests.unit.analyze.scene import GATEWAY, Pair, Wire, played
+from vpndiag.cli.analysis import analyze
 
 
 def _quick_mode_refused(wire: Wire) -> Pair:
@@ -141,3 +142,21 @@ def test_and_healthy_once_nobody_has_hung_up_for_a_while(tmp_path: Path) -> None
         pair.put(True, b"\xff", natt=True)
 
     assert played(scene, tmp_path).verdict.outcome == "healthy"
+
+
+@pytest.mark.parametrize("wrong_key", [True, False])
+def test_a_file_turned_round_is_as_long_as_it_was(wrong_key: bool, tmp_path: Path) -> None:
+    """Frames in another order than their time stamps: the time between them is what it is."""
+    wire = Wire()
+    pair = Pair(wire)
+    if wrong_key:
+        pair.main_mode(upto=4)
+    proof = pair.random.randbytes(68)
+    for wait in (1, 1, 2, 4, 8):
+        if wrong_key:
+            pair.proof(True, wait=wait, body=proof)
+        else:
+            pair.mm1(wait=wait)
+    save(wire.shots[::-1], tmp_path / "turned.pcapng")
+    verdict = analyze([tmp_path / "turned.pcapng"]).verdict
+    assert verdict.finding == ("auth.unanswered" if wrong_key else "path.silent")
