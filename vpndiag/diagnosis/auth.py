@@ -75,7 +75,10 @@ def _went_on(view: View) -> bool:
     sa = view.primary
     if sa is None:
         return False
-    if any(f.packets for f in view.esp if f.direction == "in") and sa.reached >= 5:
+    proof = sa.step("MM5")
+    since = proof[0].t if proof else 0.0
+    # ESP of an older session says nothing of this phase 1.
+    if sa.reached >= 5 and any(f.packets and f.t >= since for f in view.esp if f.direction == "in"):
         return True
     # Neither side begins them before message 6 (RFC 2409 section 5), recorded or not.
     return any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages)

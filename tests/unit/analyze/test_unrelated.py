@@ -128,3 +128,39 @@ def test_nor_behind_a_failure(tmp_path: Path) -> None:
 def test_a_scan_alone_is_told(tmp_path: Path) -> None:
     report = played(lambda wire: _scanned(wire, 3, refused=True), tmp_path)
     assert report.verdict.finding == "ike.no-proposal-chosen"
+
+
+def _older_tunnel(wire: Wire) -> None:
+    """ESP without UDP between the same two hosts, which goes on while they connect."""
+    other = Pair(wire, nat=False, seed=9)
+    other.sequence = {True: 5_000, False: 7_000}
+    for _ in range(40):
+        for mine in (True, False):
+            other.esp(mine, bytes(100), wait=0.1)
+    wire.at = 2.0
+
+
+def test_esp_of_another_tunnel_answers_no_request_of_this_one(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        _older_tunnel(wire)
+        pair = Pair(wire)
+        pair.main_mode()
+        pair.quick_mode()
+        pair.sccrq()
+        for wait in (1, 2, 4, 8):
+            wire.at += wait
+            pair.sccrq(again=True)
+
+    assert played(scene, tmp_path).verdict.finding == "l2tp.no-answer"
+
+
+def test_nor_does_it_prove_a_key(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        _older_tunnel(wire)
+        pair = Pair(wire)
+        pair.main_mode(upto=4)
+        proof = pair.random.randbytes(68)
+        for wait in (1, 2, 4, 8):
+            pair.proof(True, wait=wait, body=proof)
+
+    assert played(scene, tmp_path).verdict.finding == "auth.unanswered"
