@@ -138,17 +138,17 @@ def _of_neighbours(sketches: list[Sketch], flows: list[FlowTrack]) -> list[FlowT
     """ESP in UDP that was going on already when the first IKE SA here was begun, or that is never
     answered, at another port than that one's: of another client behind the same address. A NAT
     keeps one port for all that a client sends to UDP 4500 (RFC 3948 section 2.2). And ESP without
-    UDP that was going on already, where these have theirs in UDP: of another tunnel."""
+    UDP that was going on already: of another tunnel, since IKE behind a marker means ESP in UDP."""
     begun = [s for s in sketches if s.opening and not _called(s)]
     if not begun or not any(m.marker for s in sketches for m in s.track.messages):
         return []
     start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in _own(s)}
     known = {f.spi for f in flows if f.src in ends or f.dst in ends}
-    sources, udp = {f.src for f in flows}, any(f.udp for f in flows)
+    sources = {f.src for f in flows}
     return [
         f
         for f in flows
-        if ((f.first_ns < start and (f.udp or udp)) or (f.udp and f.dst not in sources))
+        if (f.first_ns < start or (f.udp and f.dst not in sources))
         and f.spi not in known
         and f.src not in ends and f.dst not in ends
     ]  # fmt: skip
