@@ -351,8 +351,8 @@ def _silence(
             "failed",
             finding("auth.unanswered", *said, confidence="medium",
                     causes=auth_causes.gateway_gone(),
-                    detail="The gateway falls silent altogether at message 5: new questions on "
-                    "UDP 500 and 4500 are not answered either."),
+                    detail="The gateway falls silent altogether at message 5: new questions are "
+                    "not answered either."),
             summary="the gateway falls silent",
             seen=sa.messages,
         )  # fmt: skip

@@ -72,6 +72,8 @@ class Decisions:
         """An unprotected refusal came where a protected answer is due: anyone can have sent it."""
         self._sa_is_up = False
         self._mm5_at: float | None = None
+        self._natt_before = False
+        """UDP 4500 had answered a question of its own when message 5 was sent."""
         self._l2tp_repeated = False
         self._mppe = False
         self._up_at: float | None = None
@@ -163,8 +165,9 @@ class Decisions:
         if now >= self._mm5_at + FLOAT_PROBE_AFTER and floated:
             self.questions.ask_natt(now)
         natt = self.questions.natt
-        if now >= self._mm5_at + AGAIN_AFTER and natt is not None and not natt.answered:
-            # The port, or the gateway altogether?
+        unknown = natt is not None and (self._natt_before or not natt.answered)
+        if now >= self._mm5_at + AGAIN_AFTER and unknown:
+            # The port, or the gateway altogether? An answer from before message 5 does not tell.
             self.questions.ask("again", now)
         if self._exhausted == "MM6" and self.questions.all_done:
             self._end("stopped")
@@ -196,7 +199,9 @@ class Decisions:
             case ike_events.ProposalChosen():
                 self.first_contact.choose()
             case ike_events.MessageSent(name="MM5"):
-                self._mm5_at = self._mm5_at or now
+                if self._mm5_at is None:
+                    natt = self.questions.natt
+                    self._mm5_at, self._natt_before = now, natt is not None and natt.answered
                 self._clear_doubt_at = None
             case ike_events.PhaseOneEstablished():
                 self._mm5_at = self._auth_doubt_at = None

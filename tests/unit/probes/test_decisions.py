@@ -117,6 +117,34 @@ def test_a_path_that_loses_packets_is_tried_anew_a_few_times(event: object, loss
     assert decisions.over == "stopped" or event == events.TimedOut("MM6", 12)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "asked"), [(True, True, True), (False, False, True), (False, True, False)]
+)
+def test_an_answer_from_before_message_5_does_not_show_that_the_gateway_is_still_there(
+    before: bool, after: bool, asked: bool
+) -> None:
+    message: Any = None
+    proof = events.MessageSent("MM5", message, (), b"", natt=True, retransmission=False)
+    stack: Any = SimpleNamespace(
+        events=deque([object.__new__(events.ProposalChosen), proof]),
+        ikes=SimpleNamespace(children=(), alive=True), lossy=False,
+        options=SimpleNamespace(port_natt=4500),
+    )  # fmt: skip
+    through: Any = SimpleNamespace(event=lambda *_: None, done=False, waiting=False)
+    questions: Any = Questions()
+    names: list[str] = []
+    questions.ask = lambda name, _now: names.append(name)
+    questions.natt = SimpleNamespace(answered=before, done=before)
+    options: Any = SimpleNamespace(plain_l2tp=False)
+    decisions = Decisions(options, stack, questions, Patience(), through, 0.0)
+    decisions.decide(1.0, all_sent=True)
+    questions.natt.answered = after
+    decisions.decide(2.9, all_sent=True)
+    assert "again" not in names
+    decisions.decide(4.1, all_sent=True)
+    assert ("again" in names) == asked
+
+
 def test_a_quick_mode_beside_the_one_in_use_may_fail() -> None:
     """SoftEther begins quick modes of its own, and may never complete them."""
     silent = events.TimedOut("QM3", 36, message_id=7)
