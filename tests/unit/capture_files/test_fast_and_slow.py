@@ -175,9 +175,9 @@ def compare(monkeypatch: pytest.MonkeyPatch, data: bytes, clock: bool, what: obj
         monkeypatch.setattr(lockstep, "PART", part)
         monkeypatch.setattr(lockstep, "FEW", 2 if part < 1000 else 8)
         assert outcome(data, True, clock, chunk) == slow, (way, what)
-        # The way that suits many control packets, with all of them in the share.
-        monkeypatch.setattr(usual, "_MANY", 2 * part)
-        assert outcome(data, True, clock, chunk, Share.of(0, 1)) == slow, ("usual", way, what)
+    # The way that suits many control packets, with all of them in the share.
+    monkeypatch.setattr(usual, "_MANY", 2 * part)
+    assert outcome(data, True, clock, chunk, Share.of(0, 1)) == slow, ("usual", what)
 
 
 @pytest.mark.parametrize(("link", "form"), CASES)
