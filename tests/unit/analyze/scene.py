@@ -289,6 +289,13 @@ class Pair:
         self.control(True, 1, (2, b"\1\0"), (3, b"\0\0\0\1"), (7, b"DESKTOP-7"), (9, number),
                      again=again, wait=wait)  # fmt: skip
 
+    def sccrq_in_vain(self) -> None:
+        """The first message, and its repeats."""
+        self.sccrq()
+        for wait in (1, 2, 4, 8):
+            self.wire.at += wait
+            self.sccrq(again=True)
+
     def tunnel(self) -> None:
         self.sccrq()
         number = struct.pack("!H", self.tunnels[False])
@@ -352,6 +359,19 @@ class Pair:
 
 
 Scene = Callable[[Wire], object]
+
+
+class Scenes(dict[str, tuple[str, str | None, Scene]]):
+    """By name: the outcome and the finding that a scene must have, and the scene."""
+
+    def keep(self, name: str, outcome: str, code: str | None = None) -> Callable[[Scene], Scene]:
+        """A decorator for a scene."""
+
+        def kept(play: Scene) -> Scene:
+            self[name] = outcome, code, play
+            return play
+
+        return kept
 
 
 def played(scene: Scene, place: Path) -> Report:

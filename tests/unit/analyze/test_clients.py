@@ -16,22 +16,15 @@ from tests.unit.analyze.scene import (
     ROUTER,
     WINDOWS,
     Pair,
-    Scene,
+    Scenes,
     Wire,
     offer,
     phase1,
     played,
 )
 
-SCENES: dict[str, tuple[str, str | None, Scene]] = {}
-
-
-def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
-    def keep(play: Scene) -> Scene:
-        SCENES[name] = outcome, code, play
-        return play
-
-    return keep
+SCENES = Scenes()
+scene = SCENES.keep
 
 
 def _alive(pair: Pair, mine: bool) -> None:

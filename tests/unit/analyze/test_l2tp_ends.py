@@ -7,18 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import Avp, Pair, Scene, Wire, played
+from tests.unit.analyze.scene import Avp, Pair, Scenes, Wire, played
 
-SCENES: dict[str, tuple[str, str | None, Scene]] = {}
+SCENES = Scenes()
+scene = SCENES.keep
 OWN = (9, struct.pack("!H", 17))
-
-
-def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
-    def keep(play: Scene) -> Scene:
-        SCENES[name] = outcome, code, play
-        return play
-
-    return keep
 
 
 def _asked(wire: Wire, *avps: Avp) -> Pair:

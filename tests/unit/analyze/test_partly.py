@@ -90,10 +90,7 @@ def test_one_request_again_and_again_and_a_farewell_do_not(nat: bool, tmp_path: 
         pair = Pair(wire, nat=nat)
         pair.main_mode()
         pair.quick_mode()
-        pair.sccrq()
-        for wait in (1, 2, 4, 8):
-            wire.at += wait
-            pair.sccrq(again=True)
+        pair.sccrq_in_vain()
         pair.control(True, 4, (1, b"\0\6"), (9, b"\0\x11"))
 
     assert played(scene, tmp_path).verdict.outcome == "failed"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import CCP, CHAP, EAP, IPCP, LCP, PAP, Pair, Scene, Wire, played
+from tests.unit.analyze.scene import CCP, CHAP, EAP, IPCP, LCP, PAP, Pair, Scenes, Wire, played
 
-SCENES: dict[str, tuple[str, str | None, Scene]] = {}
+SCENES = Scenes()
+scene = SCENES.keep
 MS_CHAPV2, MD5, PAP_, EAP_ = (
     b"\3\5\xc2\x23\x81",
     b"\3\5\xc2\x23\5",
@@ -17,14 +18,6 @@ MS_CHAPV2, MD5, PAP_, EAP_ = (
     b"\3\4\xc2\x27",
 )
 MPPE = b"\x12\6\1\0\0\x40"
-
-
-def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
-    def keep(play: Scene) -> Scene:
-        SCENES[name] = outcome, code, play
-        return play
-
-    return keep
 
 
 def _up(wire: Wire, auth: bytes = MS_CHAPV2) -> Pair:

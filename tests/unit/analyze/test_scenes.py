@@ -23,22 +23,15 @@ from tests.unit.analyze.scene import (
     PAP,
     ROUTER,
     Pair,
-    Scene,
+    Scenes,
     Wire,
     offer,
     phase1,
     played,
 )
 
-SCENES: dict[str, tuple[str, str | None, Scene]] = {}
-
-
-def scene(name: str, outcome: str, code: str | None = None):  # type: ignore[no-untyped-def]
-    def keep(play: Scene) -> Scene:
-        SCENES[name] = outcome, code, play
-        return play
-
-    return keep
+SCENES = Scenes()
+scene = SCENES.keep
 
 
 def _refused_under_new_cookies(pair: Pair) -> None:

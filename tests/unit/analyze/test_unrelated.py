@@ -146,10 +146,7 @@ def test_esp_of_another_tunnel_answers_no_request_of_this_one(tmp_path: Path) ->
         pair = Pair(wire)
         pair.main_mode()
         pair.quick_mode()
-        pair.sccrq()
-        for wait in (1, 2, 4, 8):
-            wire.at += wait
-            pair.sccrq(again=True)
+        pair.sccrq_in_vain()
 
     assert played(scene, tmp_path).verdict.finding == "l2tp.no-answer"
 
