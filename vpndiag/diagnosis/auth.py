@@ -23,7 +23,6 @@ another key looks like to the gateway."""
 _CERTIFICATE = {19, 20, 21, 22, 25, 28}
 _IDENTITY = {18}
 _AUTHENTICATION_FAILED = 24
-_CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
 _PROBLEMS = {
     "expired": ("auth.certificate-expired", "The gateway's certificate has expired"),
     "not-yet-valid": (
@@ -120,7 +119,7 @@ def _bad_certificate(seen: CertificateSeen) -> Ruling:
 def _uses_certificate(view: View, sa: IkeSa) -> bool:
     if view.scope is not None:
         return view.scope.certificate
-    return bool(sa.chosen and set(sa.chosen.auth_methods) & _CERTIFICATE_METHODS)
+    return sa.by_certificate
 
 
 def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:

@@ -276,7 +276,7 @@ def _largest(out: list[EspFlow], back: list[EspFlow]) -> int:
 
 def _farewell(view: View, last: float) -> list[IkeMessage]:
     """Informational exchanges around the end of ESP, with which SAs are deleted."""
-    asked = {n for sa in view.ike_sas for n in liveness.checks(sa.messages, last)}
+    asked = liveness.all_checks(view, last)
     return [
         m
         for m in view.ike

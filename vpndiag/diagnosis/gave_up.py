@@ -14,7 +14,6 @@ from vpndiag.report.model import Cause, Evidence
 
 SOON = 2.0
 """Seconds within which a client leaves because of what it has just read."""
-CERTIFICATE_METHODS = {2, 3, 4, 5, 9, 10, 11}
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -49,9 +48,7 @@ def _after_message_6(view: View) -> Ruling | None:
         m.direction == "in" and m.step == "INFO" and m.t < left for m in sa.messages
     ):
         return None
-    certificate = any(c.direction == "in" for c in view.certificates) or bool(
-        sa.chosen and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS
-    )
+    certificate = any(c.direction == "in" for c in view.certificates) or sa.by_certificate
     if not certificate and _may_be_greeting(view, sa.messages, last[0].t):
         return None
     if certificate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import outer_mtu
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
@@ -18,7 +18,6 @@ _WRONG_VERSION = (
     7,
     29,
 )  # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
-_RSA_METHODS = (3, 2, 4, 5, 9, 10, 11)
 _NATT_VIDS = (
     "4a131c81070358455c5728f20e95452f",
     "7d9419a65310ca6f2c179d9215529d56",
@@ -271,7 +270,7 @@ def _accepts(sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
         )
     methods = set(chosen.auth_methods)
     if methods and not methods & set(sa.offered.auth_methods):
-        wants_certificate = bool(methods & set(_RSA_METHODS))
+        wants_certificate = bool(methods & CERTIFICATE_METHODS)
         code = "auth.certificate-wanted" if wants_certificate else "auth.psk-wanted"
         what = "a certificate" if wants_certificate else "a pre-shared key"
         detail = f"The gateway accepts {what} only ({chosen.transforms[0]})."

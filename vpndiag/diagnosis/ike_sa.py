@@ -13,6 +13,8 @@ _REACHED = (
     | {"QM1": 7, "QM2": 7, "QM3": 7}
 )
 
+CERTIFICATE_METHODS = frozenset((2, 3, 4, 5, 9, 10, 11))
+"""Authentication methods by signature or public key (RFC 2409 appendix A, RFC 4754)."""
 ERROR_NOTIFY_LIMIT = 16384
 """Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
 
@@ -74,6 +76,13 @@ class IkeSa:
             if m.direction == "in" and m.step in ("MM2", "AM2") and m.transforms:
                 return m
         return None
+
+    @property
+    def by_certificate(self) -> bool:
+        """Whether the gateway chose that both sides prove themselves by certificate."""
+        return self.chosen is not None and not CERTIFICATE_METHODS.isdisjoint(
+            self.chosen.auth_methods
+        )
 
     @property
     def offered(self) -> IkeMessage:

@@ -39,6 +39,11 @@ def checks(messages: Sequence[IkeMessage], goes_on: float | None = None) -> set[
     return found
 
 
+def all_checks(view: View, goes_on: float | None = None) -> set[int]:
+    """The same of every IKE SA."""
+    return {n for sa in view.ike_sas for n in checks(sa.messages, goes_on)}
+
+
 def says_goodbye(m: IkeMessage) -> bool:
     """A Delete of the IKE SA that can be read."""
     return any("ISAKMP" in d for d in m.deletes)
@@ -47,7 +52,7 @@ def says_goodbye(m: IkeMessage) -> bool:
 def said_goodbye(view: View, side: Direction, last: float) -> bool:
     """Whether this side's last packet, at ``last``, is a Delete of the IKE SA: read, or hidden in
     an informational message that neither asks whether the other is there nor answers that."""
-    known = {n for sa in view.ike_sas for n in checks(sa.messages)}
+    known = all_checks(view)
     infos = [m for m in view.ike if m.step == "INFO" and m.t <= last]
     final = [m for m in infos if m.direction == side and last - m.t <= _AT_ONCE]
     asked = [m.t for m in infos if m.direction != side]

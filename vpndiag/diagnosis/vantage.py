@@ -12,7 +12,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 from vpndiag.diagnosis import gave_up, liveness, outer_mtu
-from vpndiag.diagnosis.gave_up import CERTIFICATE_METHODS
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -238,7 +237,7 @@ def proof_unheard(
         )  # fmt: skip
         return rule("path", "failed", found, summary=text, seen=seen)
     causes: tuple[Cause, ...] = _UNHEARD
-    if sa.chosen is not None and set(sa.chosen.auth_methods) & CERTIFICATE_METHODS:
+    if sa.by_certificate:
         causes += (_DISBELIEVED,)
     if large:
         found = finding(
@@ -292,7 +291,7 @@ def no_esp(view: View) -> Ruling | None:
     done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
     if not done:
         return None
-    alive = {n for sa in view.ike_sas for n in liveness.checks(sa.messages)}
+    alive = liveness.all_checks(view)
     infos = [m for m in view.ike if m.step == "INFO" and m.t > done[0].t and id(m) not in alive]
     farewells = [m for m in infos if m.deletes or m.protection == "opaque"]
     if alive and not any(m.t <= done[0].t + GIVES_UP for m in farewells):
