@@ -15,16 +15,15 @@ from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.carried import l2tp_data
 from vpndiag.capture.l2tp_ids import SESSION, assigned, header_ids, message_type
 from vpndiag.capture.material import DataCount, End, Message
-from vpndiag.protocols.errors import ProtocolError
+from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.l2tp.constants import MessageType
-from vpndiag.protocols.ppp import chap, eap, pap
-from vpndiag.report.text import visible
 
 # As plain numbers: members of an enumeration are slow to compare.
 _OPENS = (int(MessageType.ICRQ), int(MessageType.OCRQ))
 _REPLIES = (int(MessageType.ICRP), int(MessageType.OCRP))
 _CDN = int(MessageType.CDN)
-_PAP, _CHAP, _EAP = 0xC023, 0xC223, 0xC227
+_LOGINS = ("Authenticate-Request", "Response")
+"""What has the name of who logs in: of PAP, of CHAP and EAP."""
 
 
 @dataclass(slots=True, eq=False)
@@ -181,20 +180,5 @@ def _callers(calls: list[_Call]) -> list[str]:
 def _user(m: Message) -> str:
     """The user name in a login packet."""
     carried = l2tp_data(m.data)
-    if carried is None:
-        return ""
-    frame = carried[2].removeprefix(b"\xff\x03")
-    protocol, packet = int.from_bytes(frame[:2], "big"), frame[2:]
-    try:
-        if protocol == _PAP:
-            asked = pap.decode_pap(packet)
-            return visible(asked.peer_id) if isinstance(asked, pap.PapRequest) else ""
-        if protocol == _CHAP and packet[:1] == b"\x02":
-            proof = chap.decode_chap(packet)
-            return visible(proof.name) if isinstance(proof, chap.ChapValue) else ""
-        if protocol == _EAP and packet[:1] == b"\x02":
-            told = eap.decode_eap(packet)
-            return visible(told.data) if told.type == 1 else ""
-    except ProtocolError:
-        pass
-    return ""
+    seen = PppObserver().observe(carried[2], t=0.0, direction="out") if carried else None
+    return seen.name if seen is not None and seen.code in _LOGINS else ""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vpndiag.protocols.l2tp.message import peek_data
+
 PppKind = Literal["control", "echo", "data"]
 
 _HEADER = b"\xff\x03"
 """Address and control field, which may be left out (RFC 1661 section 6.6)."""
-_PLAIN = b"\x00\x02"
-"""Flags and version of a data message without any field that may be left out."""
 _ECHOES = (b"\xc0\x21\x09", b"\xc0\x21\x0a", b"\xc0\x21\x0b")
 
 
 def l2tp_data(data: bytes) -> tuple[int, int, bytes] | None:
     """Tunnel ID, session ID and PPP frame of an L2TPv2 data message (RFC 2661 section 3.1), else
     None."""
-    if data[:2] == _PLAIN and len(data) >= 6:
-        return data[2] << 8 | data[3], data[4] << 8 | data[5], data[6:]
+    usual = peek_data(data)
+    if usual is not None:
+        return *usual, data[6:]
     if len(data) < 6 or data[0] & 0x80 or data[1] & 15 != 2:
         return None
     flags = data[0]

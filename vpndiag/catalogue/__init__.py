@@ -77,7 +77,7 @@ def entry(code: str) -> Entry:
     """The entry of ``code``. Raises :class:`UnknownFinding`."""
     # Nearly all are in the file that their name begins with: the others need not be read then.
     likely = code.partition(".")[0]
-    for layer in (*(each for each in LADDER if each == likely), *LADDER):
+    for layer in sorted(LADDER, key=lambda each: each != likely):
         found = _entries(layer).get(code)
         if found is not None:
             return found
