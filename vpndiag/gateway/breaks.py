@@ -103,7 +103,6 @@ _add("path.lossy", "a quarter of all datagrams is lost", outcome="healthy", loss
 
 _FOREIGN = (parse_ike("des-md5-modp768"),)
 _OWN = (parse_ike("aes192-md5-modp1536"),)
-_SHA1 = (parse_ike("aes128-sha1-modp1024"),)
 
 _add(
     "ike.no-proposal-chosen",

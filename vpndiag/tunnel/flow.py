@@ -81,19 +81,6 @@ class SendFailed:
 FlowEvent = Datagram | IcmpReport | SendFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What this platform lets an unprivileged socket see.
-
-    ``icmp``: ``full`` (every ICMP error, with its sender), ``refused-only`` (port unreachable and
-    little else, sender unknown) or ``none``. ``other_sources``: datagrams from other addresses or
-    ports than the ones sent to are seen too.
-    """
-
-    icmp: Literal["full", "refused-only", "none"]
-    other_sources: bool
-
-
 class CannotOpen(Exception):
     """No socket towards the gateway: no route, no such address family, wrong literal."""
 
@@ -158,7 +145,9 @@ def enable_error_queue(sock: socket.socket) -> bool:
 class Flow:
     """Base of the flows: event queue, reading, errors. Subclasses open sockets and send."""
 
-    capabilities: Capabilities
+    icmp_seen: Literal["full", "refused-only", "none"]
+    """What this platform lets an unprivileged socket see: every ICMP error with its sender, port
+    unreachable and little else (sender unknown), or none."""
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ from typing import Self
 
 from vpndiag.tunnel.flow import (
     CannotOpen,
-    Capabilities,
     Clock,
     Flow,
     SendFailed,
@@ -57,9 +56,7 @@ class RawEsp(Flow):
         flow.local_address = (local, 0)
         flow._sock = sock
         flow._error_queue = enable_error_queue(sock)
-        flow.capabilities = Capabilities(
-            icmp="full" if flow._error_queue else "none", other_sources=False
-        )
+        flow.icmp_seen = "full" if flow._error_queue else "none"
         flow._watch(sock, 0)
         return flow, ""
 

@@ -19,7 +19,6 @@ from typing import Literal, Self
 
 from vpndiag.tunnel.flow import (
     CannotOpen,
-    Capabilities,
     Clock,
     Datagram,
     Flow,
@@ -35,7 +34,6 @@ from vpndiag.tunnel.icmp import errno_name
 
 __all__ = [
     "CannotOpen",
-    "Capabilities",
     "Datagram",
     "FlowEvent",
     "IcmpReport",
@@ -60,8 +58,6 @@ class UdpFlow(Flow):
 
     local_address: tuple[str, int]
     """The address that the kernel uses towards the gateway (never 0.0.0.0), and the local port."""
-    preferred_port_error: str | None = None
-    """errno name that kept us from ``prefer_port``; None where we have it or did not ask."""
 
     _base: socket.socket
     _mode: Mode
@@ -101,10 +97,9 @@ class UdpFlow(Flow):
                 flow._base = flow._bound(gateway_sockaddr(host, port)[1], exclusive=True)
                 break
             except OSError as error:
-                name = errno_name(error.errno)
                 if port is wanted[-1]:
+                    name = errno_name(error.errno)
                     raise CannotOpen(name, error.strerror or str(error)) from error
-                flow.preferred_port_error = name
         bound_port = int(flow._base.getsockname()[1])
         flow._bind_to = gateway_sockaddr(host, bound_port)[1]
         flow.local_address = (local, bound_port)
@@ -118,10 +113,7 @@ class UdpFlow(Flow):
         if flow._mode == "error-queue":
             flow._error_queue = enable_error_queue(flow._base)
         refused = flow._mode == "connected" or sys.platform == "win32"
-        flow.capabilities = Capabilities(
-            icmp="full" if flow._error_queue else "refused-only" if refused else "none",
-            other_sources=True,
-        )
+        flow.icmp_seen = "full" if flow._error_queue else "refused-only" if refused else "none"
         flow._watch(flow._base, 0)
         # Linux would set DF: a large IKE message then dies at a narrow link that sends no ICMP.
         flow.set_dont_fragment(False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from vpndiag.protocols.ike.attributes import Attribute, encode_attributes
 from vpndiag.protocols.ike.constants import EspCipher, NotifyType, ProtocolId
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
@@ -22,9 +21,8 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
-from vpndiag.protocols.ike.message import Header, PayloadChain
-from vpndiag.protocols.ike.payloads import DeletePayload, NotificationPayload
-from vpndiag.protocols.ike.quick_state import responder_lifetime
+from vpndiag.protocols.ike.message import Header
+from vpndiag.protocols.ike.payloads import DeletePayload
 from vpndiag.protocols.ike.transforms import parse_esp
 
 from .wire import Link, initiator_config, link, of, one
@@ -153,7 +151,7 @@ def test_a_quick_mode_may_ask_for_something_else_than_configured() -> None:
 def test_rekeying_keeps_the_old_pair_until_it_is_deleted() -> None:
     joined = up()
     old = joined.client.children[0]  # type: ignore[attr-defined]
-    joined.client.rekey_quick(joined.now)  # type: ignore[attr-defined]
+    joined.client.start_quick_mode(joined.now)  # type: ignore[attr-defined]
     joined.run()
     assert len(joined.server.children) == 2  # type: ignore[attr-defined]
     joined.client.delete_child(old.spi_in, joined.now)  # type: ignore[attr-defined]
@@ -206,18 +204,3 @@ def test_messages_are_reported_with_their_payloads_in_clear() -> None:
     received = one(joined.server_events, MessageReceived)
     assert received.protection is Protection.DECRYPTED
     assert [payload.label for payload in received.payloads] == ["HASH", "NOTIFICATION"]
-
-
-def test_responder_lifetime_is_read() -> None:
-    data = encode_attributes(
-        (
-            Attribute.tv(1, 1),
-            Attribute.number(2, 600),
-            Attribute.tv(1, 2),
-            Attribute.number(2, 100_000),
-        )
-    )
-    note = NotificationPayload(NotifyType.RESPONDER_LIFETIME, ProtocolId.ESP, bytes(4), data)
-    assert responder_lifetime(PayloadChain((note,), b"", b"")) == (600, 100_000)
-    broken = NotificationPayload(NotifyType.RESPONDER_LIFETIME, ProtocolId.ESP, b"", data[:-1])
-    assert responder_lifetime(PayloadChain((broken,), b"", b"")) == (None, None)

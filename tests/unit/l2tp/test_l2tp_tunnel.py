@@ -60,9 +60,8 @@ def test_tunnel_and_session_come_up_and_carry_ppp_both_ways() -> None:
     assert established.peer.host_name == b"gw"
     assert established.peer.vendor_name == b"acme"
     assert (established.peer.firmware, established.peer.receive_window) == (7, 5)
-    assert established.local_tunnel_id == net.lac.local_id
-    assert established.peer_tunnel_id == net.lns.local_id
-    assert established.authenticated is None and not established.challenged
+    assert established.authenticated is None
+    assert (net.lac.peer_id, net.lns.peer_id) == (net.lns.local_id, net.lac.local_id)
     (ours,) = net.of("lac", SessionEstablished)
     (theirs,) = net.of("lns", SessionEstablished)
     assert (ours.session_id, ours.peer_session_id) == (session, theirs.session_id)

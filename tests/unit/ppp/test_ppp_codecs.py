@@ -45,10 +45,10 @@ H = bytes.fromhex
     [
         ("ff03c02101", Frame(protocols.LCP, b"\x01")),
         ("c02101", Frame(protocols.LCP, b"\x01", False)),
-        ("ff032145", Frame(protocols.IP, b"\x45", True, True)),
-        ("2145", Frame(protocols.IP, b"\x45", False, True)),
+        ("ff032145", Frame(protocols.IP, b"\x45")),
+        ("2145", Frame(protocols.IP, b"\x45", False)),
         ("ff03002145", Frame(protocols.IP, b"\x45")),
-        ("57", Frame(protocols.IPV6, b"", False, True)),
+        ("57", Frame(protocols.IPV6, b"", False)),
     ],
 )
 def test_frames_in_every_form(data: str, frame: Frame) -> None:

@@ -98,7 +98,7 @@ class Tracer:
         except CannotOpen as error:
             raise CannotTrace(str(error)) from error
         self._flows[ttl] = flow
-        if flow.capabilities.icmp != "full":
+        if flow.icmp_seen != "full":
             raise CannotTrace("this system tells an ordinary user nothing of routers on the way")
         try:
             flow.set_time_to_live(ttl)

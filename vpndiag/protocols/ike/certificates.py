@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,8 +41,8 @@ class CertificateInfo:
     """What people want to know of one certificate.
 
     ``subject`` and ``issuer`` are RFC 4514 text, ``names`` the subjectAltName's DNS names,
-    addresses and mail addresses (the common name if there are none), ``eku`` dotted object
-    identifiers (empty: no such extension). Times are POSIX seconds. All text comes from the peer.
+    addresses and mail addresses (the common name if there are none). Times are POSIX seconds. All
+    text comes from the peer.
     """
 
     subject: str
@@ -50,11 +51,8 @@ class CertificateInfo:
     not_before: float
     not_after: float
     names: tuple[str, ...]
-    eku: tuple[str, ...]
     is_ca: bool
-    key_type: str
     key_bits: int
-    signature_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +135,6 @@ def subject_dn(der: bytes) -> bytes:
     return parse_certificate(der).subject.public_bytes()
 
 
-def issuer_dn(der: bytes) -> bytes:
-    """The issuer name in DER, as a certificate request payload wants it (RFC 2408 3.10).
-
-    :raises RemoteProtocolError: the certificate does not parse.
-    """
-    return parse_certificate(der).issuer.public_bytes()
-
-
 def describe(der: bytes) -> CertificateInfo:
     """:raises RemoteProtocolError: the certificate does not parse."""
     return _describe(parse_certificate(der))
@@ -153,14 +143,8 @@ def describe(der: bytes) -> CertificateInfo:
 def _describe(certificate: x509.Certificate) -> CertificateInfo:
     try:
         bits = 0
-        kind = "unknown"
-        try:
-            key = certificate.public_key()
-            kind = type(key).__name__.lstrip("_").removesuffix("PublicKey")
-            bits = getattr(key, "key_size", 0)
-        except Exception:  # a key of an unknown kind; the rest is still worth showing
-            pass
-        algorithm = certificate.signature_hash_algorithm
+        with suppress(Exception):  # a key of an unknown kind; the rest is still worth showing
+            bits = getattr(certificate.public_key(), "key_size", 0)
         return CertificateInfo(
             certificate.subject.rfc4514_string(),
             certificate.issuer.rfc4514_string(),
@@ -168,11 +152,8 @@ def _describe(certificate: x509.Certificate) -> CertificateInfo:
             certificate.not_valid_before_utc.timestamp(),
             certificate.not_valid_after_utc.timestamp(),
             _names(certificate),
-            _eku(certificate),
             _is_ca(certificate),
-            kind,
             bits,
-            algorithm.name if algorithm else "",
         )
     except Exception as error:  # lazily parsed parts of hostile input
         raise RemoteProtocolError("the certificate does not parse") from error
@@ -193,14 +174,6 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
             for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         ]
     return tuple(names)
-
-
-def _eku(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(oid.dotted_string for oid in usage)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

@@ -28,11 +28,6 @@ _HASHES: dict[int, str] = {
     Hash.SHA2_512: "sha512",
 }
 
-SUPPORTED_HASHES: frozenset[int] = frozenset(_HASHES)
-SUPPORTED_ENCRYPTION: frozenset[int] = frozenset(
-    (Encryption.DES_CBC, Encryption.TRIPLE_DES_CBC, Encryption.AES_CBC)
-)
-
 
 def _hash_name(hash_id: int) -> str:
     try:
@@ -44,7 +39,7 @@ def _hash_name(hash_id: int) -> str:
 def digest_size(hash_id: int) -> int:
     """Bytes of a digest.
 
-    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    :raises LocalProtocolError: not one that is known here.
     """
     return hashlib.new(_hash_name(hash_id), usedforsecurity=False).digest_size
 
@@ -52,7 +47,7 @@ def digest_size(hash_id: int) -> int:
 def hash_data(hash_id: int, data: bytes) -> bytes:
     """The negotiated hash of ``data``.
 
-    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    :raises LocalProtocolError: not one that is known here.
     """
     make = getattr(hashlib, _hash_name(hash_id))  # hashlib.new takes twice the time
     digest: bytes = make(data, usedforsecurity=False).digest()
@@ -62,7 +57,7 @@ def hash_data(hash_id: int, data: bytes) -> bytes:
 def prf(hash_id: int, key: bytes, data: bytes) -> bytes:
     """HMAC of the negotiated hash, the default prf (RFC 2409 section 4).
 
-    :raises LocalProtocolError: not one of :data:`SUPPORTED_HASHES`.
+    :raises LocalProtocolError: not one that is known here.
     """
     return hmac.new(key, data, _hash_name(hash_id)).digest()
 

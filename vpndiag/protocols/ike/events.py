@@ -62,7 +62,6 @@ class FailureCode(StrEnum):
     BAD_CHOICE = "bad-choice"
     """The peer answered with a proposal that was not offered."""
     BAD_KEY_EXCHANGE = "bad-key-exchange"
-    BAD_NONCE = "bad-nonce"
     MALFORMED = "malformed"
     WRONG_HASH = "wrong-hash"
     WRONG_SIGNATURE = "wrong-signature"
@@ -199,8 +198,6 @@ class ChildSa:
     nat_oa_responder: IPAddress | None
     life_seconds: int | None
     life_kilobytes: int | None
-    peer_life_seconds: int | None = None
-    peer_life_kilobytes: int | None = None
     pfs_group: int | None = None
 
 

@@ -190,10 +190,6 @@ class QuickModes(IkeEngine):
                 return True
         return False
 
-    def rekey_quick(self, now: float) -> int:
-        """A new ESP SA pair beside the present ones, which stay until they are deleted."""
-        return self.start_quick_mode(now)
-
     def _encapsulation_mode(self, config: IkeConfig) -> EncapsulationMode:
         if isinstance(config, InitiatorConfig) and config.encapsulation is not None:
             return config.encapsulation
@@ -223,7 +219,7 @@ class QuickModes(IkeEngine):
         flight = self._send_quick(quick, "QM3", (HashPayload(digest),))
         self._remember(inbound, flight)
         quick.timer.stop()
-        self._established(quick, transform, spi_out, shared, chain)
+        self._established(quick, transform, spi_out, shared)
         return True
 
     def _read_choice(self, quick: QuickMode, chain: PayloadChain) -> tuple[EspTransform, bytes]:
@@ -332,7 +328,7 @@ class QuickModes(IkeEngine):
         self._remember(inbound, flight)
         quick.timer.start("QM3", inbound.now)
         # The SA pair is complete but not used until QM3 proves that QM2 arrived.
-        quick.child = make_child(self._keys, quick, transform, proposal.spi, shared, chain)
+        quick.child = make_child(self._keys, quick, transform, proposal.spi, shared)
         return None
 
     def _quick_policy(
@@ -410,10 +406,9 @@ class QuickModes(IkeEngine):
         transform: EspTransform,
         spi_out: bytes,
         shared: bytes,
-        chain: PayloadChain,
     ) -> None:
         quick.state = QuickState.DONE
-        quick.child = make_child(self._keys, quick, transform, spi_out, shared, chain)
+        quick.child = make_child(self._keys, quick, transform, spi_out, shared)
         self._register(quick.child)
 
     def _register(self, child: ChildSa) -> None:

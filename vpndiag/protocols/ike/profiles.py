@@ -223,25 +223,6 @@ PROFILES: dict[str, ClientProfile] = {
     profile.id: profile for profile in (BROAD, WINDOWS, MACOS, ANDROID, NM_L2TP)
 }
 
-SCAN: tuple[str, ...] = (
-    "aes256-sha1-modp2048",
-    "aes256-sha1-modp1024",
-    "3des-sha1-modp1024",
-    "aes128-sha1-modp2048",
-    "aes128-sha1-modp1024",
-    "3des-sha1-modp2048",
-    "aes256-sha256-modp2048",
-    "aes128-sha256-modp2048",
-    "aes256-sha1-modp1536",
-    "3des-sha1-modp1536",
-    "aes256-sha1-ecp384",
-    "aes128-sha1-ecp256",
-    "aes128-sha256-modp3072",
-    "3des-md5-modp1024",
-    "des-sha1-modp1024",
-)
-"""Single phase 1 transforms to try one at a time, the most widely accepted first."""
-
 
 def parse_ike_list(
     text: str, *, auth_method: int = AuthMethod.PSK, life_seconds: int | None = 28800

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vpndiag.protocols.errors import DecodeError, RemoteProtocolError
-from vpndiag.protocols.ike.attributes import decode_attributes
+from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ike.constants import (
     EncapsulationMode,
-    LifeType,
-    NotifyType,
-    Phase2Attribute,
     ProtocolId,
 )
 from vpndiag.protocols.ike.dh import KeyPair
@@ -26,11 +22,9 @@ from vpndiag.protocols.ike.payloads import (
     IdPayload,
     NatOaPayload,
     NoncePayload,
-    NotificationPayload,
 )
 from vpndiag.protocols.ike.retransmit import Retransmitter
 from vpndiag.protocols.ike.transforms import EspTransform
-from vpndiag.protocols.wire import Reader
 
 
 class QuickState(StrEnum):
@@ -66,7 +60,6 @@ def make_child(
     transform: EspTransform,
     spi_out: bytes,
     shared: bytes,
-    chain: PayloadChain,
 ) -> ChildSa:
     enc, auth = transform.enc_key_size, transform.auth_key_size
 
@@ -75,7 +68,6 @@ def make_child(
 
     key_in, key_out = keymat(quick.spi_in), keymat(spi_out)
     oa = [payload.address for payload in quick.nat_oa]
-    seconds, kilobytes = responder_lifetime(chain)
     return ChildSa(
         message_id=quick.message_id,
         initiated=quick.initiated,
@@ -93,8 +85,6 @@ def make_child(
         nat_oa_responder=oa[1] if len(oa) > 1 else None,
         life_seconds=transform.life_seconds,
         life_kilobytes=transform.life_kb,
-        peer_life_seconds=seconds,
-        peer_life_kilobytes=kilobytes,
         pfs_group=transform.pfs_group,
     )
 
@@ -113,25 +103,3 @@ def nonce_of(chain: PayloadChain) -> bytes:
     if nonce is None or not MIN_NONCE <= len(nonce.data) <= MAX_NONCE:
         raise DecodeError("nonce missing or of a forbidden size")
     return nonce.data
-
-
-def responder_lifetime(chain: PayloadChain) -> tuple[int | None, int | None]:
-    """Seconds and kilobytes of a RESPONDER-LIFETIME notification (RFC 2407 section 4.6.3.1)."""
-    seconds = kilobytes = None
-    for notification in chain.all(NotificationPayload):
-        if notification.notify_type != NotifyType.RESPONDER_LIFETIME:
-            continue
-        try:
-            attributes = decode_attributes(Reader(notification.data))
-        except RemoteProtocolError:
-            continue
-        kind = 0
-        for attribute in attributes:
-            if attribute.type == Phase2Attribute.LIFE_TYPE:
-                kind = attribute.int_value
-            elif attribute.type == Phase2Attribute.LIFE_DURATION and attribute.int_value < 1 << 32:
-                if kind == LifeType.SECONDS:
-                    seconds = attribute.int_value
-                elif kind == LifeType.KILOBYTES:
-                    kilobytes = attribute.int_value
-    return seconds, kilobytes

@@ -156,7 +156,7 @@ class Calls:
         if len(self._sessions) >= MAX_SESSIONS:
             self.refuse(message, ResultCode(results.CDN_ERROR, results.ERROR_NO_RESOURCES))
             return
-        decision = self._tunnel.config.policy(CallRequest(peer_id, message))
+        decision = self._tunnel.config.policy(CallRequest(message))
         if isinstance(decision, Refuse):
             code = ResultCode(decision.result, decision.error, decision.message)
             self.refuse(message, code)

@@ -56,7 +56,6 @@ class TunnelRequest:
 class CallRequest:
     """An ICRQ that a policy judges."""
 
-    peer_session_id: int
     message: ControlMessage
 
 

@@ -74,13 +74,10 @@ class Dropped:
 @dataclass(frozen=True, slots=True)
 class TunnelEstablished:
     """``authenticated``: True, the peer proved the secret; None, it was not asked or did not answer
-    our challenge. ``challenged``: the peer asked us for proof."""
+    our challenge."""
 
     peer: PeerInfo
-    local_tunnel_id: int
-    peer_tunnel_id: int
     authenticated: bool | None
-    challenged: bool
 
 
 @dataclass(frozen=True, slots=True)

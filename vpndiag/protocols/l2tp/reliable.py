@@ -140,7 +140,7 @@ class ReliableChannel:
         self, message: ControlMessage, now: float
     ) -> tuple[Arrival, tuple[ControlMessage, ...]]:
         """Take the acknowledgement; returns the messages to process, in order."""
-        self._acknowledge(message.nr, now)
+        self._acknowledge(message.nr)
         if message.is_zlb:
             return Arrival.ACK, ()
         ns = message.ns
@@ -208,7 +208,7 @@ class ReliableChannel:
         outgoing.sent_at = now
         return Transmission(outgoing.at(self.expected), outgoing.tries - 1)
 
-    def _acknowledge(self, nr: int, now: float) -> None:
+    def _acknowledge(self, nr: int) -> None:
         # An Nr beyond what was sent acknowledges nothing.
         if before(self.next_ns, nr):
             return

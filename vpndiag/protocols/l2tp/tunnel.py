@@ -407,15 +407,7 @@ class L2tpTunnel:
 
     def _up(self, peer: PeerInfo) -> None:
         self.state = TunnelState.ESTABLISHED
-        self.emit(
-            events.TunnelEstablished(
-                peer,
-                self.local_id,
-                self.peer_id,
-                self._authenticated,
-                challenged=peer.challenge is not None,
-            )
-        )
+        self.emit(events.TunnelEstablished(peer, self._authenticated))
 
     def _prove(self, message: ControlMessage, carrier: MessageType) -> tuple[bool, bytes | None]:
         """Whether to go on, and the answer to the peer's challenge, if it sent one."""

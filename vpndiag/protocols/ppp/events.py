@@ -87,8 +87,7 @@ class AuthDemanded:
 class AuthResult:
     """A login exchange ended. ``ok`` is false too when the server's proof is wrong or absent,
     though it accepted us. ``code`` and ``retry`` are E= and R= of a Failure. ``server_proof`` is
-    "verified", "wrong", "absent", or None where the method has none or it did not come to it.
-    ``as_server``: we were the one to demand it."""
+    "verified", "wrong", "absent", or None where the method has none or it did not come to it."""
 
     method: AuthMethod
     ok: bool
@@ -98,7 +97,6 @@ class AuthResult:
     server_proof: str | None = None
     user: bytes = b""
     inner: int | None = None
-    as_server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +133,9 @@ class AddressRefused:
 
 @dataclass(frozen=True, slots=True)
 class Ipv6cpUp:
-    """IPv6 may flow; interface identifiers of 8 bytes, None when not negotiated."""
+    """IPv6 may flow. ``interface_id``: our 8 bytes, None when not negotiated."""
 
     interface_id: bytes | None
-    peer_interface_id: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

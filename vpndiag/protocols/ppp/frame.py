@@ -17,8 +17,6 @@ class Frame:
     payload: bytes
     address_control: bool = True
     """FF 03 was present (false: left out, as ACFC allows)."""
-    short_protocol: bool = False
-    """The protocol field had one byte, as PFC allows."""
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -32,8 +30,7 @@ def decode_frame(data: bytes) -> Frame:
     """
     protocol, start = read_protocol(data)
     address_control = data[:2] == ADDRESS_CONTROL
-    size = start - 2 if address_control else start
-    return Frame(protocol, data[start:], address_control, size == 1)
+    return Frame(protocol, data[start:], address_control)
 
 
 def read_protocol(data: bytes) -> tuple[int, int]:

@@ -125,7 +125,6 @@ class Login:
                 outcome.server_proof,
                 outcome.user,
                 outcome.inner,
-                as_server=isinstance(self._config, ServerConfig),
             )
         )
         if outcome.ok:

@@ -172,7 +172,7 @@ class NetworkPhase:
         elif notice is Upcall.UP:
             if ncp.protocol == protocols.IPCP:
                 return self._ipcp_up(ncp, now)
-            self._wire.tell(ipv6cp_result(ncp.our_options, ncp.peer_options))
+            self._wire.tell(ipv6cp_result(ncp.our_options))
         elif notice is Upcall.FINISHED and not any(n.opened for n in self._ncps.values()):
             others = [n for n in self._ncps.values() if n is not ncp and n.state >= 6]
             if not others:

@@ -35,8 +35,7 @@ def ipcp_result(client: bool, ours: Options, theirs: Options) -> IpcpUp | Addres
     )
 
 
-def ipv6cp_result(ours: Options, theirs: Options) -> Ipv6cpUp:
-    """IPV6CP has opened with these options."""
+def ipv6cp_result(ours: Options) -> Ipv6cpUp:
+    """IPV6CP has opened; these options of ours were acknowledged."""
     own = find(ours, ipv6cp_options.INTERFACE_ID)
-    peer = find(theirs, ipv6cp_options.INTERFACE_ID)
-    return Ipv6cpUp(own.data if own else None, peer.data if peer else None)
+    return Ipv6cpUp(own.data if own else None)
