@@ -10,7 +10,7 @@ import pytest
 from tests.sim.network import Network, Result, Simulation, client_options, rough, simulate
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
-from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
+from vpndiag.gateway.breaks.inside import INSIDE_BREAKS
 from vpndiag.gateway.inside import Inside
 from vpndiag.observations import InsideApp, InsidePing, InsideScope
 from vpndiag.probes.inside import InsidePlan, parse_app

@@ -13,7 +13,7 @@ from vpndiag.cli.exits import UsageError
 from vpndiag.cli.live import Plan, Shown
 from vpndiag.cli.output import Output, show
 from vpndiag.gateway.breaks import BREAKS, CANNOT, CannotProvoke, find_break
-from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
+from vpndiag.gateway.breaks.inside import INSIDE_BREAKS
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.server import GatewayServer
 from vpndiag.probes.inside import InsidePlan, parse_app

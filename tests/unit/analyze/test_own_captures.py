@@ -12,7 +12,8 @@ from vpndiag.capture.keys import read_keys, write_keys
 from vpndiag.capture.trust import Trust, TrustError, read_trust
 from vpndiag.cli.analysis import analyze
 from vpndiag.gateway import GatewayConfig
-from vpndiag.gateway.breaks import BREAKS, _certificates
+from vpndiag.gateway.breaks import BREAKS
+from vpndiag.gateway.breaks.auth import both_certified
 from vpndiag.probes.soak import SoakPlan
 
 
@@ -46,7 +47,7 @@ def test_a_break_has_the_same_finding_in_its_capture(name: str, tmp_path: Path) 
 
 
 def test_a_wrong_name_is_only_told_of_a_client_that_left(tmp_path: Path) -> None:
-    config, options = _certificates(GatewayConfig(), client_options(), VERIFY_TIME)
+    config, options = both_certified(GatewayConfig(), client_options(), VERIFY_TIME)
     live, keys = recorded(tmp_path / "run.pcapng", options, config)
     other = Trust(options.trust_anchors, "another.example.com")
     report = analyze([tmp_path / "run.pcapng"], keys, trust=other)

@@ -15,7 +15,7 @@ from tests.unit.analyze.own_captures import recorded
 from vpndiag.cli.analysis import analyze
 from vpndiag.cli.analyze import asked_of_options
 from vpndiag.gateway import GatewayConfig
-from vpndiag.gateway.breaks_inside import INSIDE_BREAKS
+from vpndiag.gateway.breaks.inside import INSIDE_BREAKS
 from vpndiag.observations import (
     InsideApp,
     InsideDhcp,
