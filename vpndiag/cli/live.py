@@ -242,7 +242,8 @@ async def _observe(
 async def _addresses(
     plan: Plan, start: float, interrupted: asyncio.Event
 ) -> tuple[list[NameAnswer], list[str]]:
-    from vpndiag.probes.name import addresses_to_try, literal, look_up
+    from vpndiag.probes.host_name import literal
+    from vpndiag.probes.name import addresses_to_try, look_up
 
     if plan.address is not None:
         return [], [plan.address]

@@ -19,18 +19,9 @@ from typing import Any
 
 from vpndiag.observations.network import LocalRoutes, NameAnswer
 from vpndiag.probes.aside import Beside
-from vpndiag.probes.name import (
-    CONCLUSIVE,
-    MAX_SUFFIXES,
-    TYPES,
-    Lookup,
-    RRType,
-    Server,
-    ascii_name,
-    configuration,
-    literal,
-    system_answers,
-)
+from vpndiag.probes.host_name import ascii_name, literal
+from vpndiag.probes.name import MAX_SUFFIXES, system_answers
+from vpndiag.probes.resolvers import CONCLUSIVE, TYPES, Lookup, RRType, Server, configuration
 
 PATIENCE = 1.2
 """Seconds that a resolver is given."""

@@ -13,15 +13,17 @@ import pytest
 from tests.helpers.dns_server import Zone, dns_server
 from vpndiag.observations.network import NameAnswer
 from vpndiag.probes import name as probe
-from vpndiag.probes.name import addresses_to_try, ascii_name, literal, look_up
+from vpndiag.probes import resolvers
+from vpndiag.probes.host_name import ascii_name, literal
+from vpndiag.probes.name import addresses_to_try, look_up
 
 NAME = "vpn.example.com"
 
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "NEXT_SERVER_AFTER", 0.1)
-    monkeypatch.setattr(probe, "RETRY_AFTER", 0.1)
+    monkeypatch.setattr(resolvers, "NEXT_SERVER_AFTER", 0.1)
+    monkeypatch.setattr(resolvers, "RETRY_AFTER", 0.1)
     monkeypatch.setattr(probe, "SYSTEM_AFTER", 0.1)
 
 
@@ -247,7 +249,7 @@ def test_trailing_dot_and_underscore_are_legal() -> None:
 
 
 def test_single_labels_get_the_search_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = probe.configuration
+    real = resolvers.configuration
     monkeypatch.setattr(
         probe, "configuration", lambda r: (real(r)[0], ["a.example", "corp.example"])
     )

@@ -89,7 +89,8 @@ class Explore:
         return asked
 
     async def _look_up(self, name: str) -> list[str]:
-        from vpndiag.probes.name import addresses_to_try, literal, look_up
+        from vpndiag.probes.host_name import literal
+        from vpndiag.probes.name import addresses_to_try, look_up
 
         given = literal(name)
         if given is not None:
