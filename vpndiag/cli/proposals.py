@@ -24,7 +24,7 @@ def proposals_of(
     ike_text: str | None, esp_text: str | None, certificate: bool
 ) -> tuple[tuple[IkeTransform, ...], tuple[EspTransform, ...]]:
     """Transforms of ``--ike`` (a list, or the name of a client whose offer it is) and ``--esp``."""
-    from vpndiag.protocols.ike.constants import AuthMethod
+    from vpndiag.protocols.ike.algorithms import AuthMethod
     from vpndiag.protocols.ike.profiles import PROFILES, parse_esp_list, parse_ike_list
 
     method = AuthMethod.RSA_SIG if certificate else AuthMethod.PSK

@@ -16,7 +16,8 @@ from vpndiag.probes.questions import Questions
 from vpndiag.probes.silent_l2tp import SilentL2tp
 from vpndiag.probes.soak import Soaking
 from vpndiag.protocols.ike import events as ike_events
-from vpndiag.protocols.ike.constants import Group, NotifyType, ProtocolId
+from vpndiag.protocols.ike.algorithms import Group
+from vpndiag.protocols.ike.constants import NotifyType, ProtocolId
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.l2tp.constants import MessageType

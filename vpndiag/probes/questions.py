@@ -13,8 +13,8 @@ from vpndiag.probes.outside import (
     ikev2_probe,
 )
 from vpndiag.probes.patience import CAP, TRIES, Patience
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS
-from vpndiag.protocols.ike.constants import AuthMethod
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder

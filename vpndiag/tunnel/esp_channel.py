@@ -11,7 +11,7 @@ from vpndiag.protocols.esp.sa import EspPair, EspSa, Opened
 from vpndiag.protocols.esp.suites import Integrity
 from vpndiag.protocols.esp.transport import UdpDatagram
 from vpndiag.protocols.esp.truncation import peer_truncation
-from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.events import ChildSa
 from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from vpndiag.observations import CertificateSeen, IkeEstablished, IpsecSa
 from vpndiag.protocols.esp.udp import with_marker
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.certificates import ChainStatus
-from vpndiag.protocols.ike.constants import AuthMethod, EncapsulationMode, name_of
+from vpndiag.protocols.ike.constants import name_of
 from vpndiag.protocols.ike.events import (
     ChildSa,
     Dropped,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS, RsaCredentials
-from vpndiag.protocols.ike.constants import AuthMethod
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
 

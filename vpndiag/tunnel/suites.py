@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.esp.sa import EspPair, EspSa
 from vpndiag.protocols.esp.suites import Cipher, EspSuite, Integrity
-from vpndiag.protocols.ike.constants import EspAuth, EspCipher
+from vpndiag.protocols.ike.algorithms import EspAuth, EspCipher
 from vpndiag.protocols.ike.events import ChildSa
 from vpndiag.protocols.ike.transforms import EspTransform
 

@@ -14,7 +14,8 @@ from vpndiag.diagnosis.ruling import finding
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Ended, IkeMessage, Observation, Scope
 from vpndiag.observe.ike import IkeObserver
-from vpndiag.protocols.ike.constants import ExchangeType, Group, Hash, IdType
+from vpndiag.protocols.ike.algorithms import Group, Hash
+from vpndiag.protocols.ike.constants import ExchangeType, IdType
 from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.message import Header, Message
 from vpndiag.protocols.ike.payloads import (

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.algorithms import Encryption, Group, Hash
 from vpndiag.protocols.ike.ciphers import CipherSpec, digest_size, hash_data, prf
-from vpndiag.protocols.ike.constants import Encryption, Group, Hash
 from vpndiag.protocols.ike.dh import SUPPORTED_GROUPS, KeyPair, modp_prime, public_value_size
 from vpndiag.protocols.ike.keys import (
     CipherState,

@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
+from vpndiag.protocols.ike.algorithms import EspCipher, Group
 from vpndiag.protocols.ike.attributes import Attribute, decode_attributes, encode_attributes
-from vpndiag.protocols.ike.constants import (
-    EspCipher,
-    ExchangeType,
-    Group,
-    IdType,
-    NotifyType,
-    PayloadType,
-    name_of,
-)
+from vpndiag.protocols.ike.constants import ExchangeType, IdType, NotifyType, PayloadType, name_of
 from vpndiag.protocols.ike.payloads import (
     AttributesPayload,
     CertPayload,

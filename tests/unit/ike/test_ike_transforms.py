@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import vendor_ids as vid
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.attributes import Attribute
-from vpndiag.protocols.ike.constants import AuthMethod, EncapsulationMode, ExchangeType
+from vpndiag.protocols.ike.constants import ExchangeType
 from vpndiag.protocols.ike.message import Header, Message
 from vpndiag.protocols.ike.payloads import Transform, VendorIdPayload
 from vpndiag.protocols.ike.profiles import (

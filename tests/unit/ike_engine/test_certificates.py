@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.certificates import ChainStatus, subject_dn
 from vpndiag.protocols.ike.config import RsaCredentials
-from vpndiag.protocols.ike.constants import AuthMethod, IdType, NotifyType
+from vpndiag.protocols.ike.constants import IdType, NotifyType
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Failed,

@@ -7,16 +7,9 @@ from dataclasses import replace
 import pytest
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode, Encryption, Group, Hash
 from vpndiag.protocols.ike.config import PfsPolicy, Refusal, WrongPsk
-from vpndiag.protocols.ike.constants import (
-    AuthMethod,
-    EncapsulationMode,
-    Encryption,
-    ExchangeType,
-    Group,
-    Hash,
-    NotifyType,
-)
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Dropped,

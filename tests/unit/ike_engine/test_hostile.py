@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike import flow, fragment
+from vpndiag.protocols.ike.algorithms import Encryption
 from vpndiag.protocols.ike.config import VID_FRAGMENTATION
 from vpndiag.protocols.ike.constants import (
-    Encryption,
     ExchangeType,
     HeaderFlag,
     NotifyType,

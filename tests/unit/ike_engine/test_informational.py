@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vpndiag.protocols.ike.constants import EspCipher, NotifyType, ProtocolId
+from vpndiag.protocols.ike.algorithms import EspCipher
+from vpndiag.protocols.ike.constants import NotifyType, ProtocolId
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Deleted,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.config import VID_DPD
-from vpndiag.protocols.ike.constants import EncapsulationMode
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     MessageReceived,

@@ -8,8 +8,8 @@ from typing import Any
 from vpndiag.gateway import certificates
 from vpndiag.gateway.breaks.register import Break, Change, Register
 from vpndiag.gateway.config import GatewayConfig
+from vpndiag.protocols.ike.algorithms import AuthMethod as IkeAuth
 from vpndiag.protocols.ike.config import WrongPsk
-from vpndiag.protocols.ike.constants import AuthMethod as IkeAuth
 from vpndiag.protocols.ike.constants import NotifyType
 from vpndiag.protocols.ike.retransmit import Schedule
 from vpndiag.protocols.ike.transforms import parse_ike

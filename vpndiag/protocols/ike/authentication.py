@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.certificates import (
     ChainReport,
     rsa_public_key,
@@ -12,7 +13,7 @@ from vpndiag.protocols.ike.certificates import (
     verify_chain,
 )
 from vpndiag.protocols.ike.config import IkeConfig
-from vpndiag.protocols.ike.constants import AuthMethod, CertEncoding
+from vpndiag.protocols.ike.constants import CertEncoding
 from vpndiag.protocols.ike.events import FailureCode
 from vpndiag.protocols.ike.exchange_main import MainMode
 from vpndiag.protocols.ike.message import PayloadChain

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, algorithms, modes
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
-from vpndiag.protocols.ike.constants import Encryption, Hash, name_of
+from vpndiag.protocols.ike.algorithms import Encryption, Hash
+from vpndiag.protocols.ike.constants import name_of
 
 try:
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES

@@ -10,7 +10,8 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from vpndiag.protocols.ike import natt, vendor_ids
-from vpndiag.protocols.ike.constants import EncapsulationMode, NotifyType
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
+from vpndiag.protocols.ike.constants import NotifyType
 from vpndiag.protocols.ike.natt import Address
 from vpndiag.protocols.ike.payloads import IdPayload
 from vpndiag.protocols.ike.retransmit import Patience, Schedule

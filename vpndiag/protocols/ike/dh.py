@@ -9,7 +9,8 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
-from vpndiag.protocols.ike.constants import Group, name_of
+from vpndiag.protocols.ike.algorithms import Group
+from vpndiag.protocols.ike.constants import name_of
 
 # group: (size in bits, the added constant of "2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c)",
 # bits of a private exponent: twice the group's strength or more)

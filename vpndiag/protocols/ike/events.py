@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.certificates import ChainReport
-from vpndiag.protocols.ike.constants import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.message import Message
 from vpndiag.protocols.ike.natt import Address, NatDialect
 from vpndiag.protocols.ike.payloads import IdPayload, NotificationPayload, Payload

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.ciphers import CipherSpec
-from vpndiag.protocols.ike.constants import KEY_IKE, AuthMethod, ProtocolId
+from vpndiag.protocols.ike.constants import KEY_IKE, ProtocolId
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.keys import (
     CipherState,

@@ -10,13 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.config import UDP, IkeConfig, InitiatorConfig
-from vpndiag.protocols.ike.constants import (
-    EncapsulationMode,
-    ExchangeType,
-    NotifyType,
-    ProtocolId,
-)
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType, ProtocolId
 from vpndiag.protocols.ike.dh import SUPPORTED_GROUPS, KeyPair
 from vpndiag.protocols.ike.engine import Flight, IkeEngine, IkeState, Inbound, RandomBytes
 from vpndiag.protocols.ike.events import (

@@ -10,13 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
-from vpndiag.protocols.ike.constants import (
-    ExchangeType,
-    Group,
-    NotifyType,
-    ProtocolId,
-    V2NotifyType,
-)
+from vpndiag.protocols.ike.algorithms import Group
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType, ProtocolId, V2NotifyType
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.message import Header, Message
 from vpndiag.protocols.ike.payloads import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.authentication import (
     ProofError,
     certificate_requests,
@@ -13,7 +14,7 @@ from vpndiag.protocols.ike.authentication import (
 )
 from vpndiag.protocols.ike.ciphers import CipherSpec, digest_size
 from vpndiag.protocols.ike.config import InitiatorConfig
-from vpndiag.protocols.ike.constants import AuthMethod, NotifyType, ProtocolId, name_of
+from vpndiag.protocols.ike.constants import NotifyType, ProtocolId, name_of
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.engine import IkeState, Inbound, Kind, RandomBytes
 from vpndiag.protocols.ike.events import (

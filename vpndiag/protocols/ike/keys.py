@@ -1,6 +1,6 @@
 """Key derivation, authentication hashes and cipher state of IKEv1 (RFC 2409).
 
-``hash_id`` is the negotiated phase 1 hash (:class:`~vpndiag.protocols.ike.constants.Hash`), whose
+``hash_id`` is the negotiated phase 1 hash (:class:`~vpndiag.protocols.ike.algorithms.Hash`), whose
 HMAC is the prf. Names follow RFC 2409: ``SAi_b`` and the like are payload bodies without the
 generic header.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import vendor_ids
-from vpndiag.protocols.ike.constants import EncapsulationMode
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.payloads import NatDPayload
 from vpndiag.protocols.ike.payloads.identity import IPAddress

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.ike.constants import Encryption, EspAuth, EspCipher, Group, Hash
+from vpndiag.protocols.ike.algorithms import Encryption, EspAuth, EspCipher, Group, Hash
 
 T = TypeVar("T")
 

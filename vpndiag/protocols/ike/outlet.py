@@ -11,15 +11,10 @@ from dataclasses import replace
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike import fragment
+from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.certificates import subject_dn
 from vpndiag.protocols.ike.config import VID_FRAGMENTATION, IkeConfig
-from vpndiag.protocols.ike.constants import (
-    AuthMethod,
-    ExchangeType,
-    HeaderFlag,
-    IdType,
-    PayloadType,
-)
+from vpndiag.protocols.ike.constants import ExchangeType, HeaderFlag, IdType, PayloadType
 from vpndiag.protocols.ike.events import (
     DeleteReceived,
     Dropped,

@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.ike.constants import ExchangeType, Group, Hash, PayloadType
+from vpndiag.protocols.ike.algorithms import Group, Hash
+from vpndiag.protocols.ike.constants import ExchangeType, PayloadType
 from vpndiag.protocols.ike.message import HEADER_SIZE, Header, Message
 from vpndiag.protocols.ike.payloads import SaPayload, VendorIdPayload
 from vpndiag.protocols.ike.transforms import IkeTransform, ike_sa

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import vendor_ids as vid
-from vpndiag.protocols.ike.constants import AuthMethod, EncapsulationMode
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform, parse_esp, parse_ike
 
 

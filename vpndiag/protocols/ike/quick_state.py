@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vpndiag.protocols.errors import DecodeError
-from vpndiag.protocols.ike.constants import (
-    EncapsulationMode,
-    ProtocolId,
-)
+from vpndiag.protocols.ike.algorithms import EncapsulationMode
+from vpndiag.protocols.ike.constants import ProtocolId
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.engine import Flight
 from vpndiag.protocols.ike.events import (

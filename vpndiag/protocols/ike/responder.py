@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vpndiag.protocols.errors import RemoteProtocolError
 from vpndiag.protocols.ike import natt
+from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.authentication import (
     ProofError,
     certificate_requests,
@@ -13,13 +14,7 @@ from vpndiag.protocols.ike.authentication import (
     make_proof,
 )
 from vpndiag.protocols.ike.config import PfsPolicy, Refusal, ResponderConfig, WrongPsk
-from vpndiag.protocols.ike.constants import (
-    AuthMethod,
-    EncapsulationMode,
-    ExchangeType,
-    NotifyType,
-    ProtocolId,
-)
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType, ProtocolId
 from vpndiag.protocols.ike.dh import KeyPair
 from vpndiag.protocols.ike.engine import Flight, IkeState, Inbound, Kind, RandomBytes
 from vpndiag.protocols.ike.events import (

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vpndiag.protocols.errors import LocalProtocolError
-from vpndiag.protocols.ike.attributes import Attribute
-from vpndiag.protocols.ike.constants import (
-    KEY_IKE,
+from vpndiag.protocols.ike.algorithms import (
     AuthMethod,
     EncapsulationMode,
     Encryption,
@@ -19,10 +17,9 @@ from vpndiag.protocols.ike.constants import (
     LifeType,
     Phase1Attribute,
     Phase2Attribute,
-    ProtocolId,
-    Registry,
-    name_of,
 )
+from vpndiag.protocols.ike.attributes import Attribute
+from vpndiag.protocols.ike.constants import KEY_IKE, ProtocolId, Registry, name_of
 from vpndiag.protocols.ike.notation import (
     ESP_AUTHS,
     ESP_CIPHERS,
