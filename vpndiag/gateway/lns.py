@@ -37,7 +37,7 @@ from vpndiag.protocols.ppp.config import (
     ServerPolicy,
     Timers,
 )
-from vpndiag.protocols.ppp.control import ControlTimers
+from vpndiag.protocols.ppp.control_terms import ControlTimers
 from vpndiag.protocols.ppp.events import Phase
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.link import PppLink

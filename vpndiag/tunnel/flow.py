@@ -12,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import select
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from vpndiag.tunnel.icmp import (
     icmp_of_errno,
     parse_extended_error,
 )
+from vpndiag.tunnel.waiter import Waiter
 
 SockAddr = tuple[Any, ...]
 Clock = Callable[[], float]
@@ -174,7 +173,7 @@ class Flow:
         self._last_port = 0
         self._watched: dict[socket.socket, int] = {}
         self._error_queue = False
-        self._threads: list[_Waiter] = []
+        self._threads: list[Waiter] = []
 
     # -- for the user ---------------------------------------------------------------------
 
@@ -215,7 +214,7 @@ class Flow:
                 return
             except NotImplementedError:
                 self._use_thread = True
-        self._threads.append(_Waiter(self._loop, sock, self._readable))
+        self._threads.append(Waiter(self._loop, sock, self._readable))
 
     def _expected(self, address: str, port: int) -> bool:
         return same_host(address, self.gateway)
@@ -352,51 +351,3 @@ class Flow:
                         name = errno_name(record.number)
                         self._emit(SendFailed(name, detail, port, self._clock()))
         return found, mtu
-
-
-class _Waiter:
-    """A thread that waits until a socket is readable and lets the loop read it."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        readable: Callable[[socket.socket], None],
-    ) -> None:
-        self._loop, self._sock, self._readable = loop, sock, readable
-        self._done = threading.Event()
-        self._stopping = False
-        self._wake, self._wake_far = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="vpndiag-udp", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._done.set()
-        with contextlib.suppress(OSError):
-            self._wake_far.send(b"x")
-        self._thread.join(1.0)
-        self._wake.close()
-        self._wake_far.close()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            try:
-                ready, _, _ = select.select([self._sock, self._wake], [], [])
-            except (OSError, ValueError):
-                return
-            if self._stopping or self._wake in ready:
-                return
-            self._done.clear()
-            try:
-                self._loop.call_soon_threadsafe(self._read)
-            except RuntimeError:  # the loop is gone
-                return
-            if not self._stopping:
-                self._done.wait()
-
-    def _read(self) -> None:
-        try:
-            self._readable(self._sock)
-        finally:
-            self._done.set()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
 from vpndiag.protocols.ppp.config import ClientConfig, Timers
-from vpndiag.protocols.ppp.control import ControlTimers
+from vpndiag.protocols.ppp.control_terms import ControlTimers
 from vpndiag.tunnel.options import TunnelOptions
 
 

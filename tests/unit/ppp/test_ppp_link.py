@@ -36,7 +36,7 @@ from vpndiag.protocols.ppp.config import (
     ServerConfig,
     Timers,
 )
-from vpndiag.protocols.ppp.control import ControlTimers
+from vpndiag.protocols.ppp.control_terms import ControlTimers
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.link import PppLink
 from vpndiag.protocols.ppp.options import Option, Options

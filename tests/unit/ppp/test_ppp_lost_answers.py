@@ -12,10 +12,11 @@ from vpndiag.protocols.ppp import ipcp_options, protocols
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.auth_server import StaySilent
 from vpndiag.protocols.ppp.config import Assignment, ClientConfig, ServerConfig, Timers
-from vpndiag.protocols.ppp.control import ControlProtocol, ControlTimers, TimeoutNotice
+from vpndiag.protocols.ppp.control import ControlProtocol
+from vpndiag.protocols.ppp.control_terms import ControlTimers, TimeoutNotice
 from vpndiag.protocols.ppp.events import AuthResult, PacketSent, Phase, TimedOut
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
-from vpndiag.protocols.ppp.negotiation import IpcpServerPolicy
+from vpndiag.protocols.ppp.network_policies import IpcpServerPolicy
 from vpndiag.protocols.ppp.packet import Code, Configure
 
 ADDRESS = ipcp_options.address(ipcp_options.IP_ADDRESS, IPv4Address("10.0.0.2"))

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address
 
 from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
 from vpndiag.protocols.ppp.auth_server import CheckPassword, LoginAnswer, Refuse
-from vpndiag.protocols.ppp.control import ControlTimers
-from vpndiag.protocols.ppp.negotiation import AddressRefusal, Assignment, NoAddress
+from vpndiag.protocols.ppp.control_terms import ControlTimers
+from vpndiag.protocols.ppp.network_policies import AddressRefusal, Assignment, NoAddress
 
 
 @dataclass(frozen=True, slots=True)

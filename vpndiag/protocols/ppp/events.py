@@ -14,7 +14,7 @@ from vpndiag.protocols.ppp import describe
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.describe import Packet
 from vpndiag.protocols.ppp.lcp_options import AuthDemand
-from vpndiag.protocols.ppp.negotiation import AuthAnswer
+from vpndiag.protocols.ppp.lcp_policy import AuthAnswer
 from vpndiag.protocols.ppp.options import Options
 from vpndiag.protocols.ppp.protocols import protocol_name
 

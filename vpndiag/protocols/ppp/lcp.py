@@ -18,7 +18,7 @@ from vpndiag.protocols.ppp.events import (
     TimedOut,
 )
 from vpndiag.protocols.ppp.lcp_options import AuthDemand
-from vpndiag.protocols.ppp.negotiation import DEFAULT_MRU, LcpPolicy
+from vpndiag.protocols.ppp.lcp_policy import DEFAULT_MRU, LcpPolicy
 from vpndiag.protocols.ppp.options import find
 from vpndiag.protocols.ppp.packet import (
     Code,

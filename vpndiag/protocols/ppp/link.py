@@ -15,9 +15,9 @@ from vpndiag.protocols.ppp.auth import AuthOutcome, AuthTimeout, Notice, RandomB
 from vpndiag.protocols.ppp.automaton import State
 from vpndiag.protocols.ppp.conduct import Course
 from vpndiag.protocols.ppp.config import ClientConfig, Point, ServerConfig
-from vpndiag.protocols.ppp.control import (
+from vpndiag.protocols.ppp.control import ControlProtocol
+from vpndiag.protocols.ppp.control_terms import (
     ControlNotice,
-    ControlProtocol,
     DroppedNotice,
     StuckNotice,
     TerminatedNotice,

@@ -15,9 +15,10 @@ from vpndiag.protocols.ppp.config import (
     NoAddress,
     ServerConfig,
 )
-from vpndiag.protocols.ppp.control import ControlProtocol, OptionPolicy, Upcall
+from vpndiag.protocols.ppp.control import ControlProtocol
+from vpndiag.protocols.ppp.control_terms import OptionPolicy, Upcall
 from vpndiag.protocols.ppp.events import AddressRefused, CcpDemanded
-from vpndiag.protocols.ppp.negotiation import (
+from vpndiag.protocols.ppp.network_policies import (
     CcpDemandPolicy,
     IpcpClientPolicy,
     IpcpServerPolicy,
