@@ -23,7 +23,7 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
-from vpndiag.protocols.ike.exchange_quick import QuickModes
+from vpndiag.protocols.ike.exchange_quick_answer import QuickAnswers
 from vpndiag.protocols.ike.message import PayloadChain, encode_payloads
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
@@ -36,7 +36,7 @@ from vpndiag.protocols.ike.retransmit import Due, Retransmitter
 from vpndiag.protocols.wire import u32
 
 
-class Informational(QuickModes):
+class Informational(QuickAnswers):
     """Everything both roles can do beside main mode."""
 
     def __init__(self, config: IkeConfig, random_bytes: RandomBytes) -> None:
