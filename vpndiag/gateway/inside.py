@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.zone import answer_query
+from vpndiag.protocols.inner.ip import checksum
 from vpndiag.protocols.wire import u16, u32
 
 ICMP, TCP, UDP = 1, 6, 17
@@ -20,16 +21,6 @@ _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
 _PAGE = b"HTTP/1.0 200 OK\r\nServer: vpndiag\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _UNREACHABLE, _PORT, _HOST, _TOO_BIG = 3, 3, 1, 4
 _TIME_EXCEEDED = 11
-
-
-def checksum(data: bytes) -> int:
-    """The internet checksum (RFC 1071)."""
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def ip_packet(

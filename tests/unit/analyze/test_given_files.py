@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import pcap
 from tests.unit.analyze.own_captures import recorded
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.wireshark import dissect
@@ -25,7 +26,7 @@ from vpndiag.cli.output import Output
 OWN = Path(__file__).parents[3] / "captures"
 FAILED = OWN / "wrong-psk-strongswan.pcapng"
 HEALTHY = OWN / "healthy-softether.pcapng"
-EMPTY = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+EMPTY = pcap.header(pcap.ETHERNET)
 
 
 def refused(*captures: Path, frames: str | None = None) -> str:
@@ -48,7 +49,7 @@ def test_a_capture_without_packets_is_told(tmp_path: Path) -> None:
 
 
 def test_a_huge_snap_length_and_an_impossible_record(tmp_path: Path) -> None:
-    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0xFFFFFFFF, 1)
+    head = pcap.header(pcap.ETHERNET, snap=0xFFFFFFFF)
     record = struct.pack("<IIII", 1, 1, 0x7FFFFFFF, 0x7FFFFFFF) + bytes(60)
     (tmp_path / "huge.pcap").write_bytes(head + record)
     assert carry_out([tmp_path / "huge.pcap"], Output(quiet=True)) == 3

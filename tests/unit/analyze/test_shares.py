@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.benchmark_modules import benchmark
+from tests.helpers import pcap
 from vpndiag.capture import analyze as reading
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
@@ -70,12 +71,8 @@ def asked_inside(clients: int) -> Packets:
 
 
 def write(path: Path, packets: Packets) -> Path:
-    with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
-        for moment, frame in sorted(packets):
-            seconds, micros = divmod(round(moment * 1e6), 1_000_000)
-            head = struct.pack("<IIII", 1_700_000_000 + seconds, micros, len(frame), len(frame))
-            file.write(head + frame)
+    timed = ((1_700_000_000 + moment, frame) for moment, frame in sorted(packets))
+    path.write_bytes(pcap.capture(timed, pcap.ETHERNET))
     return path
 
 

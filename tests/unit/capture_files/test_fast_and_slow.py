@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.benchmark_modules import benchmark
+from tests.helpers import pcap
 from vpndiag.capture import columns, flow_table, lockstep, usual
 from vpndiag.capture.collect import Collector
 from vpndiag.capture.files import CaptureError, open_capture
@@ -117,17 +118,15 @@ def traffic(rng: random.Random, link: str, count: int) -> list[bytes]:
 
 
 def as_pcap(rng: random.Random, frames: list[bytes], linktype: int) -> bytes:
-    order = rng.choice("<>")
-    magic = rng.choice((0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34))
+    order: pcap.Order = rng.choice(("<", ">"))
+    magic = rng.choice((pcap.MICRO, pcap.NANO, pcap.KUZNETZOV))
     snap = rng.choice((65535, 65535, 64, 50))
-    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap, linktype)]
+    out = [pcap.header(linktype, order=order, magic=magic, snap=snap)]
     now = 0
     for data in frames:
         now += rng.choice((1, 50, 1000, 400_000))
-        cut = data[:snap]
-        out.append(struct.pack(order + "IIII", now // 10**6, now % 10**6, len(cut), len(data)))
-        out.append(bytes(8) if magic == 0xA1B2CD34 else b"")
-        out.append(cut)
+        time = divmod(now, 10**6)
+        out.append(pcap.record(data[:snap], *time, order=order, magic=magic, length=len(data)))
     return b"".join(out)
 
 
@@ -307,8 +306,7 @@ def test_control_packets_are_looked_at_by_columns(monkeypatch: pytest.MonkeyPatc
     pytest.importorskip("numpy")
     rng = random.Random(5)
     frames = control_packets(rng, 0.0)
-    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
-    data = head + b"".join(struct.pack("<IIII", 1, 0, len(f), len(f)) + f for f in frames)
+    data = pcap.capture(((1.0, frame) for frame in frames), pcap.ETHERNET)
     looks, looked = usual.UsualColumns.look, [0]
 
     def counting(self: usual.UsualColumns) -> int | None:
@@ -337,10 +335,8 @@ def test_short_packets_in_padded_frames(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_frame_of_impossible_length_within_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     packet = udp_packet("192.0.2.1", "198.51.100.2", 4500, 4500, struct.pack("!II", 9, 1) * 9, 0)
     sizes = [len(packet)] * 100 + [300_000] + [len(packet)] * 100
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)]
-    for size in sizes:
-        out.append(struct.pack("<IIII", 1, 0, size, size) + packet.ljust(size, b"\0"))
-    compare(monkeypatch, b"".join(out), True, "too long")
+    data = pcap.capture((1.0, packet.ljust(size, b"\0")) for size in sizes)
+    compare(monkeypatch, data, True, "too long")
 
 
 def test_many_short_flows(monkeypatch: pytest.MonkeyPatch) -> None:

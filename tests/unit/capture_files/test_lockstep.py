@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.pcap import KUZNETZOV, MICRO, NANO, Order, header, record
 from vpndiag.capture import lockstep
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.frame import MAX_FRAME
@@ -20,17 +21,15 @@ from vpndiag.capture.pcap import PcapReader
 
 np = pytest.importorskip("numpy")
 
-MICRO, NANO, KUZNETZOV = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 NOW = 1_700_000_000
 #: Bytes of a row behind a record's start that must be there.
 WIDTH = 72
 
 
-def pcap(payloads: list[bytes], order: str = "<", magic: int = MICRO, now: int = NOW) -> bytes:
-    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 101)]
+def pcap(payloads: list[bytes], order: Order = "<", magic: int = MICRO, now: int = NOW) -> bytes:
+    out = [header(order=order, magic=magic)]
     for index, data in enumerate(payloads):
-        out.append(struct.pack(order + "IIII", now + index // 9, index, len(data), len(data)))
-        out.append((bytes(8) if magic == KUZNETZOV else b"") + data)
+        out.append(record(data, now + index // 9, index, order=order, magic=magic))
     return b"".join(out)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import pcap
 from vpndiag.capture.files import open_capture
 from vpndiag.capture.packets import Datagram
 from vpndiag.capture.prefilter import prefilter
@@ -24,9 +25,7 @@ def wlan(packet: bytes) -> bytes:
 
 
 def write(path: Path, linktype: int, *frames: bytes) -> Path:
-    blocks = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, linktype)]
-    blocks += [struct.pack("<IIII", 1, 0, len(f), len(f)) + f for f in frames]
-    path.write_bytes(b"".join(blocks))
+    path.write_bytes(pcap.capture(((1.0, frame) for frame in frames), linktype))
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import pcap
 from tests.unit.capture_files.test_fast_and_slow import CASES, as_pcap, as_pcapng, traffic
 from vpndiag.capture import columns, pieces
 from vpndiag.capture.errors import CaptureError
@@ -80,11 +81,10 @@ def esp(number: int, at: int, size: int = 40, spi: int = 7) -> bytes:
 
 
 def written(path: Path, packets: list[bytes], pause: int = 1000) -> Path:
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)]
-    for number, packet in enumerate(packets):
-        seconds, micros = divmod(1_700_000_000_000_000 + number * pause, 1_000_000)
-        out.append(struct.pack("<IIII", seconds, micros, len(packet), len(packet)) + packet)
-    path.write_bytes(b"".join(out))
+    timed = (
+        (1_700_000_000 + number * pause / 1e6, packet) for number, packet in enumerate(packets)
+    )
+    path.write_bytes(pcap.capture(timed))
     return path
 
 
@@ -133,7 +133,7 @@ def test_a_fragment_on_each_side(tmp_path: Path) -> None:
 
 def test_a_seam_that_is_none(tmp_path: Path) -> None:
     """In the middle of a record, and where a payload looks like a record."""
-    inside = struct.pack("<IIII", 1_700_000_000, 0, 60, 60) + bytes(60)
+    inside = pcap.record(bytes(60), 1_700_000_000)
     packets = [esp(n, n) + inside * 12 for n in range(1, 30)]
     path = written(tmp_path / "one.pcap", packets)
     place = records(path)[14]
@@ -198,7 +198,7 @@ def test_files_that_cannot_be_divided(tmp_path: Path) -> None:
     for data in (b"", b"\n\r\r\n", b"a text file, and no capture at all", bytes(5000)):
         path.write_bytes(data)
         assert divide(path, 2) == []
-    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + bytes(9000))
+    path.write_bytes(pcap.header() + bytes(9000))
     assert divide(path, 2) == [], "nothing looks like a record"
 
 

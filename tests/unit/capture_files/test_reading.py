@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import pcap
 from vpndiag.capture.files import CaptureError, Frame, Truncated, open_capture
 from vpndiag.capture.packets import Datagram, Incomplete
 from vpndiag.capture.prefilter import Prefilter
@@ -24,11 +25,12 @@ SHARED = Path(__file__).parents[4] / "shared" / "captures"
 REAL = sorted(p for p in SHARED.rglob("*cap*") if p.suffix in (".pcap", ".pcapng", ".cap"))
 
 
-def pcap(frames: list[bytes], order: str = "<", magic: int = 0xA1B2C3D4, link: int = 101) -> bytes:
-    out = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link)
-    extra = bytes(8) if magic == 0xA1B2CD34 else b""
+def written(
+    frames: list[bytes], order: pcap.Order = "<", magic: int = pcap.MICRO, link: int = pcap.RAW
+) -> bytes:
+    out = pcap.header(link, order=order, magic=magic)
     for number, data in enumerate(frames):
-        out += struct.pack(order + "IIII", 1000 + number, 7, len(data), len(data)) + extra + data
+        out += pcap.record(data, 1000 + number, 7, order=order, magic=magic)
     return out
 
 
@@ -44,10 +46,10 @@ def read(data: bytes) -> tuple[list[Frame], list[object]]:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
-    ("magic", "fraction"), [(0xA1B2C3D4, 7000), (0xA1B23C4D, 7), (0xA1B2CD34, 7000)]
+    ("magic", "fraction"), [(pcap.MICRO, 7000), (pcap.NANO, 7), (pcap.KUZNETZOV, 7000)]
 )
-def test_every_pcap_variant(order: str, magic: int, fraction: int) -> None:
-    frames, notes = read(pcap([b"\x45abc", b"\x45"], order, magic))
+def test_every_pcap_variant(order: pcap.Order, magic: int, fraction: int) -> None:
+    frames, notes = read(written([b"\x45abc", b"\x45"], order, magic))
     assert [f.data for f in frames] == [b"\x45abc", b"\x45"]
     assert [f.time_ns for f in frames] == [1000 * 10**9 + fraction, 1001 * 10**9 + fraction]
     assert notes == []
@@ -55,12 +57,12 @@ def test_every_pcap_variant(order: str, magic: int, fraction: int) -> None:
 
 @pytest.mark.parametrize("squeeze", [gzip.compress, bz2.compress, lzma.compress])
 def test_compressed_files(squeeze: object) -> None:
-    data = pcap([esp(n) for n in range(50)])
+    data = written([esp(n) for n in range(50)])
     assert read(squeeze(data))[0] == read(data)[0]  # type: ignore[operator]
 
 
 def test_a_cut_file_gives_whole_frames_and_a_note() -> None:
-    data = pcap([b"\x45" * 40] * 3)
+    data = written([b"\x45" * 40] * 3)
     frames, notes = read(data[:-5])
     assert len(frames) == 2
     assert notes == [Truncated(2, 24 + 2 * 56)]
@@ -85,7 +87,7 @@ def test_the_fast_way_counts_what_the_slow_way_counts(order: str) -> None:
     numbers = [n for n in range(1, 4000) if rng.random() > 0.01]
     numbers[100], numbers[105] = numbers[105], numbers[100]
     numbers.insert(500, numbers[480])
-    data = pcap([esp(n, rng.choice((60, 100, 1300))) for n in numbers], order)
+    data = written([esp(n, rng.choice((60, 100, 1300))) for n in numbers], order)
     fast, slow = (
         Prefilter(open_capture(BytesIO(data))),
         Prefilter(open_capture(BytesIO(data)), fast=False),
@@ -108,10 +110,10 @@ def test_a_lost_fragment_is_reported() -> None:
         word = start // 8 | (0x2000 if start + 1480 < len(body) else 0)
         struct.pack_into("!HHH", head, 2, 20 + len(piece), 7, word)
         parts.append(bytes(head) + piece)
-    (kept,) = Prefilter(open_capture(BytesIO(pcap(parts))))
+    (kept,) = Prefilter(open_capture(BytesIO(written(parts))))
     assert isinstance(kept, Datagram)
     assert (kept.payload, kept.frames) == (bytes(3000), (1, 2, 3))
-    (lost,) = Prefilter(open_capture(BytesIO(pcap([parts[0], parts[2]]))))
+    (lost,) = Prefilter(open_capture(BytesIO(written([parts[0], parts[2]]))))
     assert isinstance(lost, Incomplete)
     assert (lost.missing, lost.dport, lost.frames) == (((1480, 2960),), 500, (1, 2))
 
@@ -131,7 +133,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 
 def test_damaged_files_end_in_frames_or_a_clean_error() -> None:
     rng = random.Random(2)
-    seeds = [p.read_bytes()[:60_000] for p in REAL[::9]] or [pcap([esp(n) for n in range(99)])]
+    seeds = [p.read_bytes()[:60_000] for p in REAL[::9]] or [written([esp(n) for n in range(99)])]
     for _ in range(300):
         data = bytearray(rng.choice(seeds))
         for _ in range(rng.randrange(1, 20)):

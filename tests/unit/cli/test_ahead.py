@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.benchmark_modules import benchmark
+from tests.helpers import pcap
 from vpndiag.capture import analyze as reading
 from vpndiag.capture import pieces
 from vpndiag.capture.errors import CaptureError
@@ -207,12 +207,12 @@ def test_control_packets_are_left_to_others(
     path = tmp_path / "control.pcap"
     rng = random.Random(2)
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        file.write(pcap.header(pcap.ETHERNET))
         for n in range(1200):
             client = bytes((10, 0, n >> 8, n & 255))
             body = bytes(4) + MADE._informational(rng, rng.randbytes(16), 1800)
             frame = MADE._datagram(client, MADE.GATEWAY, 4500, 4500, body, n)
-            file.write(struct.pack("<IIII", 1_700_000_000 + n, 0, len(frame), len(frame)) + frame)
+            file.write(pcap.record(frame, 1_700_000_000 + n))
     expected = alone(path)
     monkeypatch.setattr(shares, "processors", lambda: 2)
     monkeypatch.setattr(shares, "SIZE", 2 * 1024 * 1024)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import pcap
 from vpndiag.protocols.ike.events import MessageSent
 from vpndiag.protocols.ike.natt import ip_address
 
@@ -17,7 +18,7 @@ from .wire import CLIENT, SERVER, Link, initiator_config, link, of
 
 def write_capture(joined: Link, path: Path) -> None:
     """A pcap file of raw IPv4 packets (link type 101), UDP checksums left out."""
-    out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
+    out = pcap.header()
     for packet in joined.sent:
         ends = (CLIENT, SERVER) if packet.to_server else (SERVER, CLIENT)
         source, destination = (ip_address(end).packed for end in ends)
@@ -25,8 +26,7 @@ def write_capture(joined: Link, path: Path) -> None:
         body = bytes(4) + packet.data if packet.natt else packet.data
         udp = struct.pack("!HHHH", port, port, 8 + len(body), 0) + body
         ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0)
-        raw = ip + source + destination + udp
-        out += struct.pack("<IIII", 0, 0, len(raw), len(raw)) + raw
+        out += pcap.record(ip + source + destination + udp)
     path.write_bytes(out)
 
 
