@@ -6,50 +6,28 @@ import json
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.live import ROOT
+from tests.lab.embedded import Embedded
 from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.netns import GATEWAY_ADDRESS, Network, Site
-from tests.lab.process import Daemon
 
-ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "alice", "wonderland"
 RFC3947 = "4a131c81070358455c5728f20e95452f"
 
 
-class Embedded:
-    """``vpndiag demo --serve`` on the standard ports, in a site of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.site = Site("own", own_address=True)
-        log = folder / "gateway.log"
-        self.daemon: Daemon = self.site.daemon(
-            ["env", f"PYTHONPATH={ROOT}", sys.executable, "-u", "-m", "vpndiag", "demo", "--serve",
-             "--host", GATEWAY_ADDRESS], log,
-        )  # fmt: skip
-        end = time.monotonic() + 20
-        while "Ctrl-C" not in self.daemon.log():
-            assert self.daemon.running and time.monotonic() < end, self.daemon.log()
-            time.sleep(0.05)
-        found = re.search(r"VPNDIAG_PSK=(\S+)", self.daemon.log())
-        assert found is not None, self.daemon.log()
-        self.psk = found[1]
-
-    def close(self) -> None:
-        self.daemon.close()
-        self.site.close()
-
-
 @pytest.fixture(scope="module")
 def embedded(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    gateway = Embedded(tmp_path_factory.mktemp("embedded"))
+    site = Site("own", own_address=True)
+    log = tmp_path_factory.mktemp("embedded") / "gateway.log"
+    gateway = Embedded(site, GATEWAY_ADDRESS, log)
     yield gateway
-    gateway.close()
+    gateway.daemon.close()
+    site.close()
 
 
 def client(embedded: Embedded, **changes: str) -> ClientConfig:

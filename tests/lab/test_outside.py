@@ -9,22 +9,20 @@ A router drops on arrival (prerouting: it says nothing of the packet at all) or 
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.live import ROOT, Result, analyze, run
+from tests.faults.live import Result, analyze, run
 from tests.lab.clean import NETNS_ETC
+from tests.lab.embedded import Embedded
 from tests.lab.gateways import Gateway
 from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Namespace, Site
 from tests.lab.netns import run as command
-from tests.lab.process import Daemon
 
 USER, PASSWORD = "alice", "wonderland"
 GATEWAY, REFERENCE = "198.51.100.2", "198.51.100.3"
@@ -78,23 +76,6 @@ class Way:
         self.clear()
         for place in (self.client, *self.routers):
             place.close()
-
-
-class Embedded:
-    """``vpndiag demo --serve`` on the standard ports."""
-
-    def __init__(self, site: Site, address: str, log: Path) -> None:
-        self.daemon: Daemon = site.daemon(
-            ["env", f"PYTHONPATH={ROOT}", sys.executable, "-u", "-m", "vpndiag", "demo", "--serve",
-             "--host", address], log,
-        )  # fmt: skip
-        end = time.monotonic() + 20
-        while "Ctrl-C" not in self.daemon.log():
-            assert self.daemon.running and time.monotonic() < end, self.daemon.log()
-            time.sleep(0.05)
-        found = re.search(r"VPNDIAG_PSK=(\S+)", self.daemon.log())
-        assert found is not None, self.daemon.log()
-        self.psk = found[1]
 
 
 @pytest.fixture(scope="module")
