@@ -1,8 +1,8 @@
 """Rung ``auth`` in aggressive mode (RFC 2409 section 5.4).
 
-The gateway proves itself in message 2 already, so a client with another key leaves there: it says
-so, or says nothing more. Message 3 is the client's proof, and only quick mode shows that the
-gateway took it.
+The gateway proves itself in message 2 already, so a client with another key, or one that does not
+trust the gateway's certificate, leaves there: it says so, or says nothing more. Message 3 is the
+client's proof, and only quick mode shows that the gateway took it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage
+from vpndiag.observations import IkeMessage, IkeNotify
 from vpndiag.report.model import Finding
 
 _GARBLED = {1, 16, 23, 10, 11, 24}
 """Notifications that a wrong key brings about; 24 is AUTHENTICATION-FAILED."""
+_NO_PROPOSAL, _INVALID_COOKIE, _IDENTITY = 14, 4, 18
 _PSK = (1, 65001)
 _REPEATS = 2
 """Repeats of message 2 behind message 3, from which on it was not taken."""
@@ -26,12 +27,11 @@ def judge(view: View, sa: IkeSa) -> Ruling:
         return rule("auth", "not_reached", reason="waiting", seen=sa.messages)
     proofs = [m for m in sa.step("AM3") if m.direction == ("out" if sa.by_client else "in")]
     choices = [m for m in sa.step("AM2") if m.direction == ("in" if sa.by_client else "out")]
-    notifies = sa.notifies() + sa.notifies("out")
-    if notifies:
-        message, notify = notifies[0]
-        code = "auth.psk-mismatch" if notify.type in _GARBLED else "auth.refused"
-        if notify.type == 14 and not choices:
-            code = "ike.no-proposal-chosen"
+    # INVALID-COOKIE says that an SA is not known any more, whatever has become of it before.
+    refusals = [(m, n) for m, n in sa.notifies() + sa.notifies("out") if n.type != _INVALID_COOKIE]
+    if refusals:
+        message, notify = refusals[0]
+        code = _code(sa, message, notify, answered=bool(choices))
         said = evidence(f"{notify.name}", message)
         return _failed(sa, code, f"Aggressive mode ends with {notify.name}.", notify.name, said)
     if proofs:
@@ -41,6 +41,24 @@ def judge(view: View, sa: IkeSa) -> Ruling:
     return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)
 
 
+def _code(sa: IkeSa, message: IkeMessage, notify: IkeNotify, *, answered: bool) -> str:
+    if notify.type == _NO_PROPOSAL and not answered:
+        return "ike.no-proposal-chosen"
+    if notify.type == _IDENTITY:
+        return "auth.identity-refused"
+    if notify.type not in _GARBLED:
+        return "auth.refused"
+    by_gateway = (message.direction == "in") == sa.by_client
+    return _not_taken(sa, by_gateway=by_gateway)
+
+
+def _not_taken(sa: IkeSa, *, by_gateway: bool) -> str:
+    """The finding where one side does not take the other's proof."""
+    if not sa.by_certificate:
+        return "auth.psk-mismatch"
+    return "auth.certificate-refused" if by_gateway else "auth.certificate-untrusted"
+
+
 def _after_proof(
     view: View, sa: IkeSa, proofs: list[IkeMessage], choices: list[IkeMessage]
 ) -> Ruling:
@@ -48,8 +66,9 @@ def _after_proof(
     if len(again) >= _REPEATS and not any(m.step.startswith("QM") for m in sa.messages):
         said = evidence(f"the gateway repeats message 2 {times(len(again))} behind message 3, the "
                         "client's proof", *again)  # fmt: skip
-        return _failed(sa, "auth.psk-mismatch", "The gateway does not take the client's proof "
-                       "(message 3), or never gets it.", "message 3 not taken", said)  # fmt: skip
+        return _failed(sa, _not_taken(sa, by_gateway=True), "The gateway does not take the "
+                       "client's proof (message 3), or never gets it.", "message 3 not taken",
+                       said)  # fmt: skip
     return rule(
         "auth", "passed", *exposed(view), summary="aggressive mode complete", seen=sa.messages
     )
@@ -63,16 +82,22 @@ def _after_choice(view: View, sa: IkeSa, choices: list[IkeMessage]) -> Ruling:
     if refused:
         said = evidence("the client answers message 2, the gateway's proof, with an encrypted "
                         "notification and goes no further", *refused[:2])  # fmt: skip
-        return _failed(sa, "auth.psk-mismatch", "The client does not accept the gateway's proof in "
-                       "message 2.", "message 2 refused", said)  # fmt: skip
+        return _failed(sa, _not_taken(sa, by_gateway=False), "The client does not accept the "
+                       "gateway's proof in message 2.", "message 2 refused", said)  # fmt: skip
     asked = [m for m in sa.step("AM1") if m.t > choices[0].t]
     silence = view.unanswered(choices)
     if len(choices) > _REPEATS and not asked and silence is not None and view.conclusive(silence):
         said = evidence(f"message 2 sent {times(len(choices))} in {silence.seconds:.1f} s; the "
                         "client neither asks again nor goes on", *choices)  # fmt: skip
-        return _failed(sa, "auth.psk-mismatch", "The client goes no further after message 2, which "
-                       "proves that the gateway knows the key: the keys differ most likely.",
-                       "no message 3", said)  # fmt: skip
+        detail = (
+            "The client goes no further after message 2, in which the gateway proves itself: it "
+            "does not accept the gateway's certificate most likely."
+            if sa.by_certificate
+            else "The client goes no further after message 2, which proves that the gateway knows "
+            "the key: the keys differ most likely."
+        )
+        code = _not_taken(sa, by_gateway=False)
+        return _failed(sa, code, detail, "no message 3", said)
     return rule("auth", "inconclusive", summary="aggressive mode not complete", seen=sa.messages)
 
 

@@ -8,9 +8,10 @@ from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rul
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Evidence, Finding
 
 NO_PROPOSAL_CHOSEN = 14
+_INVALID_ID = 18
 _COOKIE = 16390
 """Notify type of IKEv2 (RFC 7296 section 3.10.1)."""
 _WRONG_VERSION = (
@@ -164,6 +165,8 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
             summary="NO-PROPOSAL-CHOSEN",
             seen=seen,
         )
+    if notify.type == _INVALID_ID and sa.aggressive:
+        return _identity_unknown(sa, said)
     return rule(
         "ike",
         "failed",
@@ -175,6 +178,17 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
         summary=notify.name,
         seen=seen,
     )
+
+
+def _identity_unknown(sa: IkeSa, said: list[Evidence]) -> Ruling:
+    """Aggressive mode names the client in its first message (RFC 2409 section 5.4)."""
+    name = sa.offered.identity
+    if name:
+        said = [*said, evidence(f"the client calls itself {name}", sa.first)]
+    detail = "The gateway does not know the identity, or group name, in the client's first message."
+    found = finding("auth.identity-refused", *said, detail=detail)
+    own = not_reached("ike", "the gateway refuses the client's identity first").layer
+    return rule("auth", "failed", found, summary="identity refused", seen=sa.messages, own=own)
 
 
 def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:

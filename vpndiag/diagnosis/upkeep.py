@@ -344,6 +344,8 @@ def _one_way(view: View) -> Ruling | None:
         return None
     if any(m.step == "INFO" and m.protection == "opaque" for m in answered):
         return None
+    if _was_quiet(out, back, gap):
+        return None
     last = max(f.last_t for f in back)
     unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
     detail = "Encrypted packets went both ways, and then none came back any more."
@@ -377,6 +379,21 @@ def _one_way(view: View) -> Ruling | None:
         ),
         summary=f"nothing came back after {last:.0f} s",
         seen=[*out, *back],
+    )
+
+
+def _was_quiet(out: list[EspFlow], back: list[EspFlow], gap: float) -> bool:
+    """Whether the gateway was silent about as long before, while the client sent, and was well: an
+    idle computer announces itself and searches its network, and nobody answers that."""
+    return any(
+        b.longest_silence >= 0.8 * gap
+        and any(
+            f.t <= b.silence_from
+            and f.last_t >= b.silence_from + b.longest_silence
+            and f.longest_silence <= 0.5 * b.longest_silence
+            for f in out
+        )
+        for b in back
     )
 
 

@@ -1,0 +1,102 @@
+"""The outer half of captures: phase 1, quick mode, and sessions that are quiet or move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.analyze.scene import Pair, Scenes, Wire, offer, phase1, played
+from vpndiag.capture.write import ip_packet
+
+SCENES = Scenes()
+scene = SCENES.keep
+PSK, RSA, XAUTH = 1, 3, 65001
+INVALID_COOKIE, INVALID_ID, AUTHENTICATION_FAILED = 4, 18, 24
+
+
+def am1(p: Pair, auth: int = XAUTH) -> None:
+    payloads = [(1, offer([phase1(group=2, auth=auth)])), (4, bytes(128)), (10, bytes(20))]
+    payloads += [(5, b"\x0b\0\0\0sales"), *p.vendors(("rfc3947", "unity", "xauth", "dpd"))]
+    p.ike(True, 4, payloads, begin=True)
+
+
+def am2(p: Pair, auth: int = XAUTH, wait: float = 0.02) -> None:
+    payloads = [(1, offer([phase1(group=2, auth=auth)])), (4, bytes(128)), (10, bytes(20))]
+    payloads += [(5, b"\x01\0\0\0\xc6\x33\x64\x14"), (8, bytes(20)), *p.vendors(("rfc3947",))]
+    p.ike(False, 4, payloads, wait=wait)
+
+
+def am3(p: Pair) -> None:
+    p.ike(True, 4, natt=True, hidden=(8, p.random.randbytes(84)))
+
+
+@scene("aggressive mode: the group name is not known", "failed", "auth.identity-refused")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    am1(p)
+    p.notify(False, INVALID_ID, wait=5)
+    am1(p)
+
+
+@scene("aggressive mode: the gateway refuses a certificate", "failed", "auth.certificate-refused")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    am1(p, RSA)
+    am2(p, RSA)
+    am3(p)
+    p.notify(False, AUTHENTICATION_FAILED, natt=True, wait=5)
+
+
+@scene("aggressive mode: the client does not trust the gateway", "failed",
+       "auth.certificate-untrusted")  # fmt: skip
+def _(w: Wire) -> None:
+    p = Pair(w)
+    am1(p, RSA)
+    for _ in range(4):
+        am2(p, RSA, wait=5)
+
+
+@scene("aggressive mode: INVALID-COOKIE much later is about an old SA", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    am1(p)
+    am2(p)
+    am3(p)
+    w.at += 300
+    p.info(True)
+    p.notify(False, INVALID_COOKIE, natt=True, wait=2)
+
+
+@scene("an idle computer announces itself, and nobody answers", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.session()
+    for _ in range(3):
+        p.users(5)
+        for _ in range(14):
+            packet = ip_packet("10.9.0.5", "239.255.255.250", 17, p.random.randbytes(180))
+            p.data(True, b"\0\x21" + packet, wait=4)
+
+
+@scene("the same once only: the gateway is gone", "failed", "esp.one-way")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.session()
+    for _ in range(14):
+        packet = ip_packet("10.9.0.5", "10.20.0.1", 17, p.random.randbytes(180))
+        p.data(True, b"\0\x21" + packet, wait=4)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_said(name: str, tmp_path: Path) -> None:
+    outcome, code, play = SCENES[name]
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
+
+
+def test_a_group_name_that_is_refused_is_named_and_no_fault_of_the_proposal(tmp_path: Path) -> None:
+    _, _, play = SCENES["aggressive mode: the group name is not known"]
+    report = played(play, tmp_path)
+    assert report.verdict.layer == "auth"
+    assert "sales" in " ".join(e.text for f in report.findings for e in f.evidence)
