@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
+from vpndiag.diagnosis.upkeep import CLIENT_GONE
 from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation, OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
@@ -56,12 +58,14 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     The last one that failed without a later success of the same client and gateway; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
     came as far as what failed or is not clear: one that the capture cuts short is none.
-    Scans are for when there is nothing else.
+    A client that fell silent and came back from another address has not failed. Scans are for when
+    there is nothing else.
     """
     clients = [i for i, a in enumerate(attempts) if not a.scan]
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
+    moved = _moved(attempts)
     healthy_last: dict[tuple[object, int], float] = {}
     for a in attempts:
         if a.diagnosis.verdict.outcome == "healthy":
@@ -71,6 +75,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
         i
         for i, a in enumerate(attempts)
         if a.diagnosis.verdict.outcome == "failed"
+        and i not in moved
         and all(
             healthy_last.get((a.key, came), -1.0) < a.first
             for came in range(_needed(a.diagnosis), _ESP + 1)
@@ -119,6 +124,41 @@ def _needed(diagnosis: Diagnosis) -> int:
     return min(_ESP, max(_place(diagnosis), _passed(diagnosis) + 1))
 
 
+def _moved(attempts: Sequence[Judged]) -> dict[int, Judged]:
+    """Sessions whose client fell silent, while one that is served from another address came: by
+    index, the session there. A laptop that changes its network says nothing from the old one."""
+    gone = [
+        i for i, a in enumerate(attempts)
+        if a.diagnosis.verdict.finding == _GONE and a.diagnosis.verdict.headline == CLIENT_GONE
+    ]  # fmt: skip
+    if not gone:
+        return {}
+    served: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    for a in attempts:
+        if a.diagnosis.verdict.outcome == "healthy" and _passed(a.diagnosis) >= _ESP:
+            served[a.gateway, _agreed(a)].append(a)
+    found: dict[int, Judged] = {}
+    for i in gone:
+        one = attempts[i]
+        heard = next(f.evidence[0].t or 0.0 for f in one.diagnosis.findings if f.code == _GONE)
+        there = served[one.gateway, _agreed(one)]
+        at = bisect_left(there, heard - MOVES, key=lambda a: a.first)
+        for other in there[at : at + MOST_IN_LOOP]:
+            if other.first > min(one.last, heard + MOVED):
+                break
+            if other.client != one.client:
+                found[i] = other
+                break
+    return found
+
+
+def _agreed(a: Judged) -> str:
+    """What the gateway chose in phase 1: clients of one kind get the same."""
+    return next((x.facts.get("transform", "") for x in a.diagnosis.layers if x.id == "ike"), "")
+
+
+MOVES, MOVED = 5.0, 120.0
+"""Seconds before and after a client's last packet in which its session elsewhere begins."""
 LOOP = 3
 """Attempts that end alike, from which on it is a loop."""
 LOOP_PAUSE = 300.0
@@ -137,8 +177,11 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
     heard = _heard(attempts)
-    for a in attempts:
+    moved = _moved(attempts)
+    for number, a in enumerate(attempts):
         a = _silent_to_one(a, heard.get(a.gateway, ()))
+        if number in moved:
+            a = _went_on_at(a, moved[number])
         index = at[a.key]
         at[a.key] += 1
         notes = (_loop(index, alike[a.key]), _behind_one_nat(a, same_ends[a.client, a.gateway]))
@@ -161,6 +204,20 @@ def _heard(attempts: Sequence[Judged]) -> dict[str, list[Judged]]:
     return found
 
 
+def _went_on_at(one: Judged, other: Judged) -> Judged:
+    seen = Evidence(
+        f"a client of the same kind begins a session from {other.client}: this one may have gone "
+        "to another network",
+        other.first,
+        other.frames,
+    )
+    findings = tuple(
+        replace(f, evidence=(*f.evidence, seen)) if f.code == _GONE else f
+        for f in one.diagnosis.findings
+    )
+    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+
+
 def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
     """Silence towards one client, of a gateway that answers another in the same capture."""
     others = [a for a in heard if a.client != one.client]
@@ -180,7 +237,7 @@ def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
     return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
 
 
-_SILENT = "path.silent"
+_SILENT, _GONE = "path.silent", "path.dpd-timeout"
 _IGNORED = (
     Cause("The gateway is there, and drops without a word what this client offers, or this "
           "client's address (block list, country filter)", "gateway-admin",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
-from vpndiag.diagnosis import ipsec, liveness, told
+from vpndiag.diagnosis import fragments, ipsec, liveness, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import Direction, EspFlow, FragmentsLost, IkeMessage, Observation
-from vpndiag.report.model import Evidence, Finding
+from vpndiag.observations import Direction, EspFlow, IkeMessage, Observation
+from vpndiag.report.model import Cause, Evidence, Finding
 
 GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
 ASKED_OFTEN = 10.0
 """The same, when it asked five times and more whether the gateway is there."""
-SOON = 2.0
-"""Seconds in which a message is answered if it arrives."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
@@ -26,6 +25,16 @@ SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
     ("out", "in", "client", "gateway"),
 )
 """Who falls silent, who asks, and their names."""
+GATEWAY_GONE = "The session was up, and then the gateway answered nothing any more."
+CLIENT_GONE = "The session was up, and then the client answered nothing any more."
+_CLIENT_LEFT = (
+    Cause("The computer was suspended, switched off, or went to another network",
+          "user", "Connect again; nothing is wrong with the VPN then", "likely"),
+    Cause("The way to the client broke: its line is down, or the NAT before it forgot its mapping",
+          "network", "Look at the line and at the router's log for this time", "likely"),
+    Cause("The client's VPN program or its system ended without a word",
+          "helpdesk", "Look in the client's log at the time given", "possible"),
+)  # fmt: skip
 _UNKNOWN_SA = (4, 11)
 """INVALID-COOKIE, INVALID-SPI."""
 
@@ -35,7 +44,7 @@ def judge(layer: str, view: View) -> Ruling | None:
     if view.live and (view.soak is None or view.running):
         return None
     if layer == "path":
-        return (None if view.live else _fragments(view)) or _gateway_gone(view)
+        return (None if view.live else fragments.judge(view)) or _gateway_gone(view)
     if layer == "ipsec":
         return (None if view.live else _selectors(view)) or _renewal_failed(view)
     if layer == "esp":
@@ -48,86 +57,12 @@ def notes(view: View) -> list[Finding]:
     if view.live:
         found = [_slow_renewal(view)] if view.soak is not None else []
     else:
-        found = [_nat_rebound(view), _slow_renewal(view), _old_fragments(view)]
+        found = [_nat_rebound(view), _slow_renewal(view), fragments.note(view)]
     return [f for f in found if f is not None]
 
 
 def _came_up(view: View) -> bool:
     return any(f.direction == "in" and f.packets for f in view.esp)
-
-
-def _fragments(view: View) -> Ruling | None:
-    """A large IKE message of which fragments are missing, in a session that never came up."""
-    lost = [
-        f for f in view.fragments_lost
-        if f.port in (0, 500, 4500) and f.protocol == 17 and not _arrived(view, f)
-    ]  # fmt: skip
-    if _came_up(view) or any(m.step.startswith("QM") for m in view.ike):
-        return None
-    if not lost:
-        return _said_lost(view)
-    way = "to the gateway" if lost[0].direction == "out" else "to the client"
-    found = finding(
-        "path.fragments-lost",
-        evidence(f"{times(len(lost))} an IKE message came in fragments and was never complete",
-                 *lost[:4]),
-        detail=f"Large IKE messages are sent in IP fragments, and not all of them arrive on the "
-        f"way {way}.",
-        confidence="high" if len(lost) > 1 else "medium",
-    )  # fmt: skip
-    return rule("path", "failed", found, summary="IP fragments are lost", seen=lost)
-
-
-def _arrived(view: View, lost: FragmentsLost) -> bool:
-    """The other side answers what the capture has in part: the recorder missed the rest, as a
-    filter by port does."""
-    return any(
-        m.direction != lost.direction and not m.repeat and 0 <= m.t - lost.t <= SOON
-        for m in view.ike
-    )
-
-
-def _said_lost(view: View) -> Ruling | None:
-    """The other side says that fragments of an IKE message never came."""
-    errors = told.reassembly(view)
-    if not errors:
-        return _too_big(view)
-    who = "gateway" if errors[0].direction == "in" else "client"
-    found = finding(
-        "path.fragments-lost",
-        evidence(f"ICMP from the {who}, {times(len(errors))}: it waited in vain for the other "
-                 "fragments of an IKE message (reassembly time exceeded)", *errors),
-        detail=f"Large IKE messages are sent in IP fragments, and not all of them reach the {who}.",
-    )  # fmt: skip
-    return rule("path", "failed", found, summary="IP fragments are lost", seen=errors)
-
-
-def _too_big(view: View) -> Ruling | None:
-    errors = told.ike_too_big(view)
-    if not errors:
-        return None
-    who, router = "client" if errors[0].direction == "in" else "gateway", errors[0].reporter
-    size = f" of more than {errors[0].mtu} bytes" if errors[0].mtu else ""
-    found = finding(
-        "path.fragments-lost",
-        evidence(f"ICMP fragmentation needed from {router or 'unknown'} about an IKE message of "
-                 f"the {who}, {times(len(errors))}", *errors),
-        detail=f"A link on the way lets no packet{size} through. The {who} is told so, and sends "
-        "its large IKE message again as it was.",
-    )  # fmt: skip
-    return rule("path", "failed", found, summary="large IKE messages are lost", seen=errors)
-
-
-def _old_fragments(view: View) -> Finding | None:
-    if not view.fragments_lost or _fragments(view) is not None:
-        return None
-    return finding(
-        "path.fragments-lost",
-        evidence(f"{len(view.fragments_lost)} datagrams lack fragments", *view.fragments_lost[:4]),
-        detail="IP fragments are lost on the way.",
-        severity="warning",
-        confidence="medium",
-    )
 
 
 def _last(view: View, direction: str) -> float:
@@ -165,21 +100,20 @@ def _gateway_gone(view: View) -> Ruling | None:
             continue
         if view.unrecorded:
             return None
-        return rule(
-            "path",
-            "failed",
-            finding(
-                "path.dpd-timeout",
-                last_packet(view, f"the last packet from the {who}", silent, last),
-                evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
-                         "whether it is still there, without an answer", *asked),
-                *(told.said(told.refusals(view, 0, 500, 4500, since=last))
-                  if silent == "in" else ()),
-                detail=f"The session was up, and then the {who} answered nothing any more.",
-            ),
-            summary=f"nothing from the {who} after {last:.0f} s",
-            seen=asked,
+        found = finding(
+            "path.dpd-timeout",
+            last_packet(view, f"the last packet from the {who}", silent, last),
+            evidence(f"the {other} asks {times(len(asked))} in {asked[-1].t - last:.0f} s "
+                     "whether it is still there, without an answer", *asked),
+            *(told.said(told.refusals(view, 0, 500, 4500, since=last)) if silent == "in" else ()),
+            detail=GATEWAY_GONE,
         )  # fmt: skip
+        if silent == "out":
+            found = replace(
+                found, detail=CLIENT_GONE, causes=_CLIENT_LEFT, owner=_CLIENT_LEFT[0].owner
+            )
+        summary = f"nothing from the {who} after {last:.0f} s"
+        return rule("path", "failed", found, summary=summary, seen=asked)
     return None
 
 

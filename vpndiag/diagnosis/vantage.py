@@ -215,7 +215,9 @@ def proof_unheard(
     ]  # fmt: skip
     sa = view.primary
     codes = {f.code for f in ruling.findings}
-    if not proofs or sa is None or not codes & _SILENCE:
+    # That it is lost shows by repeats behind it, however long the capture goes on.
+    silent = bool(codes & _SILENCE) or ruling.layer.status == "inconclusive"
+    if not proofs or sa is None or not silent:
         return None
     asked = sa.step("MM5")
     large = outer_mtu.is_large(proofs[0])

@@ -88,6 +88,59 @@ def _(w: Wire) -> None:
         p.data(True, b"\0\x21" + packet, wait=4)
 
 
+@scene("message 6 does not get to the client, which asks twice more", "failed",
+       "path.float-blocked")  # fmt: skip
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode(upto=4)
+    asked, said = p.random.randbytes(68), p.random.randbytes(68)
+    for wait in (1, 2, 4):
+        p.proof(True, wait=0.1, body=asked)
+        p.proof(False, wait=wait / 2, body=said)
+
+
+def _falls_silent(w: Wire, client: str) -> Pair:
+    """The gateway asks in vain whether the client is still there; the time is a second after its
+    last packet then."""
+    p = Pair(w, client=client)
+    p.session()
+    p.users(30)
+    last = w.at
+    for number in range(6):
+        w.at = last + 10 + 10 * number
+        p.info(False)
+    w.at = last + 1
+    return p
+
+
+@scene("a laptop that changes its network, seen at the gateway", "healthy")
+def _(w: Wire) -> None:
+    _falls_silent(w, "203.0.113.9")
+    p = Pair(w, client="198.18.77.5", seed=5)
+    p.session()
+    p.users(200)
+
+
+@scene("a client that vanishes, and another that was there before", "failed", "path.dpd-timeout")
+def _(w: Wire) -> None:
+    p = Pair(w, client="198.18.77.5", seed=5)
+    p.session()
+    w.at += 20
+    _falls_silent(w, "203.0.113.9")
+    p.users(200)
+
+
+@scene("a client that vanishes, and another kind of client that comes", "failed",
+       "path.dpd-timeout")  # fmt: skip
+def _(w: Wire) -> None:
+    _falls_silent(w, "203.0.113.9")
+    p = Pair(w, client="198.18.77.5", seed=5)
+    p.main_mode(chosen=phase1(5, 0, group=2))
+    p.quick_mode()
+    p.inside()
+    p.users(200)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -100,3 +153,12 @@ def test_a_group_name_that_is_refused_is_named_and_no_fault_of_the_proposal(tmp_
     report = played(play, tmp_path)
     assert report.verdict.layer == "auth"
     assert "sales" in " ".join(e.text for f in report.findings for e in f.evidence)
+
+
+def test_a_session_whose_client_moved_says_where_it_may_be(tmp_path: Path) -> None:
+    _, _, play = SCENES["a laptop that changes its network, seen at the gateway"]
+    report = played(play, tmp_path)
+    old = report.sessions[0]
+    found = next(f for f in old.findings if f.code == "path.dpd-timeout")
+    assert any("198.18.77.5" in e.text for e in found.evidence)
+    assert found.owner == "user"
