@@ -59,5 +59,6 @@ def flow_seen(flow: FlowTrack, direction: Direction, t: Callable[[int], float]) 
         silence_from=t(longest.from_ns) if longest else 0.0,
         sizes=tuple([size for _, _, size in samples]),
         times=tuple([t(time_ns) for _, time_ns, _ in samples]),
+        lowest=min([p.lowest for p in parts if p.packets > p.short], default=None),
         largest=max([max(p.sizes) for p in parts if p.sizes], default=None),
     )

@@ -220,7 +220,8 @@ def _hidden(layer: str, view: View) -> Ruling | None:
     if not out or not back:
         return None
     start = min(f.t for f in (*out, *back))
-    if not any(m.step[:2] in ("MM", "AM", "QM") and m.t < start for m in view.ike):
+    begun = any(m.step[:2] in ("MM", "AM", "QM") and m.t < start for m in view.ike)
+    if not begun and (view.ike or not _from_number_one(out, back)):
         return None  # the beginning of the session is not in the capture
     last = max(f.last_t for f in (*out, *back))
     unanswered = max(f.last_t for f in out) - max(f.last_t for f in back)
@@ -264,6 +265,11 @@ def _hidden(layer: str, view: View) -> Ruling | None:
         summary=f"{text}: a failed login or a refusal inside IPsec is {how}; keys would tell",
         seen=[*out, *back, *farewell],
     )
+
+
+def _from_number_one(out: list[EspFlow], back: list[EspFlow]) -> bool:
+    """Both SAs of ESP without IKE were new when the capture began (RFC 4303 section 2.2)."""
+    return all(min(flows, key=lambda f: f.t).lowest == 1 for flows in (out, back))
 
 
 def _count(flows: list[EspFlow]) -> int:

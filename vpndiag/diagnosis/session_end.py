@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
-from vpndiag.diagnosis.upkeep import last_packet
+from vpndiag.diagnosis.upkeep import GATEWAY_GONE, last_packet
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
 
@@ -109,7 +109,7 @@ def gone(view: View) -> Ruling | None:
         last_packet(view, f"the last packet from the gateway came {last_in - up:.1f} s after the "
                     "address was assigned", "in", last_in),
         evidence(f"for {until - last_in:.0f} s the client goes on asking", *sent),
-        detail="The session was up, and then the gateway answered nothing any more.",
+        detail=GATEWAY_GONE,
     )  # fmt: skip
     own = not_reached("path", "").layer
     return rule("path", "failed", found, summary=f"nothing from the gateway after {last_in:.0f} s",

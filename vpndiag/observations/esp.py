@@ -67,3 +67,5 @@ class EspFlow(Observation):
     """Their times."""
     largest: int | None = None
     """Bytes of the largest packet; None: not counted."""
+    lowest: int | None = None
+    """Lowest sequence number: 1 where the SA was made just then; None: not told."""

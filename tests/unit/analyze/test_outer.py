@@ -141,6 +141,28 @@ def _(w: Wire) -> None:
     p.users(200)
 
 
+@scene("ESP alone, from number 1 on, no more than a login takes", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.tunnel()
+    p.lcp()
+
+
+@scene("ESP alone, as few packets of an SA that was in use before", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.sequence = {True: 5000, False: 7000}
+    p.tunnel()
+    p.lcp()
+
+
+@scene("ESP alone, from number 1 on, and users' traffic", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.inside()
+    p.users(100)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
