@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vpndiag.capture import ike_fragments, l2tp_strangers, not_esp
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.attempt import Attempt
+from vpndiag.capture.clocks import note, one_clock
 from vpndiag.capture.collect import Collector
 from vpndiag.capture.elsewhere import described
 from vpndiag.capture.errors import CaptureError, ForeignFormat, Note
@@ -103,6 +104,7 @@ def read(
             files.append(_read_file(path, index, collector, keys, progress, share, ahead))
         material = collector.material
         in_time_order(material)
+        clocks = one_clock(material)
         ike_fragments.join(material)
         translated = join_translated(material)
         forwarded = join_forwarded(material)
@@ -112,6 +114,7 @@ def read(
         attempts = tuple(sessions(material, whole=share is None))
     observer = Observer(material, keys, trust)
     notes = _notes(files, material, translated, forwarded)
+    notes += tuple(note(hosts, by) for hosts, by in list(clocks.items())[:8])
     other = tuple(_other(material, observer))
     if not attempts and not other and files and share is None:
         instead = described(files[0].path)
