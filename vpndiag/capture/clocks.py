@@ -69,11 +69,11 @@ def _move(material: Material, moved: dict[Hosts, int]) -> None:
         m.time_ns += moved.get((m.src[0], m.dst[0]), 0)
 
     last = 0
-    for track in (*material.ike, *material.l2tp):
-        for m in track.messages:
+    for messages in [t.messages for t in material.ike] + [t.messages for t in material.l2tp]:
+        for m in messages:
             message(m)
-        track.messages.sort(key=lambda m: m.time_ns)
-        last = max([last, *(m.time_ns for m in track.messages[-1:])])
+        messages.sort(key=lambda m: m.time_ns)
+        last = max([last, *(m.time_ns for m in messages[-1:])])
     for ike in material.ike:
         ike.last_ns = max(m.time_ns for m in ike.messages)
     for tunnel in material.l2tp:

@@ -58,10 +58,16 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     The last one that failed without a later success of the same client and gateway; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
     came as far as what failed or is not clear: one that the capture cuts short is none.
-    A client that fell silent and came back from another address has not failed. Scans are for when
-    there is nothing else.
+    A client that fell silent and came back from another address has not failed. Scans, and what a
+    gateway that serves clients begins with yet others, are for when there is nothing else.
     """
-    clients = [i for i, a in enumerate(attempts) if not a.scan]
+    served, pairs = {a.gateway for a in attempts if _served(a)}, set[tuple[str, str]]()
+    if served:
+        pairs = {(a.gateway, a.client) for a in attempts}
+    clients = [
+        i for i, a in enumerate(attempts)
+        if not a.scan and not (a.client in served and (a.client, a.gateway) not in pairs)
+    ]  # fmt: skip
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
@@ -135,7 +141,7 @@ def _moved(attempts: Sequence[Judged]) -> dict[int, Judged]:
         return {}
     served: dict[tuple[str, str], list[Judged]] = defaultdict(list)
     for a in attempts:
-        if a.diagnosis.verdict.outcome == "healthy" and _passed(a.diagnosis) >= _ESP:
+        if _served(a):
             served[a.gateway, _agreed(a)].append(a)
     found: dict[int, Judged] = {}
     for i in gone:
@@ -150,6 +156,10 @@ def _moved(attempts: Sequence[Judged]) -> dict[int, Judged]:
                 found[i] = other
                 break
     return found
+
+
+def _served(a: Judged) -> bool:
+    return a.diagnosis.verdict.outcome == "healthy" and _passed(a.diagnosis) >= _ESP
 
 
 def _agreed(a: Judged) -> str:
@@ -178,8 +188,14 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     at: dict[object, int] = defaultdict(int)
     heard = _heard(attempts)
     moved = _moved(attempts)
+    silent = any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
+    served: dict[str, list[Judged]] = defaultdict(list)
+    for a in attempts if silent else ():
+        if _served(a):
+            served[a.client].append(a)
     for number, a in enumerate(attempts):
         a = _silent_to_one(a, heard.get(a.gateway, ()))
+        a = _served_elsewhere(a, served.get(a.client, ()))
         if number in moved:
             a = _went_on_at(a, moved[number])
         index = at[a.key]
@@ -218,6 +234,30 @@ def _went_on_at(one: Judged, other: Judged) -> Judged:
     return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
 
 
+def _served_elsewhere(one: Judged, served: Sequence[Judged]) -> Judged:
+    """Silence of one gateway, where the client then turns to another: a name with several
+    addresses, or a second entry."""
+    if one.diagnosis.verdict.finding != _SILENT:
+        return one
+    at = bisect_left(served, one.last, key=lambda a: a.first)
+    other = next((a for a in served[at : at + MOST_IN_LOOP] if a.gateway != one.gateway), None)
+    if other is None:
+        return one
+    seen = Evidence(
+        f"the same client then connects to another gateway, {other.gateway}, which serves it: the "
+        "network of the client lets the VPN through",
+        other.first,
+        other.frames,
+    )
+    findings = tuple(
+        replace(f, evidence=(*f.evidence, seen), causes=_ONE_ADDRESS, owner=_ONE_ADDRESS[0].owner)
+        if f.code == _SILENT
+        else f
+        for f in one.diagnosis.findings
+    )
+    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+
+
 def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
     """Silence towards one client, of a gateway that answers another in the same capture."""
     others = [a for a in heard if a.client != one.client]
@@ -238,6 +278,13 @@ def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
 
 
 _SILENT, _GONE = "path.silent", "path.dpd-timeout"
+_ONE_ADDRESS = (
+    Cause("This gateway is down, or its address is an old one, that the server name still has "
+          "beside the other", "gateway-admin",
+          "Look whether it runs; take its address out of the name until it does", "likely"),
+    Cause("The way to this one address is blocked", "network",
+          "Compare the rules for the two addresses", "possible"),
+)  # fmt: skip
 _IGNORED = (
     Cause("The gateway is there, and drops without a word what this client offers, or this "
           "client's address (block list, country filter)", "gateway-admin",

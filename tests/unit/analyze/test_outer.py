@@ -163,6 +163,34 @@ def _(w: Wire) -> None:
     p.users(100)
 
 
+def _asks_in_vain(p: Pair) -> None:
+    state = p.random.getstate()
+    for wait in (1, 2, 4, 8):
+        p.random.setstate(state)
+        p.mm1(wait=wait)
+
+
+@scene("the first address of the gateway's name is dead", "failed", "path.silent")
+def _(w: Wire) -> None:
+    _asks_in_vain(Pair(w))
+    p = Pair(w, gateway="198.51.100.21", seed=9)
+    p.session()
+    p.users(100)
+
+
+@scene("the gateway of a healthy client begins with a site in vain", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.session()
+    _asks_in_vain(Pair(w, client=p.gateway, gateway="192.0.2.99", seed=4))
+    p.users(10)
+
+
+@scene("two sites alone: the other does not answer", "failed", "path.silent")
+def _(w: Wire) -> None:
+    _asks_in_vain(Pair(w, client="192.0.2.2", gateway="192.0.2.99", seed=4))
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
@@ -184,3 +212,12 @@ def test_a_session_whose_client_moved_says_where_it_may_be(tmp_path: Path) -> No
     found = next(f for f in old.findings if f.code == "path.dpd-timeout")
     assert any("198.18.77.5" in e.text for e in found.evidence)
     assert found.owner == "user"
+
+
+def test_a_gateway_that_is_dead_beside_one_that_serves_is_no_matter_of_the_network(
+    tmp_path: Path,
+) -> None:
+    _, _, play = SCENES["the first address of the gateway's name is dead"]
+    found = played(play, tmp_path).findings[0]
+    assert found.owner == "gateway-admin"
+    assert any("198.51.100.21" in e.text for e in found.evidence)
