@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import numbers, told
+from vpndiag.diagnosis import liveness, numbers, told
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow
+from vpndiag.observations import EspFlow, IkeMessage
 from vpndiag.report.model import Cause, Finding
 
 MANY_SIZES = 5
@@ -125,14 +125,30 @@ def _goes_on(view: View, out: list[EspFlow]) -> bool:
     return any(len(set(f.sizes)) >= MANY_SIZES for f in out)
 
 
+def _unknown(view: View, out: list[EspFlow]) -> list[IkeMessage]:
+    """The gateway's word that it does not know the SA."""
+    start = min(f.t for f in out)
+    return [
+        m for m in view.ike
+        if m.direction == "in" and m.t >= start and any(n.type == _INVALID_SPI for n in m.notifies)
+    ]  # fmt: skip
+
+
 def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     packets = _count(out)
-    span = max(view.end, *(f.last_t for f in out)) - min(f.t for f in out)
+    left = liveness.leaves(view, max(f.last_t for f in out))
+    span = max(min(view.end, left), *(f.last_t for f in out)) - min(f.t for f in out)
     if view.ended is not None and view.ended.one_sided:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)
     refused = told.refusals(view, 0, 4500, since=min(f.t for f in out))
     if view.interrupted or (span < 4.0 and not refused and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
+    if packets < 2 and not view.live and not refused and not _unknown(view, out):
+        return rule(
+            "esp", "inconclusive", seen=out,
+            summary="one ESP packet of the client is seen, and it does not send it again: it left "
+            "off, or the rest was not recorded",
+        )  # fmt: skip
     if view.other_ipsec:
         return _one_way(view, out) or rule(
             "esp", "inconclusive", summary="too short to tell", seen=out
@@ -144,13 +160,7 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             "back takes another way, or was not recorded",
         )  # fmt: skip
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
-    unknown = [
-        m
-        for m in view.ike
-        if m.direction == "in"
-        and m.t >= min(f.t for f in out)
-        and any(n.type == _INVALID_SPI for n in m.notifies)
-    ]
+    unknown = _unknown(view, out)
     if unknown:
         return _failed(
             finding(

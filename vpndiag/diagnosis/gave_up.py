@@ -6,6 +6,8 @@ the proof, which is nearly as good.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -41,6 +43,8 @@ def _after_message_6(view: View) -> Ruling | None:
         return None
     if any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages):
         return None
+    if _lives_on(sa.messages, last[0].t):
+        return None
     said = _left(sa.messages, last[0])
     # A gateway that answers the farewell with one of its own (Libreswan) has refused nothing.
     left = next((m.t for m in sa.messages if m.t >= last[0].t and m.direction == "out"), view.end)
@@ -67,12 +71,21 @@ def _after_message_6(view: View) -> Ruling | None:
             "auth.gateway-unproven",
             evidence("message 6 came", last[0]),
             said,
-            detail="The client does not accept the gateway's proof in message 6.",
+            detail="The client does not accept the gateway's proof or identity in message 6.",
             confidence="medium",
-            causes=() if "repeats" not in said.text else _UNPROVEN_CAUSES,
+            causes=_LEFT_CAUSES if "repeats" not in said.text else _UNPROVEN_CAUSES,
         )
     return rule("auth", "failed", found, summary="the client does not accept message 6",
                 seen=sa.messages)  # fmt: skip
+
+
+def _lives_on(messages: list[IkeMessage], since: float) -> bool:
+    """The client answers what the gateway asks in this SA later."""
+    infos = [m for m in messages if m.step == "INFO" and m.t > since + SOON]
+    return any(
+        asked.direction == "in" and said.direction == "out" and said.t - asked.t <= SOON
+        for asked, said in pairwise(infos)
+    )
 
 
 def _may_be_greeting(view: View, messages: list[IkeMessage], since: float) -> bool:
@@ -116,6 +129,16 @@ _UNPROVEN_CAUSES = (
           "gateway-admin", "Enter the key again on both sides", "likely"),
     Cause("Message 6 is lost between the place of this capture and the client",
           "network", "Capture at the client as well", "possible"),
+)  # fmt: skip
+_LEFT_CAUSES = (
+    Cause("The gateway calls itself by another name or address than the client expects: its "
+          "private address, where it is behind a NAT", "gateway-admin",
+          "Compare the identity that it sends with what clients are set to (strongSwan: leftid, "
+          "rightid)", "likely"),
+    Cause("The user, or a program of the computer, cancelled the connection", "helpdesk",
+          "Try again", "possible"),
+    Cause("The gateway's proof is wrong: a fault in its software, or somebody in its place",
+          "gateway-admin", "Look in the client's log for a hash that does not match", "unlikely"),
 )  # fmt: skip
 _CERTIFICATE_CAUSES = (
     Cause("This client does not trust the authority that issued the gateway's certificate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import outer_mtu
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, IkeSa
+from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
@@ -11,7 +12,7 @@ from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Evidence, Finding
 
 NO_PROPOSAL_CHOSEN = 14
-_INVALID_ID = 18
+_INVALID_COOKIE, _INVALID_ID = 4, 18
 _COOKIE = 16390
 """Notify type of IKEv2 (RFC 7296 section 3.10.1)."""
 _WRONG_VERSION = (
@@ -87,18 +88,21 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
 
 
 def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
-    """The gateway deletes each IKE SA right after message 6, again and again: Libreswan does that
-    when the offer has no lifetime or a zero one."""
+    """The gateway deletes the IKE SA right after message 6: Libreswan does that when the offer has
+    no lifetime or a zero one. What it says after the client has asked for quick mode may as well be
+    the answer to that, where nobody can read it."""
     lifetime = sa.offered.lifetime
     zero = sa.first.step == "MM1" and lifetime is not None and not lifetime.seconds
     if not zero:
         return None
     done = [m for m in sa.step("MM6") if m.direction == "in"]
+    asked = min((m.t for m in sa.step("QM1") if m.direction == "out"), default=view.end)
     gone = [
         m
         for m in sa.messages
         if m.direction == "in" and m.step == "INFO" and done and m.t >= done[0].t
-    ]
+        and (says_goodbye(m) if m.protection == "decrypted" else m.t <= asked)
+    ]  # fmt: skip
     if not gone or any(m.step == "QM3" for m in sa.messages) or _esp_in(view):
         return None
     return finding(
@@ -118,12 +122,14 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
     tries = [m for m in sa.step("MM3") if m.direction == "out"]
     if not tries or sa.reached != 3:
         return None
+    # An earlier one was about message 1, and the gateway's choice has overtaken it.
+    refusal = [(m, n) for m, n in sa.notifies() if m.t >= tries[0].t]
+    said_no = [(m, n) for m, n in refusal if n.type != _INVALID_COOKIE]
     silence = view.unanswered(tries)
-    if silence is None or not view.conclusive(silence):
-        refusal = sa.notifies()
+    if said_no or silence is None or not view.conclusive(silence):
         if not refusal or view.running:
             return None
-        message, notify = refusal[0]
+        message, notify = (said_no or refusal)[0]
         return finding(
             "ike.refused",
             evidence(f"{notify.name} in answer to message 3", message),

@@ -44,6 +44,20 @@ def all_checks(view: View, goes_on: float | None = None) -> set[int]:
     return {n for sa in view.ike_sas for n in checks(sa.messages, goes_on)}
 
 
+def leaves(view: View, since: float) -> float:
+    """When the client deletes something after ``since``, or says something in IKE that nobody can
+    read and that is no check; infinity while it does not. In a capture."""
+    if view.live:
+        return float("inf")
+    alive = all_checks(view)
+    said = [
+        m.t for m in view.ike
+        if m.direction == "out" and m.step == "INFO" and m.t >= since
+        and (m.deletes or (m.protection == "opaque" and id(m) not in alive))
+    ]  # fmt: skip
+    return min(said, default=float("inf"))
+
+
 def says_goodbye(m: IkeMessage) -> bool:
     """A Delete of the IKE SA that can be read."""
     return any("ISAKMP" in d for d in m.deletes)

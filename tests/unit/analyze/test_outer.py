@@ -12,7 +12,8 @@ from vpndiag.capture.write import ip_packet
 SCENES = Scenes()
 scene = SCENES.keep
 PSK, RSA, XAUTH = 1, 3, 65001
-INVALID_COOKIE, INVALID_ID, AUTHENTICATION_FAILED = 4, 18, 24
+INVALID_COOKIE, NO_PROPOSAL_CHOSEN, INVALID_KEY_INFORMATION = 4, 14, 17
+INVALID_ID, AUTHENTICATION_FAILED = 18, 24
 
 
 def am1(p: Pair, auth: int = XAUTH) -> None:
@@ -189,6 +190,101 @@ def _(w: Wire) -> None:
 @scene("two sites alone: the other does not answer", "failed", "path.silent")
 def _(w: Wire) -> None:
     _asks_in_vain(Pair(w, client="192.0.2.2", gateway="192.0.2.99", seed=4))
+
+
+NO_LIFETIME = phase1()[:-12]
+
+
+def _without_lifetime(w: Wire) -> Pair:
+    p = Pair(w)
+    p.main_mode(transforms=[NO_LIFETIME], chosen=NO_LIFETIME)
+    return p
+
+
+@scene("an offer without a lifetime, and the SA is deleted at once", "failed",
+       "ike.expired-at-once")  # fmt: skip
+def _(w: Wire) -> None:
+    p = _without_lifetime(w)
+    p.info(False)
+    p.quick_mode(answered=False, wait=2)
+    for wait in (4, 4):
+        p.ask_again(wait)
+
+
+@scene("an offer without a lifetime, and quick mode is refused", "failed", "ipsec.refused")
+def _(w: Wire) -> None:
+    p = _without_lifetime(w)
+    p.quick_mode(answered=False)
+    p.info(False, wait=5)
+
+
+@scene("an offer without a lifetime, quick mode unanswered, dead peer detection alive", "failed",
+       "ipsec.unanswered")  # fmt: skip
+def _(w: Wire) -> None:
+    p = _without_lifetime(w)
+    p.quick_mode(answered=False, wait=2)
+    for wait in (4, 4):
+        p.ask_again(wait)
+    p.info(False)
+    p.info(True)
+    w.at += 3
+    p.ask_again(5)
+
+
+@scene("a refusal that the gateway's choice overtakes is not about message 3", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.mm1()
+    p.notify(False, NO_PROPOSAL_CHOSEN)
+    p.mm2()
+    p.key_exchange(True)
+
+
+@scene("message 3 is refused each time it is sent", "failed", "ike.refused")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode(upto=2)
+    state = p.random.getstate()
+    for wait in (1, 2, 4, 8):
+        p.random.setstate(state)
+        p.key_exchange(True)
+        p.notify(False, INVALID_KEY_INFORMATION, wait=wait)
+
+
+def _others(w: Wire) -> None:
+    """A minute of other traffic."""
+    other = Pair(w, client="10.0.0.9", gateway="10.0.0.1", seed=7)
+    for _ in range(30):
+        other.udp(True, 5353, 5353, bytes(40), 2)
+
+
+@scene("one request in ESP, and the client leaves before an answer can come", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode()
+    p.quick_mode()
+    p.sccrq(wait=0.3)
+    for mine in (True, True, False):
+        p.info(mine)
+    _others(w)
+
+
+@scene("one request in ESP, and nothing more", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode()
+    p.quick_mode()
+    p.sccrq()
+    _others(w)
+
+
+@scene("INITIAL-CONTACT behind message 6, and the client lives on", "inconclusive")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode()
+    p.info(True, wait=10, size=84)
+    p.info(False)
+    p.info(True, wait=10)
 
 
 @pytest.mark.parametrize("name", SCENES)
