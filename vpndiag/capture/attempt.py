@@ -41,8 +41,6 @@ class Attempt:
     icmp: list[IcmpError] = field(default_factory=list)
     incomplete: list[Incomplete] = field(default_factory=list)
     end_ns: int = 0
-    followed: bool = False
-    """Another attempt of the same client follows."""
     span: tuple[int, int] | None = None
     """First and last packet of one call of several in a tunnel; what they share is older."""
     caller: str = ""

@@ -348,11 +348,9 @@ def _ends(found: list[Attempt], last_ns: int) -> None:
     for attempt in reversed(found):
         if attempt.ppp is not None:
             attempt.end_ns = attempt.ppp.end_ns or last_ns
-            attempt.followed = bool(attempt.ppp.end_ns)
             continue
         key = attempt.key
         after = following.get(key)
-        attempt.followed = after is not None
         attempt.end_ns = max(after if after is not None else last_ns, attempt.last_ns)
         following[key] = attempt.first_ns
 

@@ -154,6 +154,8 @@ def _selectors(view: View) -> Ruling | None:
                      "not one ESP packet", *naked[:4]),
             detail="The client's L2TP packets do not match the selectors of its IPsec SA, and "
             "leave unprotected.",
+            # A filter may have left plain ESP out; a gateway records what was in it as well.
+            confidence="high" if any(m.port == 4500 for m in view.ike) else "medium",
         ),
         summary="L2TP is not covered by the SA",
         seen=[agreed[0], *naked],
