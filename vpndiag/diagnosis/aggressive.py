@@ -8,10 +8,10 @@ client's proof, and only quick mode shows that the gateway took it.
 from __future__ import annotations
 
 from vpndiag.diagnosis.ike_sa import IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
-from vpndiag.report.model import Finding
+from vpndiag.report.model import Cause, Evidence, Finding
 
 _GARBLED = {1, 16, 23, 10, 11, 24}
 """Notifications that a wrong key brings about; 24 is AUTHENTICATION-FAILED."""
@@ -57,6 +57,25 @@ def _not_taken(sa: IkeSa, *, by_gateway: bool) -> str:
     if not sa.by_certificate:
         return "auth.psk-mismatch"
     return "auth.certificate-refused" if by_gateway else "auth.certificate-untrusted"
+
+
+_NO_SUCH_GROUP = (
+    Cause("The group name or local identifier in the client's profile is missing or misspelt",
+          "helpdesk", "Enter the one that the administrator gave, capitals included", "likely"),
+    Cause("The gateway has no such group or peer (any more)", "gateway-admin",
+          "Look in its IKE log, and for the name that the evidence shows", "likely"),
+)  # fmt: skip
+
+
+def identity_unknown(sa: IkeSa, said: list[Evidence]) -> Ruling:
+    """The gateway refuses message 1 of aggressive mode, which names the client."""
+    name = sa.offered.identity
+    if name:
+        said = [*said, evidence(f"the client calls itself {name}", sa.first)]
+    detail = "The gateway does not know the identity, or group name, in the client's first message."
+    found = finding("auth.identity-refused", *said, detail=detail, causes=_NO_SUCH_GROUP)
+    own = not_reached("ike", "the gateway refuses the client's identity first").layer
+    return rule("auth", "failed", found, summary="identity refused", seen=sa.messages, own=own)
 
 
 def _after_proof(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import outer_mtu
+from vpndiag.diagnosis import aggressive, outer_mtu
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, IkeSa
 from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
-from vpndiag.report.model import Cause, Evidence, Finding
+from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
 _INVALID_COOKIE, _INVALID_ID = 4, 18
@@ -172,7 +172,7 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
             seen=seen,
         )
     if notify.type == _INVALID_ID and sa.aggressive:
-        return _identity_unknown(sa, said)
+        return aggressive.identity_unknown(sa, said)
     return rule(
         "ike",
         "failed",
@@ -184,25 +184,6 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
         summary=notify.name,
         seen=seen,
     )
-
-
-_NO_SUCH_GROUP = (
-    Cause("The group name or local identifier in the client's profile is missing or misspelt",
-          "helpdesk", "Enter the one that the administrator gave, capitals included", "likely"),
-    Cause("The gateway has no such group or peer (any more)", "gateway-admin",
-          "Look in its IKE log, and for the name that the evidence shows", "likely"),
-)  # fmt: skip
-
-
-def _identity_unknown(sa: IkeSa, said: list[Evidence]) -> Ruling:
-    """Aggressive mode names the client in its first message (RFC 2409 section 5.4)."""
-    name = sa.offered.identity
-    if name:
-        said = [*said, evidence(f"the client calls itself {name}", sa.first)]
-    detail = "The gateway does not know the identity, or group name, in the client's first message."
-    found = finding("auth.identity-refused", *said, detail=detail, causes=_NO_SUCH_GROUP)
-    own = not_reached("ike", "the gateway refuses the client's identity first").layer
-    return rule("auth", "failed", found, summary="identity refused", seen=sa.messages, own=own)
 
 
 def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
