@@ -21,6 +21,9 @@ def judge(view: View) -> Ruling:
     opened = ppp.opened(view, "IPCP")
     if opened is not None:
         return _agreed(view, ipcp)
+    if ppp.opened(view, "IPV6CP") is not None and view.carried is not None:
+        seen = [*view.ppp_of("IPV6CP"), *view.data]
+        return rule("address", "passed", summary="IPv6 only: users' data goes over it", seen=seen)
     demanded = mppe.judge(view)
     if demanded is not None and not view.running:
         return demanded
@@ -123,6 +126,9 @@ def _nothing(view: View) -> Ruling:
     end = ppp.hang_up(view, start)
     if end is not None and not view.running:
         return _ended([], end)
+    left = None if view.live else ppp.left(view, start)
+    if left is not None:
+        return rule("address", "inconclusive", summary=ppp.undecided(view), seen=[left])
     return not_reached("address", "no IPCP yet" if view.running else "no IPCP in this material")
 
 
@@ -290,8 +296,7 @@ _POOL_WORDS = ("address", "pool", "lease", "dhcp", "no ip", "ip pool", "network 
 
 def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
     """The gateway's farewell before an address was agreed."""
-    text = ppp.how(last) if isinstance(last, L2tpMessage) or last.protocol == "LCP" else (
-        "IPCP Terminate-Request" + (f', "{last.message}"' if last.message else ""))  # fmt: skip
+    text = ppp.how(last)
     words = text.lower()
     # "try another" (7) is what l2tpns says when its pool is empty
     facilities = isinstance(last, L2tpMessage) and (

@@ -187,10 +187,14 @@ def _after_challenge_response(view: View) -> Ruling | None:
 
 
 def _accepted(view: View) -> PppMessage | None:
-    """The server's acceptance with its proof: Success of MS-CHAPv2, alone or in EAP."""
+    """The server's acceptance with its proof: Success of MS-CHAPv2, alone or in EAP. Other methods
+    have nothing in it that a client could check."""
     good = ppp.success(view)
-    if good and good[-1].protocol != "PAP":
-        return good[-1]
+    if good:
+        methods = {good[-1].method} if good[-1].protocol == "CHAP" else {
+            m.method for m in view.ppp_of("EAP") if m.code == "Request"}  # fmt: skip
+        proof = "MS-CHAPv2" in methods or good[-1].message.startswith("S=")
+        return good[-1] if proof else None
     claims = [
         m for m in view.ppp
         if m.direction == "in" and m.protocol == "EAP" and m.method == "MS-CHAPv2"
@@ -201,17 +205,14 @@ def _accepted(view: View) -> PppMessage | None:
 
 def _after_success(view: View) -> Ruling | None:
     """The server accepts the login, and the client leaves before it says anything else."""
+    refused = view.ppp_of("CHAP", "out", "Failure")
+    if refused:
+        return _answer_refused(view, refused[0])
     accepted = _accepted(view)
     if accepted is None:
         return None
-    if any(m.protocol == "CHAP" and m.method == "MD5" for m in view.ppp):
-        return None  # nothing there that the client could check
-    left = [
-        m
-        for m in view.goodbyes
-        if m.direction == "out" and 0 <= m.t - accepted.t <= SOON and not isinstance(m, IkeMessage)
-    ]
-    if not left or _went_on(view, accepted.t, left[0].t):
+    left = ppp.left(view, accepted.t)
+    if left is None or left.t - accepted.t > SOON or _went_on(view, accepted.t, left.t):
         return None
     return rule(
         "login",
@@ -219,14 +220,43 @@ def _after_success(view: View) -> Ruling | None:
         finding(
             "login.server-unproven",
             evidence("the server accepts the login", accepted),
-            evidence(f"the client ends with {ppp.how(left[0])} at once", left[0]),
+            evidence(f"the client ends with {ppp.how(left)} at once", left),
             detail="The client leaves although its login is accepted: it does not accept the "
             "server's proof that it knows the password.",
             confidence="medium",
         ),
         summary="the client leaves after its login is accepted",
-        seen=[accepted, left[0]],
+        seen=[accepted, left],
     )
+
+
+def _answer_refused(view: View, refused: PppMessage) -> Ruling:
+    """The client has a Challenge of its own (RFC 1994 section 4.1), and the gateway's answer does
+    not fit."""
+    answers = [m for m in view.ppp_of("CHAP", "in", "Response") if m.t <= refused.t]
+    said = f', "{refused.message}"' if refused.message else ""
+    detail = "The client wants the gateway to prove itself by CHAP, and does not accept its answer."
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.server-unproven",
+            *(evidence("the gateway answers the client's Challenge", m) for m in answers[-1:]),
+            evidence(f"the client answers CHAP Failure{said}", refused),
+            detail=detail,
+            causes=_MUTUAL,
+        ),
+        summary=detail.rstrip("."),
+        seen=[*answers[-1:], refused],
+    )
+
+
+_MUTUAL = (
+    Cause("The secret that the client has for this server is another one than the server's (pppd: "
+          "chap-secrets), or is not wanted at all", "helpdesk",
+          "pppd: noauth, unless the server is to log in as well; then the same secret on both "
+          "sides", "likely"),
+)  # fmt: skip
 
 
 def _went_on(view: View, since: float, until: float) -> bool:

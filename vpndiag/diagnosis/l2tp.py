@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage
+from vpndiag.observations import L2tpMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 
 STOPCCN_TEXT = {
@@ -46,6 +48,8 @@ _STOPCCN_CODES = {
     6: "l2tp.shutting-down",
     7: "l2tp.protocol-error",
 }
+_MAY_BE_SECRET = ("l2tp.refused", "l2tp.not-authorized", "l2tp.protocol-error")
+"""What a StopCCN means, unless the tunnel secret was asked for and its sender was not content."""
 
 
 def judge(view: View) -> Ruling:
@@ -92,22 +96,25 @@ def reason(m: L2tpMessage) -> str:
     return text
 
 
+def in_vain(asked: Sequence[Observation], until: float) -> bool:
+    """Whether ``asked`` was asked so often and so long before ``until`` that what comes then is no
+    answer to it."""
+    return len(asked) >= 3 and until - asked[0].t >= 4.0
+
+
 def _refused_before_up(view: View) -> Ruling | None:
     """StopCCN or CDN from the gateway before PPP had a chance."""
     opened = min((m.t for m in view.ppp if m.direction == "in"), default=None)
     closing = [m for m in view.l2tp_of("in", "StopCCN", "CDN") if opened is None or m.t < opened]
     # A closing message that answers our own is politeness.
     left = min((m.t for m in view.l2tp_of("out", "StopCCN", "CDN")), default=None)
-    closing = [m for m in closing if left is None or m.t < left]
     begun = view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN", "SCCCN")
-    if not closing or not begun:
-        return None
     # An older tunnel of the same client may be closed at the start of the material.
-    if closing[0].t < begun[0].t:
+    closing = [m for m in closing if begun and begun[0].t <= m.t and (left is None or m.t < left)]
+    if not closing:
         return None
     m = closing[0]
-    asked = [x for x in view.ppp if x.direction == "out" and x.t < m.t]
-    if len(asked) >= 3 and m.t - asked[0].t >= 4.0:
+    if in_vain([x for x in view.ppp if x.direction == "out" and x.t < m.t], m.t):
         return None  # it was up, and silent in PPP
     said = evidence(f"the gateway answers {reason(m)}", m)
     up = bool(view.l2tp_of("out", "ICCN"))
@@ -115,9 +122,10 @@ def _refused_before_up(view: View) -> Ruling | None:
         code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
         if m.result_code == 2 and m.error_code in (1, 2, 3, 5, 8):
             code = "l2tp.protocol-error"
-        if m.result_code == 2 and m.error_code == 4:
+        if m.result_code == 2 and m.error_code in (4, 7):
             code = "l2tp.no-facilities"
-        if any(x.challenge for x in view.l2tp_of("in", "SCCRP")) and not up:
+        wanted = any(x.challenge for x in view.l2tp_of("in", "SCCRP"))
+        if wanted and code in _MAY_BE_SECRET and not (up or view.l2tp_of("in", "ICRP")):
             # RFC 2661 section 5.1.1 says StopCCN 4; xl2tpd sends 2 with error 6.
             proved = any(x.challenge_response for x in view.l2tp_of("out", "SCCCN"))
             code = "l2tp.secret-mismatch" if proved else "l2tp.secret-wanted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.l2tp import in_vain
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
@@ -85,7 +86,8 @@ def _auth_refusal(view: View) -> Ruling | None:
         return None
     end = ppp.hang_up(view, last.t)
     ours = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t >= last.t]
-    if end is None and not ours and len(refusals) < 3:
+    # One that is repeated with the same request has not been heard.
+    if end is None and not ours and sum(not m.repeat for m in refusals) < 3:
         return None
     theirs = ", ".join(offered_methods(view)) or "none"
     wanted = ", ".join(wanted_methods(view)) or "none"
@@ -201,7 +203,7 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary="looped back",
             seen=packets,
         )
-    if end is not None and not theirs and len(ours) >= 3 and end.t - ours[0].t >= 4.0:
+    if end is not None and not theirs and in_vain(ours, end.t):
         return _never_spoke(ours, end)
     if end is not None:
         refused = any(m.code in ("Configure-Nak", "Configure-Reject") for m in packets)

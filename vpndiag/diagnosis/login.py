@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage, Observation, PppMessage
+from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Finding
 
 
@@ -185,12 +183,13 @@ def _none(view: View) -> Ruling:
     )
     stopped = view.ended is not None and view.ended.why == "stopped"
     if wanted and stopped and not view.live and view.end - start < _FIRST:
-        farewell = [m for m in view.goodbyes if m.direction == "out" and m.t >= start][:1]
+        farewell = ppp.left(view, start)
+        said = f" ({ppp.how(farewell)})" if farewell is not None else ""
         return rule(
             "login",
             "inconclusive",
-            seen=farewell or view.ppp[-1:],
-            summary="the client leaves before the login begins" + _words(farewell),
+            seen=view.ppp[-1:] if farewell is None else [farewell],
+            summary=f"the client leaves before the login begins{said}",
         )
     if wanted and stopped:
         acks = view.ppp_of("LCP", "out", "Configure-Ack")
@@ -205,11 +204,6 @@ def _none(view: View) -> Ruling:
     if not wanted and ppp.opened(view, "LCP") is not None:
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
     return not_reached("login", "no login in this material")
-
-
-def _words(farewell: Sequence[Observation]) -> str:
-    said = [ppp.how(m) for m in farewell if isinstance(m, PppMessage | L2tpMessage)]
-    return f" ({said[0]})" if said else ""
 
 
 _FIRST = 2.5

@@ -5,11 +5,11 @@ from __future__ import annotations
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import Direction, IkeMessage, L2tpMessage, PppMessage
+from vpndiag.observations import Direction, L2tpMessage, PppMessage
 from vpndiag.report.model import Cause
 
 _AT_ONCE = 3.0
-"""Seconds from the gateway's refusal to the client's farewell, where that has no words."""
+"""Seconds from one side's refusal to the other's farewell, where that has no words."""
 _WORDS = ("mppe", "encrypt", "windows error 741", "windows error 742")
 _OF_CLIENT = (
     Cause("The client's profile demands encryption inside PPP (Windows: 'Require encryption', "
@@ -44,13 +44,22 @@ def _speaks_of_it(end: PppMessage | L2tpMessage) -> bool:
     return any(word in text for word in _WORDS)
 
 
+def _wordless(end: PppMessage | L2tpMessage) -> bool:
+    """No reason is given, in words or by a number that means another one (RFC 2661 section
+    4.4.2: 4 and 5 are a lack of facilities)."""
+    if isinstance(end, PppMessage):
+        return not end.message
+    return not end.error_message and end.result_code not in (4, 5)
+
+
 def _of_gateway(view: View) -> Ruling | None:
     asked = _asked(view, "in")
     end = ppp.hang_up(view, asked[0].t) if asked else None
     if end is None:
         return None
     refused = _refusals(view, "out")
-    if not refused and not _speaks_of_it(end):
+    told = _speaks_of_it(end)
+    if not told and not (refused and _wordless(end) and end.t - refused[-1].t <= _AT_ONCE):
         return None
     return rule(
         "address",
@@ -75,16 +84,12 @@ def _of_client(view: View) -> Ruling | None:
     asked, refused = _asked(view, "out"), _refusals(view, "in")
     if view.live or not asked or not refused or asked[0].t > refused[0].t:
         return None
-    left = [
-        m
-        for m in view.goodbyes
-        if m.direction == "out" and m.t >= refused[0].t and not isinstance(m, IkeMessage)
-    ]
-    if not left or ppp.hang_up(view, refused[0].t) is not None:
+    left = ppp.left(view, refused[0].t)
+    if left is None:
         return None
-    told = isinstance(left[0], PppMessage | L2tpMessage) and _speaks_of_it(left[0])
-    silent = isinstance(left[0], PppMessage) and not left[0].message
-    if not told and not (silent and left[0].t - refused[-1].t <= _AT_ONCE):
+    told = _speaks_of_it(left)
+    silent = isinstance(left, PppMessage) and not left.message
+    if not told and not (silent and left.t - refused[-1].t <= _AT_ONCE):
         return None
     return rule(
         "address",
@@ -93,11 +98,11 @@ def _of_client(view: View) -> Ruling | None:
             "address.mppe-demanded",
             evidence("the client asks for MPPE encryption", asked[0]),
             evidence("the gateway refuses", refused[0]),
-            evidence(f"the client ends with {ppp.how(left[0])}", left[0]),
+            evidence(f"the client ends with {ppp.how(left)}", left),
             detail="The client insists on MPPE encryption inside PPP, and the gateway refuses it.",
             confidence="high" if told else "medium",
             causes=_OF_CLIENT,
         ),
         summary="the client demands MPPE",
-        seen=[*asked[:1], refused[0], left[0]],
+        seen=[*asked[:1], refused[0], left],
     )

@@ -65,6 +65,13 @@ def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     return ends[0] if ends and ends[0].t < until else None
 
 
+def left(view: View, since: float = 0.0) -> PppMessage | L2tpMessage | None:
+    """The client's first farewell in PPP or L2TP from ``since`` on, unless the gateway's was
+    before it."""
+    ends = [m for m in view.goodbyes if m.t >= since and not isinstance(m, IkeMessage)]
+    return ends[0] if ends and ends[0].direction == "out" else None
+
+
 def is_farewell(m: PppMessage | L2tpMessage) -> bool:
     """The gateway ends the link, the call or the tunnel."""
     if isinstance(m, L2tpMessage):
@@ -76,7 +83,7 @@ def how(m: PppMessage | L2tpMessage) -> str:
     """A hang-up in words."""
     if isinstance(m, L2tpMessage):
         return reason(m)
-    return "LCP Terminate-Request" + (f', "{m.message}"' if m.message else "")
+    return f"{m.protocol} {m.code}" + (f', "{m.message}"' if m.message else "")
 
 
 def undecided(view: View) -> str:
@@ -85,10 +92,10 @@ def undecided(view: View) -> str:
         return "interrupted"
     if view.ended is not None and view.ended.one_sided:
         return "the capture shows one direction only"
-    left = [m for m in view.goodbyes if m.direction == "out" and not isinstance(m, IkeMessage)]
-    if view.live or not left:
+    farewell = left(view)
+    if view.live or farewell is None:
         return "too short to tell"
-    return f"the client leaves ({how(left[0])})"
+    return f"the client leaves ({how(farewell)})"
 
 
 def option(m: PppMessage, name: str) -> str | None:

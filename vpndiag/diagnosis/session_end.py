@@ -13,11 +13,15 @@ from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rul
 from vpndiag.diagnosis.upkeep import GATEWAY_GONE, last_packet
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
+from vpndiag.report.model import Cause
 
 SHORT_LIFE = 20.0
 """Seconds that a session in a capture may last at most to be judged here."""
 IN_USE = 2.0
 """Seconds from a client's last data in a capture to the gateway's farewell."""
+AT_ONCE = 5.0
+"""Seconds within which a gateway ends a session because of something that it has just looked up,
+whether or not the client has begun to use it. Accounting at the RADIUS server takes a few."""
 SILENT = 4.0
 """Seconds of nothing at all from the gateway, while it is asked."""
 
@@ -28,21 +32,34 @@ def hung_up(view: View) -> Ruling | None:
     if up is None or view.running or (view.ended is not None and view.ended.one_sided):
         return None
     end = _farewell(view, up)
-    if end is None or not (view.live or _in_use(view, up, end.t)):
+    if end is None:
+        return None
+    used = view.live or _in_use(view, up, end.t)
+    seconds = end.t - up
+    if not used and not 0 < seconds <= AT_ONCE:
         return None
     if isinstance(end, IkeMessage):
         what = f"Delete of {', '.join(_deletes(end, view))}"
     else:
         what = ppp.how(end)
-    seconds = end.t - up
     found = finding(
         "session.hung-up",
         evidence(f"the gateway ends the session {seconds:.1f} s after the address was assigned: "
                  f"{what}", end),
         detail=f"The connection was up for {seconds:.1f} s, and then the gateway ended it: {what}.",
         confidence="certain",
+        causes=() if used else _TURNED_AWAY,
     )  # fmt: skip
     return rule("address", "failed", replace(found, layer="address"), summary=what, seen=[end])
+
+
+_TURNED_AWAY = (
+    Cause("The gateway finds something against the session once it is up: too many of this user, "
+          "an address that the user may not have, no answer to RADIUS accounting",
+          "gateway-admin", "Look in its PPP and RADIUS log at the time given", "likely"),
+    Cause("What the gateway runs for a new session (a script, a firewall rule, a queue) fails",
+          "gateway-admin", "Look in its system log at the time given", "possible"),
+)  # fmt: skip
 
 
 def _in_use(view: View, up: float, end: float) -> bool:
@@ -54,15 +71,16 @@ def _in_use(view: View, up: float, end: float) -> bool:
 def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | None:
     """The gateway's first, unless it answers ours."""
     since = [m for m in view.goodbyes if m.t >= up]
+    closed = [m for m in view.ppp_of("IPCP", "in", "Terminate-Request") if m.t >= up]
     for m in sorted(since, key=lambda m: (m.t, not _ours(m, view))):
         if _ours(m, view):
-            return None
+            return next((x for x in closed if x.t < m.t), None)
         if isinstance(m, IkeMessage):
             if m.direction == "in" and m.protection == "decrypted" and _deletes(m, view):
                 return m
         elif ppp.is_farewell(m):
-            return m
-    return None
+            return next((x for x in closed if x.t <= m.t), m)
+    return closed[0] if closed else None
 
 
 def _deletes(m: IkeMessage, view: View) -> list[str]:

@@ -115,10 +115,46 @@ def _(wire: Wire) -> None:
     pair.control(False, 0)
 
 
+def _closed(pair: Pair, result: int, error: int = 0, said: bytes = b"") -> None:
+    """StopCCN of the gateway."""
+    pair.control(False, 4, (9, b"\0\x22"), (1, struct.pack("!HH", result, error) + said))
+
+
 @scene("the gateway is out of memory", "failed", "l2tp.no-facilities")
 def _(wire: Wire) -> None:
+    _closed(_asked(wire), 2, 4, b"out of memory")
+
+
+@scene("the gateway names another one to try", "failed", "l2tp.no-facilities")
+def _(wire: Wire) -> None:
+    _closed(_asked(wire), 2, 7, b"try another")
+
+
+@scene("the end of an older tunnel, and then a refusal", "failed", "l2tp.refused")
+def _(wire: Wire) -> None:
+    old = Pair(wire, clear=True)
+    old.tunnels = {True: 99, False: 98}
+    _closed(old, 1)
+    _closed(_asked(wire), 2, 6, b"go away")
+
+
+@scene("the gateway is shut down while it waits for the tunnel secret", "failed",
+       "l2tp.shutting-down")  # fmt: skip
+def _(wire: Wire) -> None:
     pair = _asked(wire)
-    pair.control(False, 4, (9, b"\0\x22"), (1, struct.pack("!HH", 2, 4) + b"out of memory"))
+    _answered(pair, (11, bytes(16)))
+    _closed(pair, 6)
+
+
+@scene("the tunnel secret is right, and the gateway closes the tunnel later", "failed",
+       "l2tp.refused")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair, (11, bytes(16)))
+    pair.control(True, 3, (13, bytes(16)))
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    _closed(pair, 2, 6)
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -1,0 +1,223 @@
+"""PPP read in the clear, beyond the login: addresses, MPPE, and links that end when they are up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.analyze.links import logged_in
+from tests.unit.analyze.scene import CCP, IPCP, LCP, Pair, Scenes, Wire, played
+
+SCENES = Scenes()
+scene = SCENES.keep
+MPPE = b"\x12\6\1\0\0\x40"
+IPV6CP = 0x8057
+
+
+# Address
+
+
+@scene("a fixed address in the profile", "failed", "address.refused")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+    pair.ppp(True, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    for n in range(1, 12):
+        pair.ppp(True, IPCP, 1, n, b"\3\6\x0a\x09\0\x63")
+        pair.ppp(False, IPCP, 3, n, b"\3\6\x0a\x09\0\5", wait=1.0)
+    pair.ppp(True, LCP, 5, 9)
+
+
+@scene("an address of last time that the client lets go of", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    for n in range(2):
+        pair.ppp(True, IPCP, 1, 8 + n, b"\3\6\x0a\x09\0\x63")
+        pair.ppp(False, IPCP, 3, 8 + n, b"\3\6\x0a\x09\0\5")
+    pair.ipcp()
+    pair.users()
+
+
+def _agreed(wire: Wire, times: int) -> None:
+    pair = logged_in(wire)
+    for _ in range(times):
+        pair.ppp(True, IPCP, 1, 2, b"\3\6\x0a\x09\0\5")
+        pair.ppp(False, IPCP, 2, 2, b"\3\6\x0a\x09\0\5", wait=3.0)
+
+
+SCENES["the gateway agrees, and says no address of its own"] = (
+    "failed", "address.no-answer", lambda wire: _agreed(wire, 8))  # fmt: skip
+SCENES["the same, cut off behind the first Ack"] = (
+    "inconclusive", None, lambda wire: _agreed(wire, 1))  # fmt: skip
+
+
+WINDOWS_742 = b"\1\2\3\4\0\x3c\xcd\x74\0\0\2\xe6"
+for _who, _said in (("Windows", WINDOWS_742), ("pppd", b"MPPE required")):
+
+    @scene(f"{_who} wants MPPE, and the gateway has none", "failed", "address.mppe-demanded")
+    def _(wire: Wire, said: bytes = _said) -> None:
+        pair = logged_in(wire)
+        pair.ppp(True, CCP, 1, 1, MPPE)
+        pair.ppp(False, LCP, 8, 4, b"\x80\xfd\1\1\0\x0a" + MPPE)
+        pair.ppp(True, LCP, 5, 5, said)
+        pair.ppp(False, LCP, 6, 5)
+
+
+@scene("the client would do MPPE, and goes on without", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(True, CCP, 1, 1, MPPE)
+    pair.ppp(False, LCP, 8, 4, b"\x80\xfd\1\1\0\x0a" + MPPE)
+    pair.ipcp()
+    pair.users()
+    wire.at += 60
+    pair.ppp(True, LCP, 5, 5)
+    pair.ppp(False, LCP, 6, 5)
+
+
+def _mppe_refused(wire: Wire) -> Pair:
+    """The gateway would do MPPE, the client would not, and IPCP goes on."""
+    pair = logged_in(wire)
+    pair.ppp(False, CCP, 1, 1, MPPE)
+    pair.ppp(True, CCP, 4, 1, MPPE)
+    pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+    pair.ppp(True, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    pair.ppp(True, IPCP, 1, 1, b"\3\6\0\0\0\0")
+    return pair
+
+
+@scene("MPPE is refused, and the gateway ends without a word", "failed", "address.mppe-demanded")
+def _(wire: Wire) -> None:
+    _mppe_refused(wire).ppp(False, LCP, 5, 7)
+
+
+@scene("MPPE is refused, and the gateway ends for want of an address", "failed",
+       "address.pool-empty")  # fmt: skip
+def _(wire: Wire) -> None:
+    _mppe_refused(wire).ppp(False, LCP, 5, 7, b"No free addresses in pool")
+
+
+@scene("MPPE is refused, and the gateway has no facilities", "failed", "address.pool-empty")
+def _(wire: Wire) -> None:
+    told = (14, b"\0\x09"), (1, b"\0\4")
+    _mppe_refused(wire).control(False, 14, *told, call=7)
+
+
+# A session that is up
+
+
+@scene("the address is agreed, and the gateway ends all the same", "failed", "session.hung-up")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    pair.ppp(False, IPCP, 5, 9, b"Unauthorized remote IP address")
+    pair.ppp(True, IPCP, 6, 9)
+    pair.ppp(False, LCP, 5, 10, b"No network protocols running")
+    pair.ppp(True, LCP, 6, 10)
+
+
+@scene("the address is agreed, and the client ends", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    pair.ppp(True, LCP, 5, 10, b"User request")
+    pair.ppp(False, LCP, 6, 10)
+
+
+@scene("nobody uses the link, and the gateway ends it after ten minutes", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    wire.at += 600
+    pair.ppp(False, LCP, 5, 10, b"Link inactive")
+    pair.ppp(True, LCP, 6, 10)
+
+
+@scene("IPv6 alone: IPCP is rejected, and data flows", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    for mine in (True, False):
+        pair.ppp(mine, IPV6CP, 1, 1, b"\1\x0aabcdefg%d" % mine)
+        pair.ppp(not mine, IPV6CP, 2, 1, b"\1\x0aabcdefg%d" % mine)
+    pair.ppp(True, IPCP, 1, 1, b"\3\6\0\0\0\0")
+    pair.ppp(False, LCP, 8, 5, b"\x80\x21\1\1\0\x0a\3\6\0\0\0\0")
+    for mine in (True, False) * 4:
+        pair.data(mine, b"\0\x57\x60" + bytes(99), wait=0.5)
+
+
+def _late(wire: Wire, heard: bool) -> None:
+    """Recorded from IPCP on; the gateway is heard once, or never."""
+    pair = Pair(wire, clear=True)
+    if heard:
+        pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+        pair.ppp(True, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    for n in range(8):
+        pair.ppp(True, IPCP, 1, n, b"\3\6\0\0\0\0", wait=3.0)
+
+
+SCENES["an address asked for in vain, recorded from there on"] = (
+    "failed", "address.no-answer", lambda wire: _late(wire, True))  # fmt: skip
+SCENES["the same, and not a packet of the gateway"] = (
+    "inconclusive", None, lambda wire: _late(wire, False))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_said(name: str, tmp_path: Path) -> None:
+    outcome, code, play = SCENES[name]
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
+
+
+def test_the_number_in_a_farewell_of_windows_is_read(tmp_path: Path) -> None:
+    found = played(SCENES["Windows wants MPPE, and the gateway has none"][2], tmp_path)
+    said = [e.text for f in found.findings for e in f.evidence]
+    assert any('"Windows error 742"' in text for text in said)
+
+
+def test_the_first_word_of_the_gateway_s_end_is_quoted(tmp_path: Path) -> None:
+    name = "the address is agreed, and the gateway ends all the same"
+    found = played(SCENES[name][2], tmp_path)
+    assert "Unauthorized remote IP address" in found.verdict.headline
+    assert any("PPP and RADIUS log" in c.fix for f in found.findings for c in f.causes)
+
+
+def test_on_a_bare_link_too_the_client_is_the_one_that_is_rejected(tmp_path: Path) -> None:
+    class Bare(Pair):
+        def data(self, mine: bool, frame: bytes, wait: float = 0.02) -> bytes:
+            self.wire.frame(b"\xff\x03" + frame, wait, 9)
+            return frame
+
+    wire = Wire()
+    pair = Bare(wire)
+    pair.lcp()
+    pair.mschap()
+    pair.ppp(True, CCP, 1, 1, MPPE)
+    pair.ppp(False, LCP, 8, 4, b"\x80\xfd\1\1\0\x0a" + MPPE)
+    pair.ppp(True, LCP, 5, 5, b"MPPE required")
+    pair.ppp(False, LCP, 6, 5)
+    verdict = wire.report(tmp_path).verdict
+    assert verdict.finding == "address.mppe-demanded" and "client insists" in verdict.headline
+
+
+def _overlap(wire: Wire, client: str) -> None:
+    pair = Pair(wire, client, clear=True)
+    pair.tunnel()
+    pair.lcp()
+    pair.mschap()
+    given, own = b"\3\6\x0a\x09\0\5", b"\3\6\x0a\x09\0\1"
+    pair.ppp(False, IPCP, 1, 1, own)
+    pair.ppp(True, IPCP, 2, 1, own)
+    pair.ppp(True, IPCP, 1, 2, given)
+    pair.ppp(False, IPCP, 2, 2, given)
+    pair.users()
+
+
+def test_a_home_network_with_the_addresses_of_the_inside_is_a_warning(tmp_path: Path) -> None:
+    for client, warned in (("10.9.0.77", True), ("10.9.1.77", False), ("192.168.7.33", False)):
+        wire = Wire()
+        _overlap(wire, client)
+        report = wire.report(tmp_path)
+        assert report.verdict.outcome == "healthy"
+        found = [f for f in report.findings if f.code == "routes.overlap"]
+        assert bool(found) == warned and all(f.severity == "warning" for f in found)
