@@ -13,22 +13,32 @@ from itertools import accumulate
 
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.carried import l2tp_data
-from vpndiag.capture.l2tp_ids import SESSION, assigned, header_ids, message_type
+from vpndiag.capture.l2tp_ids import (
+    CALLING,
+    PROXY_NAME,
+    SESSION,
+    assigned,
+    avp,
+    header_ids,
+    message_type,
+)
 from vpndiag.capture.material import DataCount, End, Message
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.l2tp.constants import MessageType
+from vpndiag.report.text import visible
 
 # As plain numbers: members of an enumeration are slow to compare.
 _OPENS = (int(MessageType.ICRQ), int(MessageType.OCRQ))
 _REPLIES = (int(MessageType.ICRP), int(MessageType.OCRP))
-_CDN = int(MessageType.CDN)
+_CDN, _ICCN = int(MessageType.CDN), int(MessageType.ICCN)
 _LOGINS = ("Authenticate-Request", "Response")
 """What has the name of who logs in: of PAP, of CHAP and EAP."""
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """``end_ns``: of its last packet, or of the first message that ends it."""
+    """``end_ns``: of its last packet, or of the first message that ends it; ``line``: who calls, as
+    the LAC was told by the telephone network or its like."""
 
     number: int
     first_ns: int
@@ -39,6 +49,7 @@ class _Call:
     data: list[DataCount] = field(default_factory=list)
     closed: bool = False
     user: str = ""
+    line: str = ""
 
     @property
     def last_ns(self) -> int:
@@ -137,6 +148,7 @@ class _Calls:
         known = self._by_id.get((side, number))
         if known is None or known.asked != asked:
             known = _Call(len(self._calls), m.time_ns, m.time_ns, asked)
+            known.line = visible(avp(m.data, CALLING), 64)
             self._calls.append(known)
             self._by_id[side, number] = known
         self._put(known, m)
@@ -171,14 +183,22 @@ class _Calls:
 
 
 def _callers(calls: list[_Call]) -> list[str]:
-    """Whose each call is; empty names: all of one client, which has one call at a time."""
+    """Whose each call is; empty names: all of one client, which has one call at a time and one line
+    to call from."""
     latest = accumulate((c.end_ns for c in calls), max)
     together = any(end > c.first_ns for end, c in zip(latest, calls[1:], strict=False))
-    return [c.user or f"call {c.number + 1}" if together else "" for c in calls]
+    if not together and len({c.line for c in calls if c.line}) < 2:
+        return [""] * len(calls)
+    # A call that fails before the login is of the user who logs in from there another time.
+    users = {c.line: c.user for c in calls if c.line and c.user}
+    return [c.user or users.get(c.line) or c.line or f"call {c.number + 1}" for c in calls]
 
 
 def _user(m: Message) -> str:
-    """The user name in a login packet."""
+    """The user name in a login packet, or in what the LAC knows of a login that it began itself
+    (RFC 2661 section 4.4.5)."""
+    if message_type(m.data) == _ICCN:
+        return visible(avp(m.data, PROXY_NAME))
     carried = l2tp_data(m.data)
     seen = PppObserver().observe(carried[2], t=0.0, direction="out") if carried else None
     return seen.name if seen is not None and seen.code in _LOGINS else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TUNNEL, SESSION = 9, 14
 """AVPs Assigned Tunnel ID and Assigned Session ID."""
+CALLING, PROXY_NAME = 22, 30
+"""AVPs Calling Number, of ICRQ, and Proxy Authen Name, of ICCN: what a LAC knows of a caller."""
 _HIDDEN = 0x40
 
 
@@ -25,13 +27,18 @@ def header_ids(data: bytes) -> tuple[int, int]:
 def assigned(data: bytes, kind: int) -> int:
     """The number in the AVP ``kind`` (:data:`TUNNEL` or :data:`SESSION`) of a control message; 0:
     there is none, or it is hidden."""
+    value = avp(data, kind)
+    return int.from_bytes(value) if len(value) == 2 else 0
+
+
+def avp(data: bytes, kind: int) -> bytes:
+    """The value of the AVP ``kind`` of a control message; empty: there is none, or it is hidden."""
     at = 12
     while at + 6 <= len(data):
         size = int.from_bytes(data[at : at + 2], "big") & 0x3FF
         if size < 6:
-            return 0
+            break
         if data[at + 2 : at + 4] == b"\0\0" and int.from_bytes(data[at + 4 : at + 6]) == kind:
-            value = data[at + 6 : at + size]
-            return 0 if data[at] & _HIDDEN or len(value) != 2 else int.from_bytes(value)
+            return b"" if data[at] & _HIDDEN else data[at + 6 : at + size]
         at += size
-    return 0
+    return b""

@@ -90,8 +90,8 @@ class Session:
     number: int = 1
     client: str = ""
     caller: str = ""
-    """Whose call it is, where one L2TP tunnel carries those of several users: the user name, or
-    the number of the call."""
+    """Whose call it is, where one L2TP tunnel carries those of several users: the user name, the
+    number that is called from, or the number of the call."""
     gateway: str = ""
     first: float = 0.0
     last: float = 0.0

@@ -162,6 +162,36 @@ def test_each_of_several_users_is_named_and_is_not_where_names_are_taken_out(
     assert len(set(clean)) == 3 and not any("CORP" in name for name in clean)
 
 
+def test_a_call_that_fails_before_the_login_has_the_name_of_its_line(tmp_path: Path) -> None:
+    """Calling Number of ICRQ, or Proxy Authen Name of ICCN (RFC 2661 section 4.4.5)."""
+    wire = Wire()
+    line = Line(wire, clear=True)
+    line.setup()
+    line.call(100)
+    for call, number, proxy in ((1, b"0891", b""), (2, b"0892", b""), (3, b"", b"eve@isp")):
+        line.calls = {True: call, False: call + 1000}
+        told = [(22, number)] if number else []
+        line.control(True, 10, (14, struct.pack("!H", call)), (15, bytes(4)), *told)
+        if proxy:
+            answer = (14, struct.pack("!H", call + 1000))
+            line.control(False, 11, answer, call=call)
+            line.control(True, 12, (24, bytes(4)), (30, proxy), call=call + 1000)
+        refused = (14, b"\0\0"), (1, b"\0\4")
+        line.control(False, 14, *refused, call=call)
+    line.calls = {True: 4, False: 1004}
+    line.control(True, 10, (14, b"\0\4"), (15, bytes(4)), (22, b"0892"))
+    line.control(False, 11, (14, struct.pack("!H", 1004)), call=4)
+    line.control(True, 12, (24, bytes(4)), call=1004)
+    line.lcp()
+    line.login(b"bob")
+    line.ipcp()
+    line.users(4)
+    sessions = wire.report(tmp_path).sessions
+    assert [s.caller for s in sessions] == ["call 1", "0891", "bob", "eve@isp", "bob"]
+    assert sessions[2].verdict.finding == "l2tp.no-facilities"
+    assert sessions[4].verdict.outcome == "healthy"
+
+
 def test_calls_whose_packets_are_mixed(tmp_path: Path) -> None:
     wire = Wire()
     line = Line(wire, clear=True)
