@@ -1,14 +1,17 @@
 """Link layers: from a frame to the network packet inside.
 
 Link types as in tcpdump.org's registry. The result names what follows by its Ethernet type; PPP
-frames that carry no IP come out as ETH_PPP with the offset of their protocol field."""
+frames that carry no IP come out as ETH_PPP with the offset of their protocol field, and so does
+PPPoE's PADT, with that of its tags."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 ETH_IP4, ETH_IP6, ETH_PPP = 0x0800, 0x86DD, 0x880B
-_PPPOE, _MPLS = 0x8864, (0x8847, 0x8848)
+_PPPOE_DISCOVERY, _PPPOE, _MPLS = 0x8863, 0x8864, (0x8847, 0x8848)
+PADT = b"\x11\xa7"
+"""Version, type and code of the PPPoE packet that ends a session (RFC 2516 section 5.5)."""
 #: 802.1Q, 802.1ad, and the two older QinQ types.
 _VLAN = frozenset((0x8100, 0x88A8, 0x9100, 0x9200))
 _MAX_TAGS = 16
@@ -28,6 +31,8 @@ def typed(data: bytes, kind: int, at: int) -> Inner | None:
         elif kind == _PPPOE:
             # RFC 2516 section 4: version and type 0x11, code 0 for session data, session, length.
             return ppp(data, at + 6) if data[at : at + 2] == b"\x11\x00" else None
+        elif kind == _PPPOE_DISCOVERY and data[at : at + 2] == PADT and len(data) >= at + 6:
+            return ETH_PPP, at + 6
         elif kind in _MPLS:
             return _mpls(data, at)
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vpndiag.capture.material import PppTrack
 from vpndiag.capture.packets import PppPacket
+from vpndiag.protocols.ppp.protocols import PPPOE
 
 LCP, IPCP, PAP, CHAP, EAP = 0xC021, 0x8021, 0xC023, 0xC223, 0xC227
 _REQUEST, _ACK, _NAK, _REJECT, _TERMINATE, _TERMINATE_ACK = 1, 2, 3, 4, 5, 6
@@ -386,6 +387,6 @@ def _split(packets: list[PppPacket], sent: list[bool], names: tuple[str, str]) -
             over = False
         current.packets.append(p)
         current.sent.append(by_client)
-        if p.protocol == LCP and code in (_TERMINATE, _TERMINATE_ACK):
+        if p.protocol == PPPOE or (p.protocol == LCP and code in (_TERMINATE, _TERMINATE_ACK)):
             over = True
     return found

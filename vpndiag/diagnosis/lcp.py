@@ -85,9 +85,8 @@ def _auth_refusal(view: View) -> Ruling | None:
     if agreed:
         return None
     end = ppp.hang_up(view, last.t)
-    ours = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t >= last.t]
     # One that is repeated with the same request has not been heard.
-    if end is None and not ours and sum(not m.repeat for m in refusals) < 3:
+    if end is None and ppp.left(view, last.t) is None and sum(not m.repeat for m in refusals) < 3:
         return None
     theirs = ", ".join(offered_methods(view)) or "none"
     wanted = ", ".join(wanted_methods(view)) or "none"
@@ -131,9 +130,9 @@ def _client_demands(view: View) -> Ruling | None:
     ]
     if not demands or not refusals or ppp.network(view):
         return None
-    left = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t >= refusals[-1].t]
+    left = ppp.left(view, refusals[-1].t)
     logins = [m for m in view.ppp if m.protocol in ppp.AUTHENTICATION and m.direction == "out"]
-    if not left or logins:
+    if left is None or logins:
         return None
     return rule(
         "lcp",
@@ -143,7 +142,7 @@ def _client_demands(view: View) -> Ruling | None:
             evidence(f"the client asks the gateway to log in by {ppp.option(demands[0], AUTH)}",
                      demands[0]),
             evidence("the gateway refuses", refusals[0]),
-            evidence(f"the client ends with {ppp.how(left[0])}", left[0]),
+            evidence(f"the client ends with {ppp.how(left)}", left),
             detail="The client wants the gateway to log in to it, which VPN servers do not do.",
             causes=_DEMANDING,
         ),

@@ -18,11 +18,11 @@ def judge(view: View) -> Ruling:
     good = ppp.success(view)
     failures = _failures(packets)
     start = packets[0].t if packets else 0.0
-    left = [m for m in view.ppp_of("LCP", "out", "Terminate-Request") if m.t > start]
-    if left and not good:
+    left = None if good else ppp.left(view, start)
+    if left is not None:
         # Once the client has given up, what the gateway says is no answer to it.
-        failures = [m for m in failures if m.t <= left[0].t]
-        packets = [m for m in packets if m.t <= left[0].t]
+        failures = [m for m in failures if m.t <= left.t]
+        packets = [m for m in packets if m.t <= left.t]
     alerted = None if good or view.running else login_eap.alerted(packets)
     if alerted is not None:
         return alerted

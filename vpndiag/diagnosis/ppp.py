@@ -5,6 +5,7 @@ from __future__ import annotations
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
+from vpndiag.observations.goodbyes import ends
 
 AUTHENTICATION = ("PAP", "CHAP", "EAP")
 
@@ -57,26 +58,28 @@ def hang_up(view: View, since: float) -> PppMessage | L2tpMessage | None:
     answers our own farewell, which a capture of one direction does not tell."""
     if view.ended is not None and view.ended.one_sided:
         return None
-    ends = [m for m in view.goodbyes if m.t >= since and not isinstance(m, IkeMessage)]
-    if ends and ends[0].direction == "out":
+    said = _farewells(view, since)
+    if said and said[0].direction == "out":
         return None
     # What comes at the same time as our own is an answer to it.
-    until = min((m.t for m in ends if m.direction == "out"), default=float("inf"))
-    return ends[0] if ends and ends[0].t < until else None
+    until = min((m.t for m in said if m.direction == "out"), default=float("inf"))
+    return said[0] if said and said[0].t < until else None
 
 
 def left(view: View, since: float = 0.0) -> PppMessage | L2tpMessage | None:
     """The client's first farewell in PPP or L2TP from ``since`` on, unless the gateway's was
     before it."""
-    ends = [m for m in view.goodbyes if m.t >= since and not isinstance(m, IkeMessage)]
-    return ends[0] if ends and ends[0].direction == "out" else None
+    said = _farewells(view, since)
+    return said[0] if said and said[0].direction == "out" else None
+
+
+def _farewells(view: View, since: float) -> list[PppMessage | L2tpMessage]:
+    return [m for m in view.goodbyes if m.t >= since and not isinstance(m, IkeMessage)]
 
 
 def is_farewell(m: PppMessage | L2tpMessage) -> bool:
     """The gateway ends the link, the call or the tunnel."""
-    if isinstance(m, L2tpMessage):
-        return m.direction == "in" and m.message in ("CDN", "StopCCN")
-    return m.direction == "in" and m.protocol == "LCP" and m.code == "Terminate-Request"
+    return m.direction == "in" and ends(m)
 
 
 def how(m: PppMessage | L2tpMessage) -> str:

@@ -15,7 +15,8 @@ class PppMessage(Observation):
     kind: Literal["ppp-message"] = "ppp-message"
     direction: Direction
     protocol: str
-    """``LCP``, ``PAP``, ``CHAP``, ``EAP``, ``CCP``, ``IPCP``, ``IPV6CP`` or ``0x....``."""
+    """``LCP``, ``PAP``, ``CHAP``, ``EAP``, ``CCP``, ``IPCP``, ``IPV6CP`` or ``0x....``; ``PPPoE``
+    for its PADT."""
     code: str
     """``Configure-Request``, ``Authenticate-Nak``, ``Challenge``, ``Success``, ..."""
     identifier: int

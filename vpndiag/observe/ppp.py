@@ -37,6 +37,7 @@ _CHAP_CODES = {1: "Challenge", 2: "Response", 3: "Success", 4: "Failure"}
 _EAP_CODES = {1: "Request", 2: "Response", 3: "Success", 4: "Failure"}
 _PAP_CODES = {1: "Authenticate-Request", 2: "Authenticate-Ack", 3: "Authenticate-Nak"}
 _EAP_MSCHAPV2_SUCCESS, _EAP_MSCHAPV2_FAILURE = 3, 4
+_GENERIC_ERROR = 0x0203
 _WINDOWS = b"\x00\x3c\xcd\x74"
 """Stands between magic number and error number in Terminate-Requests of Windows."""
 # As plain numbers: members of an enumeration are slow to compare.
@@ -101,6 +102,8 @@ class PppObserver:
             return self._chap(data)
         if protocol == protocols.EAP:
             return _eap(data)
+        if protocol == protocols.PPPOE and self._session.startswith("PPPoE"):
+            return {"protocol": "PPPoE", "code": "PADT", "identifier": 0, "message": _tags(data)}
         return {
             "protocol": protocols.protocol_name(protocol),
             "code": code_name(data[0]) if data else "empty",
@@ -166,6 +169,20 @@ def _farewell(message: bytes) -> str:
     if cookie and len(number) == 4:
         return f"Windows error {int.from_bytes(number)}"
     return visible(message)
+
+
+def _tags(data: bytes) -> str:
+    """The reason in a PADT (RFC 2516 appendix A)."""
+    at = 0
+    while at + 4 <= len(data):
+        kind, end = (
+            int.from_bytes(data[at : at + 2]),
+            at + 4 + int.from_bytes(data[at + 2 : at + 4]),
+        )
+        if kind == _GENERIC_ERROR:
+            return visible(data[at + 4 : end])
+        at = end
+    return ""
 
 
 def _note_lcp(packet: Configure, found: dict[str, object]) -> str:

@@ -13,6 +13,8 @@ PAP = 0xC023
 CBCP = 0xC029
 CHAP = 0xC223
 EAP = 0xC227
+PPPOE = 0x8863
+"""An Ethernet type and no PPP protocol, for which it stands where PPPoE's own packets do."""
 
 NAMES: dict[int, str] = {
     IP: "IPv4",
