@@ -156,7 +156,8 @@ def _tcp(m: Message, data: bytes, start: int, size: int, stream: _Stream, other:
             stream.gap = (m, stream.next)
         if span:
             stream.next = end
-    if span and length:
+    # A SYN that is acknowledged shows that small packets pass, where no data has as yet.
+    if length or flags & 2:
         known = stream.segments.get(sequence)
         if known is not None:
             known.tries += 1

@@ -39,7 +39,7 @@ def judge(view: View) -> Ruling | None:
             "mtu.black-hole",
             *said,
             detail=f"Packets of {worst.size} bytes inside the tunnel are lost on the way {way}; "
-            f"packets up to {worst.passed} bytes do.",
+            f"packets up to {worst.passed} bytes pass.",
             confidence="high" if any(o.how != "gap" for o in lost) or len(lost) > 1 else "medium",
         ),
         summary=f"{worst.size} bytes lost, {worst.passed} pass",

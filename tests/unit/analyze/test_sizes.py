@@ -65,6 +65,23 @@ def test_a_host_that_answers_no_ping_at_all_shows_nothing_of_sizes() -> None:
     assert line.lost == []
 
 
+def test_the_first_answer_of_a_server_lacks_its_large_packets() -> None:
+    """The handshake passes, and the answer's small end, which the client cannot take without the
+    rest."""
+    line = Line()
+    for out, flags, seq, ack, size in (
+        (True, SYN, 0, 0, 0),
+        (False, SYN | ACK, 0, 1, 0),
+        (True, ACK, 1, 1, 300),
+        (False, ACK, 2801, 301, 200),
+        (True, ACK, 301, 1, 0),
+    ):
+        ends, ports = ((OWN, HOST), (50000, 443)) if out else ((HOST, OWN), (443, 50000))
+        segment = build_segment(*ends, ports, flags, seq, ack, b"", bytes(size))
+        line.put(build_ip(*ends, TCP, segment), out)
+    assert [(o.how, o.direction, o.passed) for o in line.lost] == [("gap", "in", 40)]
+
+
 def test_where_small_ones_get_lost_too_it_takes_more() -> None:
     line = Line()
     line.ping(60, answered=True, times=3)
