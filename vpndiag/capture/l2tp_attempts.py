@@ -12,7 +12,7 @@ from vpndiag.capture.material import (
     L2tpTrack,
     Message,
 )
-from vpndiag.capture.ppp_sides import client_vote
+from vpndiag.capture.ppp_roles import client_vote
 from vpndiag.protocols.l2tp.constants import MessageType
 
 # As plain numbers: members of an enumeration are slow to compare.

@@ -182,6 +182,9 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         return insists
     if end is not None or closed:
         return _ended(ipcp, end or closed[0])
+    silent = _client_silent(view, ipcp)
+    if silent is not None:
+        return silent
     half = _never_asks(view, ipcp)
     if half is not None:
         return half
@@ -278,6 +281,40 @@ def _never_asks(view: View, ipcp: list[PppMessage]) -> Ruling | None:
             "not open.",
         ),
         summary="no IPCP Configure-Request of the gateway",
+        seen=ipcp,
+    )  # fmt: skip
+
+
+_NO_IPV4 = (
+    Cause("The computer's VPN connection has no IPv4, or its PPP program stopped after the login",
+          "helpdesk", "Turn IPv4 on in the connection's settings (pppd: no noip); look in the "
+          "computer's log", "likely"),
+    Cause("What the gateway sends does not get to the computer any more", "network",
+          "Capture at the computer as well", "possible"),
+)  # fmt: skip
+_UNHEARD = 4
+"""Requests of the gateway without a word of the client."""
+
+
+def _client_silent(view: View, ipcp: list[PppMessage]) -> Ruling | None:
+    """The gateway asks, and the client says nothing in IPCP (it may reject it, in LCP)."""
+    if view.live or any(m.direction == "out" for m in ipcp):
+        return None
+    asked = view.unanswered([m for m in ipcp if m.code == "Configure-Request"])
+    if asked is None or asked.tries < _UNHEARD or not view.conclusive(asked):
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.no-answer",
+            evidence(f"the gateway sends an IPCP Configure-Request {times(asked.tries)} in "
+                     f"{asked.seconds:.1f} s, no answer", asked.first, asked.last),
+            detail="The client does not answer the gateway's IPCP.",
+            confidence="medium",
+            causes=_NO_IPV4,
+        ),
+        summary="the client does not answer IPCP",
         seen=ipcp,
     )  # fmt: skip
 

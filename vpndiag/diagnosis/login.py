@@ -324,8 +324,9 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         left = _client_stops(view, packets, ours)
         if left is not None:
             return left
-    # In EAP each answer is to another request.
-    heard = max((m.t for m in packets if m.direction == "in" and m.protocol == "EAP"), default=-1.0)
+    # In EAP each answer is to another request, or to one that is repeated.
+    asked_eap = [m for m in packets if m.direction == "in" and m.protocol == "EAP"]
+    heard = max((m.t for m in asked_eap if not m.repeat), default=-1.0)
     rounds = [] if view.live else [m for m in ours if m.t > heard]
     silence = view.unanswered(rounds or ours)
     if silence is None or not view.conclusive(silence):
@@ -344,7 +345,10 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             "login.no-answer",
             evidence(f"{method} response sent {times(silence.tries)} in {silence.seconds:.1f} s, "
                      "neither accepted nor refused", silence.first, silence.last),
-            detail="The gateway does not answer the login: its authentication server is silent.",
+            detail="The gateway asks for the same again and again: the client's answer does not "
+            "get to it, or is not taken."
+            if rounds and sum(m.repeat for m in asked_eap if m.t > heard) >= 2
+            else "The gateway does not answer the login: its authentication server is silent.",
         ),
         summary="no answer to the login",
         seen=packets,

@@ -30,6 +30,7 @@ _TWICE = (
     "login.session-limit",
     "The user is logged in already, as often as the server allows.",
 )
+_NO_SERVER = ("login.no-answer", "The gateway's authentication server does not answer it.")
 _EXPIRED = ("login.account-disabled", "The account has expired.")
 _WORDS = {
     **dict.fromkeys(
@@ -37,6 +38,11 @@ _WORDS = {
          "simultaneous", "multiple login", "session limit", "login limit", "max session",
          "maximum session", "maximum number of session", "sessions exceeded", "too many session",
          "too many connection", "too many login"), _TWICE
+    ),
+    **dict.fromkeys(
+        ("radius timeout", "radius timed out", "server timeout", "server timed out",
+         "server not responding", "server is not responding", "server unavailable",
+         "server unreachable", "no response from"), _NO_SERVER
     ),
     **dict.fromkeys(("account expired", "account has expired"), _EXPIRED),
     "expired": _CODES[648],

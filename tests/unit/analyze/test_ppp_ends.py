@@ -56,6 +56,8 @@ for _said, _code in (
     (b"Multiple logins not permitted", "login.session-limit"),
     (b"E=691 R=0 C=00 V=3 M=Maximum sessions reached for user", "login.session-limit"),
     (b"E=691 R=0 C=00 V=3 M=Account locked", "login.account-disabled"),
+    (b"E=691 R=0 C=00 V=3 M=RADIUS server is not responding", "login.no-answer"),
+    (b"rejected by RADIUS server", "login.wrong-password"),
     (b"Your account has expired", "login.account-disabled"),
     (b"You are calling outside your allowed timespan\r\n", "login.restricted-hours"),
     (b"Access denied", "login.wrong-password"),
@@ -111,6 +113,17 @@ def _(wire: Wire) -> None:
     pair.ppp(False, EAP, 1, 1, b"\1")
     pair.ppp(True, EAP, 2, 1, b"\1bob", wait=30.0)
     pair.ppp(False, LCP, 5, 2, b"EAP timed out")
+
+
+@scene("EAP's answer is sent for each repeat of the question, and goes nowhere", "failed",
+       "login.no-answer")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = linked(wire, BY_EAP)
+    pair.ppp(False, EAP, 1, 1, b"\1")
+    pair.ppp(True, EAP, 2, 1, b"\1bob")
+    for _ in range(6):
+        pair.ppp(False, EAP, 1, 2, b"\x0d\x20")
+        pair.ppp(True, EAP, 2, 2, b"\x0d\0" + bytes(1200), wait=3.0)
 
 
 @scene("PAP, and the gateway hangs up", "failed", "login.refused")

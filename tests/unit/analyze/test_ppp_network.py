@@ -52,6 +52,13 @@ SCENES["the same, cut off behind the first Ack"] = (
     "inconclusive", None, lambda wire: _agreed(wire, 1))  # fmt: skip
 
 
+@scene("the client says nothing in IPCP", "failed", "address.no-answer")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    for _ in range(8):
+        pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1", wait=3.0)
+
+
 WINDOWS_742 = b"\1\2\3\4\0\x3c\xcd\x74\0\0\2\xe6"
 for _who, _said in (("Windows", WINDOWS_742), ("pppd", b"MPPE required")):
 
@@ -182,12 +189,36 @@ def test_the_first_word_of_the_gateway_s_end_is_quoted(tmp_path: Path) -> None:
     assert any("PPP and RADIUS log" in c.fix for f in found.findings for c in f.causes)
 
 
-def test_on_a_bare_link_too_the_client_is_the_one_that_is_rejected(tmp_path: Path) -> None:
-    class Bare(Pair):
-        def data(self, mine: bool, frame: bytes, wait: float = 0.02) -> bytes:
-            self.wire.frame(b"\xff\x03" + frame, wait, 9)
-            return frame
+class Bare(Pair):
+    """A link whose recorder did not tell directions."""
 
+    def data(self, mine: bool, frame: bytes, wait: float = 0.02) -> bytes:
+        self.wire.frame(b"\xff\x03" + frame, wait, 9)
+        return frame
+
+
+def test_who_is_who_on_a_bare_link_where_both_count_their_requests(tmp_path: Path) -> None:
+    """The gateway's first identifier is the client's second."""
+    wire = Wire()
+    bare = Bare(wire)
+    for play in (bare.lcp, bare.mschap, bare.ipcp):
+        play()
+    report = wire.report(tmp_path)
+    address = next(x for x in report.sessions[0].layers if x.id == "address")
+    assert address.summary == "10.9.0.5, gateway 10.9.0.1, DNS 10.9.0.53"
+
+
+def test_the_end_of_a_bare_link_may_be_either_s_and_is_nobody_s_fault(tmp_path: Path) -> None:
+    wire = Wire()
+    bare = Bare(wire)
+    for play in (bare.lcp, bare.mschap, bare.ipcp):
+        play()
+    bare.ppp(True, LCP, 5, 9, b"User request")
+    bare.ppp(False, LCP, 6, 9)
+    assert wire.report(tmp_path).verdict.outcome == "healthy"
+
+
+def test_on_a_bare_link_too_the_client_is_the_one_that_is_rejected(tmp_path: Path) -> None:
     wire = Wire()
     pair = Bare(wire)
     pair.lcp()
