@@ -181,7 +181,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     if insists is not None:
         return insists
     if end is not None or closed:
-        return _ended(ipcp, end or closed[0])
+        return _ended(ipcp, min([*closed[:1], *([end] if end else [])], key=lambda m: m.t))
     silent = _client_silent(view, ipcp)
     if silent is not None:
         return silent
@@ -224,6 +224,8 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
 _OFTEN = 3
 """Times that the gateway names another address, and the client asks for its own all the same (RFC
 1332 section 3.3 wants it to take the other, or to end)."""
+_SOON = 2.0
+"""Seconds within which a client leaves because of what it has just read."""
 _FIXED = (
     Cause("The client's profile asks for a fixed address that the server does not give it",
           "helpdesk", "Set it to obtain an address automatically", "likely"),
@@ -239,9 +241,11 @@ def _insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
     wanted = _claimed(ipcp, "out")
     given = [ppp.option(m, ADDRESS) or "" for m in naks]
     asked = [m for m in ipcp if m.direction == "out" and ppp.option(m, ADDRESS) in wanted]
-    if view.live or len(naks) < _OFTEN or len(wanted) != 1 or wanted & set(given):
+    if view.live or not naks or len(wanted) != 1 or wanted & set(given):
         return None
     address = next(iter(wanted))
+    if len(naks) < _OFTEN:
+        return _leaves_for_it(view, naks[-1], asked[-1], address)
     return rule(
         "address",
         "failed",
@@ -255,6 +259,30 @@ def _insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
         ),
         summary=f"the client insists on {address}, the gateway on {given[-1]}",
         seen=ipcp,
+    )
+
+
+def _leaves_for_it(view: View, nak: PppMessage, asked: PppMessage, address: str) -> Ruling | None:
+    """The client goes as soon as it is given another address than it asks for."""
+    left = ppp.left(view, nak.t)
+    if left is None or left.t - nak.t > _SOON or asked.t > nak.t:
+        return None
+    given = ppp.option(nak, ADDRESS)
+    detail = f"The client asks for the address {address}, is given {given}, and leaves."
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.refused",
+            evidence(f"the client asks for {address}", asked),
+            evidence(f"the gateway answers {given}", nak),
+            evidence(f"the client ends with {ppp.how(left)}", left),
+            detail=detail,
+            confidence="medium",
+            causes=_FIXED,
+        ),
+        summary=detail.rstrip("."),
+        seen=[asked, nak, left],
     )
 
 
@@ -328,6 +356,7 @@ def _claimed(ipcp: list[PppMessage], direction: str) -> set[str]:
     }  # fmt: skip
 
 
+_NOT_HIS = ("unauthorized", "not authorized", "not allowed")
 _POOL_WORDS = ("address", "pool", "lease", "dhcp", "no ip", "ip pool", "network protocols")
 
 
@@ -341,6 +370,15 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
     )
     given = any(m.direction == "in" and m.code == "Configure-Nak"
                 and (ppp.option(m, ADDRESS) or "") not in _NONE for m in ipcp)  # fmt: skip
+    if any(w in words for w in _NOT_HIS):
+        return rule(
+            "address",
+            "failed",
+            finding("address.refused", evidence(f"the gateway ends with {text}", last),
+                    detail="The gateway does not allow this user the address.", causes=_FIXED),
+            summary=text,
+            seen=[*ipcp, last],
+        )  # fmt: skip
     empty = facilities or (any(w in words for w in _POOL_WORDS) and not given)
     code = "address.pool-empty" if empty else "address.hung-up"
     detail = (

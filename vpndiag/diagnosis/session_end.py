@@ -36,7 +36,7 @@ def hung_up(view: View) -> Ruling | None:
         return None
     used = view.live or _in_use(view, up, end.t)
     seconds = end.t - up
-    if not used and not 0 < seconds <= AT_ONCE:
+    if not used and (seconds > AT_ONCE or _may_have_left(view, up, end.t)):
         return None
     if isinstance(end, IkeMessage):
         what = f"Delete of {', '.join(_deletes(end, view))}"
@@ -66,6 +66,14 @@ def _in_use(view: View, up: float, end: float) -> bool:
     """A session in a capture that was ended soon, in the middle of the client's data."""
     sent = max((f.last_t for f in view.data if f.direction == "out"), default=-1.0)
     return up < end <= up + SHORT_LIFE and up <= sent and end - sent <= IN_USE
+
+
+def _may_have_left(view: View, up: float, end: float) -> bool:
+    """The client says something in IKE that nobody can read: it may be a Delete."""
+    return any(
+        m.direction == "out" and m.step == "INFO" and m.protection == "opaque" and up <= m.t <= end
+        for m in view.ike
+    )
 
 
 def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | None:

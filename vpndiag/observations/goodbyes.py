@@ -9,13 +9,11 @@ from vpndiag.observations.ike import IkeMessage
 from vpndiag.observations.l2tp import L2tpMessage
 from vpndiag.observations.ppp import PppMessage
 
-_OF_PPP = (("LCP", "Terminate-Request"), ("PPPoE", "PADT"))
-
 
 def ends(o: Observation) -> TypeGuard[IkeMessage | L2tpMessage | PppMessage]:
     """Whether it is one: a Delete of IKE, CDN, StopCCN, LCP's Terminate-Request or PPPoE's PADT."""
     if isinstance(o, PppMessage):
-        return (o.protocol, o.code) in _OF_PPP
+        return (o.code == "Terminate-Request" and o.protocol == "LCP") or o.code == "PADT"
     if isinstance(o, L2tpMessage):
         return o.message in ("CDN", "StopCCN")
     return isinstance(o, IkeMessage) and bool(o.deletes)

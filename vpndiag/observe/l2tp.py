@@ -49,14 +49,13 @@ def _text(values: Values, kind: int) -> str:
 class L2tpObserver:
     """Observes the L2TP between one client and gateway, in order.
 
-    Messages for a tunnel or session that the client did not open (xl2tpd and pppd go on sending
-    for an old one) are left out as soon as it is known which ones it opened.
+    Messages for a tunnel that the client did not open (xl2tpd and pppd go on sending for an old
+    one) are left out as soon as it is known which ones it opened.
     """
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
         self._tunnels: OrderedDict[int, None] = OrderedDict()
-        self._sessions: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._ppp: OrderedDict[int, PppObserver] = OrderedDict()
         self._current = 0
         self._asked: tuple[Direction, int] | None = None

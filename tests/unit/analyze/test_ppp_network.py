@@ -29,6 +29,33 @@ def _(wire: Wire) -> None:
     pair.ppp(True, LCP, 5, 9)
 
 
+@scene("a client that wants no other address than its own, and leaves", "failed", "address.refused")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(True, IPCP, 1, 1, b"\3\6\x0a\x09\0\x63")
+    pair.ppp(False, IPCP, 3, 1, b"\3\6\x0a\x09\0\5")
+    pair.ppp(True, LCP, 5, 9, b"No network protocols running")
+    pair.ppp(False, LCP, 6, 9)
+
+
+@scene("a client that takes what it is given, and leaves", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(True, IPCP, 1, 1, b"\3\6\0\0\0\0")
+    pair.ppp(False, IPCP, 3, 1, b"\3\6\x0a\x09\0\5")
+    pair.ppp(True, LCP, 5, 9, b"User request")
+    pair.ppp(False, LCP, 6, 9)
+
+
+@scene("a gateway that does not allow an address", "failed", "address.refused")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(True, IPCP, 1, 1, b"\3\6\x0a\x09\0\x63")
+    pair.ppp(False, IPCP, 5, 2, b"Unauthorized remote IP address")
+    pair.ppp(True, IPCP, 6, 2)
+    pair.ppp(False, LCP, 5, 3, b"No network protocols running")
+
+
 @scene("an address of last time that the client lets go of", "healthy")
 def _(wire: Wire) -> None:
     pair = logged_in(wire)
@@ -122,6 +149,15 @@ def _(wire: Wire) -> None:
     pair.ppp(True, IPCP, 6, 9)
     pair.ppp(False, LCP, 5, 10, b"No network protocols running")
     pair.ppp(True, LCP, 6, 10)
+
+
+@scene("the client says something that cannot be read, and the gateway ends", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, null=True)
+    for play in (pair.main_mode, pair.quick_mode, pair.tunnel, pair.lcp, pair.mschap, pair.ipcp):
+        play()
+    pair.info(True)
+    pair.ppp(False, LCP, 5, 10)
 
 
 @scene("the address is agreed, and the client ends", "healthy")
