@@ -75,6 +75,7 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.cli.live import Plan, Shown
     from vpndiag.probes.names_beside import CompareNames
     from vpndiag.probes.way.explore import Explore
+    from vpndiag.probes.way.other_addresses import ask_other_addresses
     from vpndiag.probes.way.sizing import MeasureSizes
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.tunnel.options import TunnelOptions
@@ -127,6 +128,7 @@ def plan_of(given: RunOptions) -> Plan:
                 resolvers=given.resolver,
                 prefer="ipv6" if given.ipv6 else "ipv4",
             ),
+            ask_other_addresses,
             MeasureSizes(requested=given.outer_mtu),
             CompareNames(resolvers=given.resolver),
             *_outside_names(given, inside),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import lifetime, loss, nat, outer_mtu, told, way
+from vpndiag.diagnosis import lifetime, loss, nat, other_addresses, outer_mtu, told, way
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
@@ -85,21 +85,23 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
         same = [e for e in errors if e.what == worst.what]
         who = _reporter(view, worst)
         detail = f"{who} answered with ICMP {worst.what.replace('-', ' ')}."
+        found = finding(
+            told.REFUSALS[worst.what],
+            evidence(f"ICMP {worst.what} from {worst.reporter or 'unknown'} for UDP "
+                     f"{worst.port}, {times(len(same))}", *same),
+            *said,
+            detail=detail,
+            confidence="certain" if worst.from_gateway else "high",
+        )  # fmt: skip
         return rule(
             "path",
             "failed",
-            finding(
-                told.REFUSALS[worst.what],
-                evidence(f"ICMP {worst.what} from {worst.reporter or 'unknown'} for UDP "
-                         f"{worst.port}, {times(len(same))}", *same),
-                *said,
-                detail=detail,
-                confidence="certain" if worst.from_gateway else "high",
-            ),
+            other_addresses.blamed(view, found),
             *extra,
             summary=detail.rstrip("."),
             seen=seen,
-        )  # fmt: skip
+            facts=other_addresses.facts(view, "refuses"),
+        )
     if view.from_elsewhere:
         return _elsewhere(view, said, extra)
     if not silences or not any(view.conclusive(s[0]) for s in silences):
@@ -113,7 +115,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
         detail=f"Nothing came back from UDP {sides} of the gateway.",
         confidence="high" if view.live else "medium",
     )
-    return _silent(view, ports, found, extra, f"UDP {sides}: no answer", seen)
+    return _silent(view, ports, found, extra, f"UDP {sides}: no answer", seen, whole=True)
 
 
 def _silent(
@@ -123,13 +125,22 @@ def _silent(
     extra: list[Finding],
     summary: str,
     seen: list[Observation],
+    *,
+    whole: bool = False,
 ) -> Ruling:
-    """Silence of these ports, and where on the way it begins."""
+    """Silence of these ports, and where on the way it begins. ``whole``: nothing else of the
+    gateway answers."""
     where = way.look(view, ports)
     if where is not None:
         found = where.add_to(found)
         summary = where.summary or summary
-    return rule("path", "failed", found, *extra, summary=summary, seen=seen)
+    facts: dict[str, str] = {}
+    if whole:
+        facts = other_addresses.facts(view, "silent")
+        # A place on the way that is known says more.
+        if where is None or not where.title:
+            found = other_addresses.blamed(view, found)
+    return rule("path", "failed", found, *extra, summary=summary, seen=seen, facts=facts)
 
 
 def _elsewhere(view: View, said: list[Evidence], extra: list[Finding]) -> Ruling:
@@ -164,7 +175,7 @@ def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bo
             return _silent(view, (500,), found, extra, "500 silent, 4500 answers", seen)
     ports = [str(p) for p, ok in ((500, ok500), (4500, ok4500)) if ok]
     summary = f"{' and '.join(ports)} answer{'s' if len(ports) == 1 else ''}" if ports else "open"
-    facts = outer_mtu.facts(view) | lifetime.facts(view)
+    facts = outer_mtu.facts(view) | lifetime.facts(view) | other_addresses.facts(view, "answers")
     return rule("path", "passed", *extra, summary=summary, seen=seen, facts=facts)
 
 
@@ -355,6 +366,7 @@ def _reporter(view: View, error: IcmpError) -> str:
 
 def _warnings(view: View) -> list[Finding]:
     found = [*outer_mtu.findings(view), *nat.findings(view), *lifetime.findings(view)]
+    found += other_addresses.warnings(view)
     clear = [m for m in view.clear_probe if m.direction == "in" and m.message == "SCCRP"]
     if clear:
         found.append(

@@ -75,7 +75,7 @@ class Where:
 
 def look(view: View, ports: tuple[int, ...]) -> Where | None:
     """What can be said about the silence of these ports; None: nothing was asked."""
-    if not view.traces and not view.controls:
+    if not view.traces and all(c.role == "other-address" for c in view.controls):
         return _worn_out(view, ports)
     way = _Way(view, ports)
     said = (*traced(view, way.gateway), *checked(view, alive=way.alive))
@@ -253,12 +253,8 @@ class _Way:
                 far = f"{gets} {self._hop(near)}, the last router before the gateway"
             elif self._side(near) != "here":
                 far = f"{gets} {self._hop(near)}, as other UDP does"
-        other = [c for c in self.view.controls
-                 if c.role == "other-address" and c.outcome == "answered"]  # fmt: skip
         if not far and self._reference("answered"):
             far = "Another gateway is reached from here on the same ports"
-        elif not far and other:
-            far = f"The gateway answers on its other address, {other[0].address}"
         elif not far and self.distance == 1:
             far = "There is no router between here and the gateway"
         if not far:
@@ -272,7 +268,6 @@ class _Way:
                 self.udp,
                 alive=self.alive,
                 talks=bool(self.view.answered(500) or self.view.answered(4500)),
-                other_address=bool(other),
             ),
             fix_at_the_gateway(self.udp, alive=self.alive),
         )  # fmt: skip

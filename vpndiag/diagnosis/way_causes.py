@@ -77,11 +77,8 @@ def _before_the_gateway(udp: str) -> Cause:
     )
 
 
-def causes_at_the_gateway(
-    udp: str, *, alive: bool, talks: bool, other_address: bool
-) -> tuple[Cause, ...]:
-    """``alive``: its address answers something; ``talks``: even IKE, on another port;
-    ``other_address``: IKE is answered on another address of it."""
+def causes_at_the_gateway(udp: str, *, alive: bool, talks: bool) -> tuple[Cause, ...]:
+    """``alive``: its address answers something; ``talks``: even IKE, on another port."""
     firewall = _before_the_gateway(udp)
     service = Cause(
         "The gateway's VPN service is stopped or hangs, or does not listen there",
@@ -114,8 +111,6 @@ def causes_at_the_gateway(
     elif talks:
         no_natt = Cause("NAT traversal is turned off on the gateway", "gateway-admin", "Turn it on")
         order = [firewall, no_natt, way_back]
-    elif other_address:
-        order = [address, off, firewall, service]
     elif alive:
         order = [firewall, service, shut_out, address, way_back]
     else:

@@ -194,12 +194,6 @@ def test_a_reference_gateway_answers() -> None:
     assert finding.owner == "gateway-admin"
 
 
-def test_its_other_address_answers() -> None:
-    finding = found(check("other-address", "ike", "answered", 500, "198.51.100.77"), *DEAD)
-    assert "The gateway answers on its other address, 198.51.100.77" in finding.detail
-    assert "old or wrong address" in finding.causes[0].text
-
-
 def test_no_udp_gets_out_while_tcp_does() -> None:
     finding = found(*both(*HOPS[:1]), trace("udp", *HOPS[:1]), *ALIVE)
     assert finding.detail == (

@@ -12,10 +12,19 @@ from typing import Any, cast
 import pytest
 
 from vpndiag.cli.run import RunOptions, plan_of
-from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation
+from vpndiag.observations import (
+    ControlCheck,
+    Ended,
+    IcmpError,
+    IkeMessage,
+    NameAnswer,
+    Observation,
+)
 from vpndiag.probes.aside import Beside
 from vpndiag.probes.way import controls, explore
 from vpndiag.probes.way.explore import SILENT_AFTER, Explore
+from vpndiag.probes.way.other_addresses import ask_other_addresses
+from vpndiag.tunnel.options import TunnelOptions
 
 
 def ike(t: float, port: int, step: str = "MM1", direction: str = "out") -> IkeMessage:
@@ -165,3 +174,25 @@ def test_a_port_that_falls_silent_after_another_has_answered_is_looked_at(
     monkeypatch.setattr(explore, "_trace", trace)
     asyncio.run(Explore()(cast(Beside, run)))
     assert traces == [1.2, 3.0] and added == [LOOP]
+
+
+def test_every_other_address_of_the_name_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def ike(
+        role: str, target: str, address: str, port: int, message: bytes, now: Any
+    ) -> ControlCheck:
+        asked.append((address, port))
+        return ControlCheck(t=1.0, role=role, what="ike", target=target, address=address,  # type: ignore[arg-type]
+                            port=port, outcome="silent")  # fmt: skip
+
+    monkeypatch.setattr(controls, "ike", ike)
+    addresses = ("192.0.2.1", "192.0.2.2", "2001:db8::3")
+    answer = NameAnswer(t=0.0, name="vpn.example.com", rrtype="A", resolver="192.0.2.53",
+                        outcome="answered", addresses=addresses)  # fmt: skip
+    options = TunnelOptions(gateway="192.0.2.1", local="192.0.2.9", gateway_name="vpn.example.com")
+    kept: list[Observation] = []
+    run = SimpleNamespace(options=options, names=[answer], t=lambda: 1.0, add=kept.append)
+    asyncio.run(ask_other_addresses(cast(Beside, run)))
+    assert asked == [("192.0.2.2", 500), ("2001:db8::3", 500)]
+    assert [cast(Any, o).role for o in kept] == ["other-address"] * 2

@@ -13,6 +13,7 @@ CANNOT: dict[str, str] = {
     "path.net-unreachable": _LOCAL,
     "path.no-route": _LOCAL,
     "path.local-blocked": _LOCAL,
+    "path.other-address-silent": "it needs a name with several addresses",
     "path.esp-blocked": "it needs plain ESP, and the embedded gateway speaks UDP only",
     "path.fragments-lost": "it needs a path that fragments large packets",
     "path.gateway-behind-nat": "it needs a router in front of the gateway",

@@ -132,7 +132,8 @@ async def ike(
             if outcome != "silent":
                 break
     except CannotOpen:
-        outcome = "unreachable"
+        # No way there from here, as over IPv6 in most networks: that says nothing of the address.
+        outcome = "cannot-tell" if role == "other-address" else "unreachable"
     finally:
         if flow is not None:
             flow.close()

@@ -2,7 +2,8 @@
 
 Nothing is sent as long as the gateway answers. When a port is silent for a second, the same IKE
 message as the run's is traced to UDP 500 and 4500 beside ordinary UDP, and what else could answer
-is asked: the gateway's other services and addresses, and a gateway that is known to work.
+is asked: the gateway's other services, and a gateway that is known to work. (Its other addresses
+are asked in any case: :mod:`.other_addresses`.)
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ SILENT_AFTER = 1.0
 LOOK_EVERY = 0.1
 AFTER_THE_RUN = 1.5
 """Seconds that may pass between the run's end and the report's."""
-MAX_OTHERS = 3
 MAX_SILENCES = 4
 
 _PORTS: dict[int, What] = {500: "ike", 4500: "ike-natt"}
@@ -69,19 +69,13 @@ class Explore:
         return bool(silent)
 
     def _controls(self, beside: Beside) -> list[Coroutine[None, None, ControlCheck | None]]:
-        from vpndiag.probes.name import addresses_to_try
         from vpndiag.probes.way import controls
 
-        o = beside.options
-        gateway, silent = o.gateway, _silent(beside)
+        gateway, silent = beside.options.gateway, _silent(beside)
         asked: list[Coroutine[None, None, ControlCheck | None]] = []
         if not beside.heard:
             asked += [controls.tcp(gateway, port, beside.t) for port in controls.TCP_PORTS]
             asked.append(controls.echo(gateway, beside.t))
-            everywhere = addresses_to_try(beside.names, prefer="ipv4")
-            for other in [a for a in everywhere if a != gateway][:MAX_OTHERS]:
-                name, message = o.gateway_name, _message_1(beside)
-                asked.append(controls.ike("other-address", name, other, 500, message, beside.t))
             silent = frozenset({500, 4500})
         if self.reference:
             address = asyncio.ensure_future(self._look_up(self.reference))
@@ -112,7 +106,7 @@ class Explore:
         if found and found[0] == beside.options.gateway:
             return None
         if found:
-            message = _message_1(beside)
+            message = message_1(beside)
             return await controls.ike(
                 "reference", self.reference, found[0], port, message, beside.t
             )
@@ -174,7 +168,7 @@ async def _until_over(beside: Beside, tasks: list[asyncio.Task[None]]) -> None:
             return
 
 
-def _message_1(beside: Beside) -> bytes:
+def message_1(beside: Beside) -> bytes:
     """Message 1 of main mode as this run offers it, under a cookie of its own, one for each port
     and purpose. It is sent again and again as it is: no gateway keeps more than one half-open SA
     for it."""
@@ -194,8 +188,8 @@ async def _trace(beside: Beside, found: list[Observation]) -> None:
 
     o = beside.options
     payloads: dict[What, tuple[int, bytes]] = {
-        "ike": (o.gateway_ports[Flow.IKE], _message_1(beside)),
-        "ike-natt": (o.gateway_ports[Flow.NATT], with_marker(_message_1(beside))),
+        "ike": (o.gateway_ports[Flow.IKE], message_1(beside)),
+        "ike-natt": (o.gateway_ports[Flow.NATT], with_marker(message_1(beside))),
         "udp": (TRACEROUTE_PORT, ORDINARY),
     }
     tracer = Tracer(o.gateway, payloads, clock=beside.clock, numbers=beside)
