@@ -85,11 +85,7 @@ def analyze(
     """Name the failing layer in captures of others, with the frames that prove it."""
     output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
     asked = asked_of_options(app_ or [], internal_name or [], internal_host or [])
-    try:
-        code = carry_out(captures, output, keys, frames, ca, cert_name, asked)
-    except KeyboardInterrupt:
-        raise typer.Abort from None  # Typer itself would end without a word
-    raise typer.Exit(code)
+    raise typer.Exit(carry_out(captures, output, keys, frames, ca, cert_name, asked))
 
 
 def carry_out(

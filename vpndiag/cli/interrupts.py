@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM while a run is going on: end politely, and keep the report."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) while a run is going on: end politely, and keep
+the report."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+_HANG_UP = getattr(signal, "SIGHUP", None)
+"""Windows has none."""
+_SIGNALS = [s for s in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if s is not None]
 PATIENCE = 3
 """With this many the user insists: KeyboardInterrupt, wherever we are. Before that a run ends by
 itself within moments (it has been told to) and its report is written."""
@@ -35,7 +39,9 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
+                if number == _HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # nohup: the run shall outlive its terminal
                 with contextlib.suppress(ValueError, OSError):
                     self._before[number] = signal.signal(number, self._asked)
         return self

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperGroup
 
 from vpndiag import __version__
 from vpndiag.cli.analyze import analyze
@@ -23,8 +24,20 @@ from vpndiag.cli.options import (
     Verbose,
 )
 
+
+class _Group(TyperGroup):
+    """Typer itself would end without a word when a command is interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
 app = typer.Typer(
     name="vpndiag",
+    cls=_Group,
     help="Which layer of an L2TP/IPsec connection fails, why, and who has to do what.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -305,8 +305,8 @@ def test_a_capture_and_keys_are_left_where_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals to a process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_still_writes_its_one_document(number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_run_still_writes_its_one_document(name: str) -> None:
     """The gateway here is silent: sockets that nobody reads."""
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(3)]
@@ -324,7 +324,7 @@ def test_an_interrupted_run_still_writes_its_one_document(number: signal.Signals
         )
         silent[0].settimeout(30)
         silent[0].recv(65535)  # the first message is out: the run has begun
-        run.send_signal(number)
+        run.send_signal(getattr(signal, name))
         out, err = run.communicate(timeout=30)
     assert run.returncode == 130
     report = json.loads(out)
@@ -333,14 +333,27 @@ def test_an_interrupted_run_still_writes_its_one_document(number: signal.Signals
     assert b"Traceback" not in err
 
 
-def test_an_analysis_that_is_interrupted_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("what", "command"),
+    [
+        ("vpndiag.cli.analyze.carry_out", ["analyze", "any.pcap"]),
+        ("vpndiag.cli.run.plan_of", ["run", "192.0.2.1"]),
+        ("vpndiag.cli.demo.demo", ["demo"]),
+        ("vpndiag.cli.profiles.check", ["profile", "check", "corp"]),
+    ],
+    ids=lambda x: x[0] if isinstance(x, list) else "",
+)
+def test_a_command_that_is_interrupted_before_there_is_a_report_says_so(
+    what: str,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupted(*_given: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vpndiag.cli.analyze.carry_out", interrupted)
-    monkeypatch.setattr(sys, "argv", ["vpndiag", "analyze", "any.pcap"])
+    monkeypatch.setattr(what, interrupted)
+    monkeypatch.setattr(sys, "argv", ["vpndiag", *command])
     with pytest.raises(SystemExit) as end:
         main()
     assert (end.value.code, capsys.readouterr().err) == (130, "vpndiag: interrupted\n")

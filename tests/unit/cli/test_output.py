@@ -146,6 +146,17 @@ def test_two_interrupts_are_patience_and_the_third_is_not() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_run_under_nohup_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupts.count == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_an_interrupted_run_gives_one_document_also_when_interrupted_twice() -> None:
     with subprocess.Popen(
         [*DEMO, "--break", "lcp.no-answer", "--json", "-", "-v"],
