@@ -20,7 +20,7 @@ def secrets_of(
     given: RunOptions, certificate: bool, notes: list[str]
 ) -> tuple[bytes | None, str | None]:
     """Pre-shared key and password, as far as this run needs them."""
-    named = given.psk is not None or given.psk_file is not None
+    named = given.psk is not None or given.psk_file is not None or "VPNDIAG_PSK" in os.environ
     psk: Secret | None = None
     if not given.plain_l2tp and not certificate and (given.user is not None or named):
         psk = obtain("psk", option=given.psk, file=given.psk_file)

@@ -85,6 +85,8 @@ def plan_of(given: RunOptions) -> Plan:
     host = given.host.strip()
     if not host:
         raise UsageError("HOST is empty: give a name, an address or a profile")
+    if given.user is not None and not given.user.strip():
+        raise UsageError("--user is empty: give the name to log in with, or leave --user out")
     if given.keys_out is not None and given.keys_out.is_file():
         raise UsageError(f"--keys-out {given.keys_out}: a file stands there; name a directory")
     notes: list[str] = []

@@ -29,7 +29,7 @@ from vpndiag.diagnosis import (
 )
 from vpndiag.diagnosis.ruling import Ruling, failed_verdict, not_reached
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import HostScope, Observation
+from vpndiag.observations import HostScope, Observation, Scope
 from vpndiag.report.model import LADDER, LAYER_TITLES, Diagnosis, Finding, Layer, Verdict
 
 RULES: dict[str, Callable[[View], Ruling]] = {
@@ -198,6 +198,16 @@ def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _asked_for(scope: Scope) -> str:
+    """What a run without a user name has shown."""
+    if scope.credentials:
+        return "Everything up to the login works. The login was not tested: give --user for that."
+    return (
+        "What can be told from outside works: the gateway answers, and takes a proposal. Key and "
+        "login were not tested: give --user for that."
+    )
+
+
 def _healthy(view: View, reached: list[Layer]) -> Verdict:
     last = reached[-1]
     if view.scope is not None:
@@ -212,11 +222,7 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
             stayed = _stayed(view)
             return Verdict("healthy", _works(reached) + stayed, confidence="certain")
         if not view.scope.user or not view.scope.credentials:
-            what = "What can be told from outside works" if not view.scope.credentials else (
-                "Everything up to the login works")  # fmt: skip
-            return Verdict(
-                "healthy", f"{what}; it was not asked to go further.", confidence="certain"
-            )
+            return Verdict("healthy", _asked_for(view.scope), confidence="certain")
         return Verdict(
             "inconclusive",
             f"The run ended after {LAYER_TITLES[last.id]} without a clear reason.",

@@ -226,11 +226,16 @@ class _Way:
         if line.end != "silent":
             return None
         reach = last.ttl if last is not None else 0
-        beyond = [h for t in self.view.traces.values() for h in t.hops
-                  if h.ttl > reach and h.address and t is not line]  # fmt: skip
-        if not beyond:
+        past = {t.what: [h for h in t.hops if h.ttl > reach and h.address]
+                for t in self.view.traces.values() if t is not line}  # fmt: skip
+        beyond = [h for hops in past.values() for h in hops]
+        if not beyond or (len(beyond) == 1 and not past.get("udp") and self._all_silent()):
+            # One answer more, and not even to ordinary UDP: routers answer so many a second only.
             return None
         return _Cut(_bare(last), _bare(min(beyond, key=lambda h: h.ttl)))
+
+    def _all_silent(self) -> bool:
+        return all(t.end == "silent" for t in self.view.traces.values())
 
     def _goes_on(self, going: list[PathTrace]) -> str:
         if all(t.end == "reached" for t in going):

@@ -277,3 +277,10 @@ def test_closed_ports_of_a_trace_in_a_capture_are_not_the_gateways() -> None:
                        from_gateway=True, port=33440)  # fmt: skip
     capture = [o for o in silent(closed) if not isinstance(o, Scope | LocalEnd)]
     assert main(diagnose(capture)).code == "path.silent"
+
+
+def test_one_answer_of_a_router_that_gives_few_is_no_block() -> None:
+    """A router that limits its ICMP errors said "time exceeded" once, to UDP 500."""
+    finding = found(trace("ike", HOPS[0]), trace("ike-natt"), trace("udp"), *DEAD)
+    assert "stop" not in finding.detail and finding.code == "path.silent"
+    assert finding.title == "The VPN server does not answer at all"
