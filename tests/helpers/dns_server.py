@@ -19,7 +19,8 @@ import dns.rrset
 class Zone:
     """``records``: (name, "A"/"AAAA"/"CNAME") to values. ``behaviour``: name to ``silence``,
     ``servfail``, ``refused``, ``formerr``, ``garbage``, ``wrong-id``, ``truncated`` or
-    ``drop-first``; "*" stands for every name. Names that are nowhere get NXDOMAIN."""
+    ``drop-first`` or ``slow-first`` (0.4 s late, and nothing more); "*" stands for every name.
+    Names that are nowhere get NXDOMAIN."""
 
     records: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     behaviour: dict[str, str] = field(default_factory=dict)
@@ -34,7 +35,8 @@ class Zone:
         how = self.behaviour.get(name, self.behaviour.get("*", ""))
         first = (name, rrtype, tcp) not in self.asked
         self.asked.append((name, rrtype, tcp))
-        if how == "silence" or (how == "drop-first" and first):
+        dropped = (how == "drop-first" and first) or (how == "slow-first" and not first)
+        if how == "silence" or dropped:
             return None
         if how == "garbage":
             return wire[:2] + b"\x81\x80\xff\xff\xff"
@@ -72,7 +74,10 @@ class _Udp(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         reply = self.zone.respond(data, tcp=False)
-        if reply is not None:
+        late = self.zone.behaviour.get(self.zone.asked[-1][0]) == "slow-first"
+        if reply is not None and late:
+            asyncio.get_running_loop().call_later(0.4, self.transport.sendto, reply, addr)
+        elif reply is not None:
             self.transport.sendto(reply, addr)
 
 

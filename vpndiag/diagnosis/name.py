@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from vpndiag.diagnosis.name_compare import compare, said
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
 from vpndiag.diagnosis.view import View
@@ -44,7 +47,7 @@ def judge(view: View) -> Ruling:
         code, detail = "name.not-found", f"The name {name} does not exist."
     elif "no-data" in outcomes:
         code, detail = "name.no-address", f"The name {name} exists but has no IPv4 or IPv6 address."
-    elif outcomes <= {"timeout"}:
+    elif outcomes <= {"timeout", "error"} and _all_silent(answers):
         code, detail = "name.resolver-silent", "No DNS server answered."
     else:
         code, detail = "name.resolver-failed", f"The DNS servers gave no usable answer for {name}."
@@ -60,22 +63,30 @@ def judge(view: View) -> Ruling:
     )
 
 
+def _all_silent(answers: list[NameAnswer]) -> bool:
+    """No DNS server said anything. That the system, which asks the same ones, then has no usable
+    answer is no word of theirs."""
+    servers = [a for a in answers if a.resolver != "system"]
+    return all(a.outcome == "timeout" for a in servers or answers)
+
+
 def _resolved(view: View, name: str, answers: list[NameAnswer], found: list[NameAnswer]) -> Ruling:
     addresses = list(dict.fromkeys(x for a in found for x in a.addresses))
     findings: list[Finding] = []
     private = {a: words for a in addresses if (words := _KINDS.get(_kind(a)))}
+    nowhere = _leads_nowhere(view, name, addresses)
     if private:
-        which = "; ".join(f"{a} is an address {words}" for a, words in private.items())
-        findings.append(
-            finding(
-                "name.private-address",
-                *(evidence(said(a), a) for a in found if set(a.addresses) & private.keys()),
-                detail=f"{which}: it cannot be reached from the Internet.",
-                severity="warning",
-                confidence="certain",
-                causes=_causes({_kind(a) for a in private}),
-            )
+        which = "; ".join(_belongs(private))
+        leads = finding(
+            "name.private-address",
+            *(evidence(said(a), a) for a in found if set(a.addresses) & private.keys()),
+            detail=f"{which}: {'they' if len(private) > 1 else 'it'} cannot be reached from the "
+            "Internet.",
+            severity="error" if nowhere else "warning",
+            confidence="certain",
+            causes=_causes({_kind(a) for a in private}),
         )
+        findings.append(replace(leads, owner="network", fix=_FIX_NOWHERE) if nowhere else leads)
     v4 = [a for a in found if a.rrtype == "A"]
     v6 = [a for a in found if a.rrtype == "AAAA"]
     routes = view.of(LocalRoutes)
@@ -106,12 +117,40 @@ def _resolved(view: View, name: str, answers: list[NameAnswer], found: list[Name
         )
     return rule(
         "name",
-        "passed",
+        "failed" if nowhere else "passed",
         *findings,
         summary=", ".join(addresses[:3]) + (" ..." if len(addresses) > 3 else ""),
         seen=answers,
         facts=facts,
     )
+
+
+def _belongs(kinds: dict[str, str]) -> Iterator[str]:
+    """``10.0.0.1 and 10.0.0.2 are addresses of a private network``; by address, what it is."""
+    for words in dict.fromkeys(kinds.values()):
+        alike = [address for address, its in kinds.items() if its == words]
+        if len(alike) == 1:
+            yield f"{alike[0]} is an address {words}"
+        else:
+            more = " ..." if len(alike) > 3 else ""
+            yield f"{' and '.join(alike[:3])}{more} are addresses {words}"
+
+
+_FIX_NOWHERE = (
+    "Helpdesk: Ask another DNS server (vpndiag run NAME --resolver ADDRESS, or nslookup), and look "
+    "in the hosts file. It gives another address: whoever runs the first one blocks the name.",
+    "Gateway administrator: All of them give this address: correct the DNS record.",
+)
+
+
+def _leads_nowhere(view: View, name: str, addresses: list[str]) -> bool:
+    """To this computer or to nobody, as DNS filters answer. Whoever tests a gateway on the computer
+    itself hears it, or calls it localhost."""
+    if view.running or not all(_kind(a) in ("loopback", "unspecified") for a in addresses):
+        return False
+    local = name == "localhost" or name.endswith(".localhost")
+    heard = view.answered(500) or view.answered(4500) or any(m.direction == "in" for m in view.l2tp)
+    return not local and not heard
 
 
 def _kind(address: str) -> str:

@@ -150,15 +150,27 @@ class Lookup:
         begun = self.now()
         outcome: NameOutcome = "timeout"
         detail = ""
-        for last in (False, True):
-            left = self.deadline - self.now()
-            if left <= 0:
-                break
-            wait = left if last else min(RETRY_AFTER, left)
-            reply = await _exchange(name, rrtype, server, wait)
-            if not isinstance(reply, tuple):
-                return _read(reply, name, rrtype, server, begun, self.now)
-            outcome, detail = reply
+        asked: set[asyncio.Task[dns.message.Message | tuple[NameOutcome, str]]] = set()
+        try:
+            for last in (False, True):
+                left = self.deadline - self.now()
+                if left <= 0:
+                    break
+                # The first question stays open: a slow resolver may answer it still.
+                asked.add(asyncio.ensure_future(_exchange(name, rrtype, server, left)))
+                until = self.now() + (left if last else min(RETRY_AFTER, left))
+                while asked and (left := until - self.now()) > 0:
+                    done, asked = await asyncio.wait(
+                        asked, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for task in done:
+                        reply = task.result()
+                        if not isinstance(reply, tuple):
+                            return _read(reply, name, rrtype, server, begun, self.now)
+                        outcome, detail = reply
+        finally:
+            for task in asked:
+                task.cancel()
         elapsed = self.now() - begun
         if outcome == "timeout":
             detail = f"no answer in {elapsed:.1f} s"

@@ -112,6 +112,11 @@ def test_a_lost_query_is_repeated() -> None:
     assert outcomes(rows) == [("A", "answered"), ("AAAA", "no-data")]
 
 
+def test_an_answer_that_comes_after_the_question_was_repeated_counts() -> None:
+    rows = ask(Zone({(NAME, "A"): ["192.0.2.1"]}, {NAME: "slow-first"}))
+    assert rows[0].addresses == ("192.0.2.1",) and rows[0].seconds > probe.RETRY_AFTER
+
+
 @pytest.mark.parametrize("how", ["silence", "servfail", "refused", "garbage"])
 def test_a_bad_first_resolver_is_told_and_costs_little(how: str) -> None:
     begun = time.monotonic()
