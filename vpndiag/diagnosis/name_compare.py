@@ -188,6 +188,10 @@ def said(answer: NameAnswer) -> str:
     chain = "".join(f"alias of {name}: " for name in answer.cnames[:8])
     text = ", ".join(answer.addresses) if answer.addresses else _WORDS[answer.outcome]
     notes = [f"{answer.seconds * 1000:.0f} ms"]
+    if answer.outcome in ("timeout", "error") and not answer.detail.startswith("no answer"):
+        notes.insert(0, answer.detail)
     if answer.addresses and answer.ttl is not None:
         notes.append(f"may be kept {answer.ttl} s")
-    return f"{answer.rrtype} of {answer.name}{whom}: {chain}{text} ({', '.join(notes)})"
+    return (
+        f"{answer.rrtype} of {answer.name}{whom}: {chain}{text} ({', '.join(filter(None, notes))})"
+    )

@@ -66,8 +66,11 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
     said = [s[1] for s in silences]
     local = [e for e in view.send_errors if e.port in (500, 4500)]
     if local and not reported:
-        code = "path.no-route" if local[0].error in _NO_ROUTE else "path.local-blocked"
-        detail = f"This computer could not send to the gateway: {local[0].error}."
+        code, detail = "path.local-blocked", "This computer could not send to the gateway"
+        if local[0].error in _NO_ROUTE:
+            code = "path.no-route"
+            detail = "This computer has no network connection over which it could reach the gateway"
+        detail += f" ({local[0].error})."
         return rule(
             "path",
             "failed",

@@ -172,7 +172,7 @@ class Lookup:
             for task in asked:
                 task.cancel()
         elapsed = self.now() - begun
-        if outcome == "timeout":
+        if outcome == "timeout" and not detail:
             detail = f"no answer in {elapsed:.1f} s"
         return NameAnswer(
             t=self.now(),
@@ -211,7 +211,7 @@ async def _exchange(
     except (dns.exception.DNSException, EOFError, ValueError, struct.error):
         return "error", "an answer that does not decode"
     except OSError as error:
-        return "error", f"cannot reach the resolver: {error.strerror or error}"
+        return "timeout", f"cannot reach the resolver: {error.strerror or error}"
     return reply
 
 

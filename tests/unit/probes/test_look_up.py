@@ -117,6 +117,15 @@ def test_an_answer_that_comes_after_the_question_was_repeated_counts() -> None:
     assert rows[0].addresses == ("192.0.2.1",) and rows[0].seconds > probe.RETRY_AFTER
 
 
+def test_a_resolver_to_which_nothing_can_be_sent_is_silent_and_says_why() -> None:
+    """The broadcast address may not be sent to by an ordinary socket."""
+    rows = asyncio.run(
+        look_up(NAME, resolvers=["255.255.255.255"], timeout=0.5, now=time.monotonic)
+    )
+    assert {row.outcome for row in rows} == {"timeout"}
+    assert rows[0].detail.startswith("cannot reach the resolver: ")
+
+
 @pytest.mark.parametrize("how", ["silence", "servfail", "refused", "garbage"])
 def test_a_bad_first_resolver_is_told_and_costs_little(how: str) -> None:
     begun = time.monotonic()
