@@ -11,7 +11,7 @@ from vpndiag.protocols.ppp.protocols import PPPOE
 def ppp_packet(frame: Frame, at: int) -> PppPacket | None:
     """The control packet whose protocol field is ``at`` bytes into the frame; None: it is data."""
     data = frame.data
-    if data[at - 6 : at - 4] == PADT:
+    if at >= 6 and data[at - 6 : at - 4] == PADT:
         return _padt(frame, at)
     short = data[at] & 1
     protocol = data[at] if short else data[at] << 8 | data[at + 1]
