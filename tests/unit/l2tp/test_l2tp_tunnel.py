@@ -37,7 +37,7 @@ from vpndiag.protocols.l2tp.message import (
 from vpndiag.protocols.l2tp.reliable import RetransmitConfig
 from vpndiag.protocols.l2tp.states import TunnelState
 from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
-from vpndiag.protocols.l2tp.values import ResultCode
+from vpndiag.protocols.l2tp.values import ProtocolVersion, ResultCode
 
 
 def up(net: Network, limit: float = 60.0) -> int:
@@ -171,6 +171,57 @@ def test_policy_silence_on_the_tunnel() -> None:
     net.run(100)
     assert not [side for _, side, _ in net.wire if side == "lns"]
     assert net.of("lac", TimedOut) == [TimedOut("SCCRP", 6)]
+    heard = net.of("lns", MessageReceived)
+    assert {event.message.name for event in heard} == {"SCCRQ"}
+    reasons = [event.reason for event in net.of("lns", Dropped)]
+    assert reasons == [DropReason.IGNORED] * len(heard) and len(heard) == 6
+
+
+@pytest.mark.parametrize(("ns", "answered"), [(0, True), (1, False)])
+def test_a_tunnel_begins_with_the_first_message_of_its_peer(ns: int, answered: bool) -> None:
+    """An SCCRQ that is not number 0 (RFC 2661 section 5.8) is of some older tunnel."""
+    net = network()
+    net.lac.start(0.0)
+    (request,) = net.lac.datagrams_to_send(0.0)
+    first = decode(request)
+    assert isinstance(first, ControlMessage)
+    late = ControlMessage(first.tunnel_id, first.session_id, ns, first.nr, first.avps)
+    net.lns.receive(encode_control(late), 0.0)
+    net.flush()
+    assert bool([side for _, side, _ in net.wire if side == "lns"]) is answered
+    dropped = [event.reason for event in net.of("lns", Dropped)]
+    assert dropped == ([] if answered else [DropReason.NOT_EXPECTED])
+
+
+def test_another_version_is_refused_with_the_one_that_is_spoken() -> None:
+    """StopCCN 5, and version and revision in the error field (RFC 2661 section 4.4.2)."""
+    net = network()
+    version = make(AvpType.PROTOCOL_VERSION, ProtocolVersion(2, 0))
+    net.lac.start(0.0)
+    (request,) = net.lac.datagrams_to_send(0.0)
+    first = decode(request)
+    assert isinstance(first, ControlMessage)
+    avps = tuple(version if avp.type == AvpType.PROTOCOL_VERSION else avp for avp in first.avps)
+    net.lns.receive(encode_control(ControlMessage(0, 0, 0, 0, avps)), 0.0)
+    net.flush()
+    (closed,) = net.of("lns", TunnelClosed)
+    assert (closed.result, closed.error) == (5, 0x0100)
+
+
+def test_the_sessions_of_two_tunnels_begin_at_different_numbers() -> None:
+    """What an old tunnel left on the way must not be taken for the new one's."""
+    assert len({up(network(seed=seed)) for seed in range(5)}) == 5
+
+
+def test_one_farewell_and_no_more_to_a_peer_that_answers_nothing() -> None:
+    net = network(blocked=lambda side, data: side == "lns" and net.now > 1)
+    up(net)
+    net.now = 2.0
+    net.lac.open_session(net.now)
+    net.run(200)
+    farewells = [event for event in net.of("lac", MessageSent) if event.message.name == "StopCCN"]
+    assert len(farewells) == 1 and net.lac.state is TunnelState.CLOSED
+    assert net.lac.get_timer() is None
 
 
 def test_policy_silence_on_the_call_closes_only_the_call() -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
 
+from vpndiag.protocols.ppp import events as ev
+from vpndiag.protocols.ppp import protocols
 from vpndiag.protocols.ppp.auth import AuthMethod, Credentials
 from vpndiag.protocols.ppp.auth_server import LoginAnswer
 from vpndiag.protocols.ppp.config import (
@@ -21,7 +23,16 @@ from vpndiag.protocols.ppp.config import (
     ServerConfig,
 )
 from vpndiag.protocols.ppp.events import LinkEvent
+from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.link import PppLink
+from vpndiag.protocols.ppp.options import Options
+from vpndiag.protocols.ppp.packet import (
+    Code,
+    Configure,
+    ControlPacket,
+    decode_packet,
+    encode_packet,
+)
 
 PASSWORD = "s3cret-Pässword"
 ALICE = Credentials("alice", PASSWORD)
@@ -120,6 +131,43 @@ def pair(
     )
     joined.start()
     return joined
+
+
+class Puppet:
+    """A client under test, the frames that it sends, and a peer that the test plays."""
+
+    def __init__(self, config: ClientConfig | None = None) -> None:
+        self.link = PppLink("client", config or ClientConfig(ALICE), random.Random(5).randbytes)
+        self.now = 0.0
+        self.events: list[ev.LinkEvent] = []
+        self.link.start(0.0)
+
+    def sent(self) -> list[tuple[int, ControlPacket]]:
+        while (event := self.link.next_event()) is not None:
+            self.events.append(event)
+        frames = [decode_frame(frame) for frame in self.link.frames_to_send(self.now)]
+        return [
+            (f.protocol, decode_packet(f.protocol, f.payload))
+            for f in frames
+            if f.protocol not in (protocols.PAP, protocols.CHAP, protocols.EAP)
+        ]
+
+    def give(self, packet: ControlPacket, protocol: int = protocols.LCP) -> None:
+        self.link.receive(encode_frame(protocol, encode_packet(packet)), self.now)
+
+    def ack(self) -> None:
+        """Acknowledge the outstanding requests."""
+        for protocol, packet in self.sent():
+            if isinstance(packet, Configure) and packet.code == Code.CONFIGURE_REQUEST:
+                self.give(Configure(2, packet.identifier, packet.options), protocol)
+
+    def lcp_up(self, options: Options = ()) -> None:
+        self.ack()
+        self.give(Configure(1, 1, options))
+
+    def of(self, kind: type) -> list[ev.LinkEvent]:
+        self.sent()
+        return [event for event in self.events if isinstance(event, kind)]
 
 
 ALL_METHODS = list(AuthMethod)
