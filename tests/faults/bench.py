@@ -24,7 +24,8 @@ from tests.lab.gateways import PLAIN_GATEWAYS, Gateway, for_gateway, start
 from tests.lab.insidenet import InsideNetwork
 from tests.lab.linuxclient import ClientConfig, LinuxClient
 from tests.lab.linuxgw import LinuxGateway
-from tests.lab.netns import Namespace, Network
+from tests.lab.namespace import Namespace
+from tests.lab.netns import Network
 from tests.lab.process import LabError, Owned, StateDir
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER
-from tests.lab.netns import Namespace
+from tests.lab.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = (

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 
-from tests.lab.netns import Namespace
+from tests.lab.namespace import Namespace
 from tests.lab.process import LabError
 
 RFC3947 = hashlib.md5(b"RFC 3947").digest()  # what SoftEther insists on

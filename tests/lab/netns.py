@@ -14,14 +14,10 @@ say.  Rules act before connection tracking, so they see fragments as fragments.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import re
-import shutil
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.lab.clean import NETNS_DIR, NETNS_ETC, remove_namespace
-from tests.lab.process import Daemon, LabError, Owned, StateDir, in_namespace, run, unique_name
+from tests.lab.namespace import Namespace
+from tests.lab.process import LabError, Owned, StateDir, run
 
 GATEWAY_ADDRESS = "10.91.2.2"  # of every gateway, at its site
 SITE_ADDRESS = "10.91.2.9"  # of the bridge, where the gateway is a machine of its own
@@ -41,111 +37,6 @@ PUBLIC_ADDRESS = "10.91.3.1"  # of the gateway when it is behind a NAT
 HOPS = ("192.168.7.1", "100.64.0.1", "203.0.113.1", "198.51.100.1")
 """Routers on a long way, as the client meets them; with less than three the first of them."""
 Direction = Literal["to-gateway", "to-client", "both"]
-
-
-class Namespace(Owned):
-    """A network namespace; ends the processes inside and goes at the end."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__()
-        self.name = unique_name(role)
-        run(["ip", "netns", "add", self.name])
-        self.ip("link set lo up")
-        # no router solicitations or neighbour discovery in captures
-        self.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
-                  "net.ipv6.conf.default.disable_ipv6=1"], check=False)  # fmt: skip
-
-    @property
-    def path(self) -> Path:
-        return NETNS_DIR / self.name
-
-    @property
-    def prefix(self) -> list[str]:
-        """Words to put before a command so that it runs inside."""
-        return ["ip", "netns", "exec", self.name]
-
-    def ip(self, *commands: str) -> None:
-        """Run iproute2 commands inside, in one batch."""
-        run(["ip", "-n", self.name, "-batch", "-"], stdin="\n".join(commands) + "\n")
-
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        check: bool = True,
-        stdin: str | None = None,
-        timeout: float = 60,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside and wait for it."""
-        return run([*self.prefix, *argv], check=check, stdin=stdin, timeout=timeout)
-
-    def daemon(
-        self,
-        argv: Sequence[str | Path],
-        log: Path,
-        *,
-        env: dict[str, str] | None = None,
-        stdin: int | None = None,
-    ) -> Daemon:
-        """Start a process inside that is ended with its children when it is closed."""
-        return Daemon(argv, log, prefix=self.prefix, env=env, stdin=stdin)
-
-    def socket(self, kind: int = socket.SOCK_DGRAM) -> socket.socket:
-        """An IPv4 socket that lives in this namespace."""
-        return in_namespace(self.path)(socket.socket, socket.AF_INET, kind)
-
-    def set_resolver(self, address: str | None) -> None:
-        """What /etc/resolv.conf says to programs started with ``ip netns exec``."""
-        folder = NETNS_ETC / self.name
-        if address is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:2 attempts:2\n")
-
-    def capture(self, file: Path, interface: str = "any", *, wait: float = 10) -> Capture:
-        """Record what passes; returns when recording has begun."""
-        return Capture(self, file, interface, wait)
-
-    def _close(self) -> None:
-        self.set_resolver(None)
-        with contextlib.suppress(OSError):
-            NETNS_ETC.rmdir()
-        remove_namespace(self.name)
-
-
-class Capture(Owned):
-    """A running tcpdump; the file is complete once this is closed."""
-
-    def __init__(self, namespace: Namespace, file: Path, interface: str, wait: float) -> None:
-        super().__init__()
-        self.file = file
-        self._log = file.with_suffix(file.suffix + ".log")
-        self._process = subprocess.Popen(
-            # The ring has slots of the snapshot length: with the default of 256 KiB it holds eight
-            # packets on "any", and loses the ninth.
-            [*namespace.prefix, "tcpdump", "-U", "--immediate-mode", "-n", "-Z", "root",
-             "-s", "4096", "-B", "16384", "-i", interface, "-w", str(file)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log.open("wb"),
-        )  # fmt: skip
-        deadline = time.monotonic() + wait
-        while "listening on" not in self._log.read_text(errors="replace"):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.close()
-                raise LabError(f"tcpdump did not start: {self._log.read_text(errors='replace')}")
-            time.sleep(0.01)
-
-    def _close(self) -> None:
-        if self._process.poll() is None:
-            # what the kernel already holds is written on SIGTERM, after the last read
-            time.sleep(0.1)
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._log.unlink(missing_ok=True)
 
 
 class Site(Namespace):

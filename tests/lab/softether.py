@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.lab import insidenet
 from tests.lab.config import GatewayConfig, require_supported
 from tests.lab.ikeprobe import wait_for_ike
-from tests.lab.netns import GATEWAY_ADDRESS, Namespace
+from tests.lab.namespace import Namespace
+from tests.lab.netns import GATEWAY_ADDRESS
 from tests.lab.process import Daemon, LabError, Unsupported, run
 from tests.lab.sitegw import SiteGateway
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.clean import NETNS_ETC
-from tests.lab.netns import Namespace
+from tests.lab.namespace import Namespace
 
 ROOT = Path(__file__).parents[2]
 GATEWAY = "203.0.113.5"

@@ -21,7 +21,8 @@ from tests.faults.live import Result, analyze, run
 from tests.lab.clean import NETNS_ETC
 from tests.lab.embedded import Embedded
 from tests.lab.gateways import Gateway
-from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Namespace, Site
+from tests.lab.namespace import Namespace
+from tests.lab.netns import GATEWAY_ADDRESS, ROUTER_ADDRESS, Site
 from tests.lab.netns import run as command
 
 USER, PASSWORD = "alice", "wonderland"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.netns import Namespace
+from tests.lab.namespace import Namespace
 from tests.lab.process import Daemon, LabError, Owned, StateDir, run
 
 CACHE = Path(os.environ.get("VPNDIAG_LAB_CACHE", "/var/cache/vpndiag-lab"))

@@ -96,7 +96,7 @@ class MainModeProbe:
             esp_transforms=options.offered_esp(),
             vendor_ids=options.vendor_ids,
             psk=b"\0",  # never used: the probe ends with message 2
-            patience=lambda _what, tries, _elapsed: waits(tries),
+            patience=lambda _what, tries: waits(tries),
         )
         self._engine = IkeInitiator(config, random_bytes)
         self._pump = IkePump(self._engine, options, recorder, only_natt=natt)

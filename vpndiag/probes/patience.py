@@ -71,7 +71,7 @@ class Patience:
             return TRIES
         return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and self.begun == 1 else TRIES_LOSSY
 
-    def __call__(self, waiting_for: str, tries: int, elapsed: float) -> float | None:
+    def __call__(self, waiting_for: str, tries: int) -> float | None:
         """Seconds that transmission number ``tries`` is given; None: give up."""
         self._tries[waiting_for] = tries
         if waiting_for == "MM2":

@@ -146,7 +146,7 @@ class Questions:
         return wait
 
     def _primary_waits(self, tries: int) -> float | None:
-        return self._patience("MM2", tries, 0.0)
+        return self._patience("MM2", tries)
 
     def _natt_waits(self, tries: int) -> float | None:
         if self._patience.heard and not self.ikev2_alone:

@@ -210,6 +210,13 @@ def test_the_sequence_number_never_wraps() -> None:
         sender.seal(b"one more")
 
 
+def test_a_next_header_is_one_byte() -> None:
+    sender, receiver = pair(SUITES[0])
+    assert receiver.open(sender.seal(b"hello", 255)).next_header == 255
+    with pytest.raises(LocalProtocolError):
+        sender.seal(b"hello", 256)
+
+
 def test_window_tells_order() -> None:
     window = ReplayWindow(64)
     steps = [

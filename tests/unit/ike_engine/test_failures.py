@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode, Encryption, Group, Hash
 from vpndiag.protocols.ike.config import PfsPolicy, Refusal, WrongPsk
-from vpndiag.protocols.ike.constants import ExchangeType, NotifyType
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType, ProtocolId
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Dropped,
@@ -26,8 +26,9 @@ from vpndiag.protocols.ike.events import (
     TimedOut,
     Trust,
 )
+from vpndiag.protocols.ike.exchange_main import read_key_exchange
 from vpndiag.protocols.ike.message import Header, Message
-from vpndiag.protocols.ike.payloads import IdPayload
+from vpndiag.protocols.ike.payloads import IdPayload, KePayload, NoncePayload
 from vpndiag.protocols.ike.retransmit import Schedule
 from vpndiag.protocols.ike.transforms import ike_sa, parse_esp, parse_ike
 
@@ -130,9 +131,26 @@ def refused(notify_type: NotifyType, client: dict[str, object], server: dict[str
     note = of(joined.client_events, NotifyReceived)[-1]
     assert (note.trust, note.phase) == (Trust.AUTHENTICATED, 2)
     assert note.message_id == failed.message_id
+    assert note.notification is not None
+    assert (note.notification.protocol, len(note.notification.spi)) == (ProtocolId.ESP, 4)
     assert not of(joined.client_events, QuickModeEstablished)
     assert not of(joined.server_events, QuickModeEstablished)
     assert not of(joined.client_events, TimedOut)
+
+
+def test_a_proven_quick_mode_with_a_nonce_too_short_is_malformed() -> None:
+    """RFC 2409 section 5: 8 to 256 bytes."""
+    joined = link().run()
+    offer = initiator_config(nonce_size=4)
+    message_id = joined.client.start_quick_mode(joined.now, offer)  # type: ignore[attr-defined]
+    joined.run()
+    failed = one(joined.server_events, Failed)
+    assert (failed.stage, failed.code, failed.message_id) == (
+        "QM1",
+        FailureCode.MALFORMED,
+        message_id,
+    )
+    assert one(joined.client_events, Failed).notify_type == NotifyType.PAYLOAD_MALFORMED
 
 
 def test_refused_esp_proposals() -> None:
@@ -239,7 +257,7 @@ def test_silence_is_named_by_the_message_that_did_not_come(lost: int, waiting_fo
 def test_patience_decides_in_place_of_the_schedule() -> None:
     asked: list[tuple[str, int]] = []
 
-    def patience(waiting_for: str, tries: int, elapsed: float) -> float | None:
+    def patience(waiting_for: str, tries: int) -> float | None:
         asked.append((waiting_for, tries))
         return 0.2 if tries <= 3 else None
 
@@ -264,3 +282,12 @@ def test_wrong_use_is_our_own_error() -> None:
         joined.client.send_dpd(joined.now)  # type: ignore[attr-defined]
     with pytest.raises(LocalProtocolError):
         Schedule(initial=0)
+
+
+def test_a_key_exchange_has_a_public_value_and_a_usable_nonce() -> None:
+    public, nonce = KePayload(bytes(128)), NoncePayload(bytes(16))
+    header = Header(bytes(8), bytes(8), ExchangeType.MAIN_MODE, 0)
+    assert read_key_exchange(Message(header, (public, nonce))) == (public.data, nonce.data)
+    for payloads in ((public,), (nonce,), (public, NoncePayload(bytes(7)))):
+        with pytest.raises(DecodeError):
+            read_key_exchange(Message(header, payloads))

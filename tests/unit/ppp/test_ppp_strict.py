@@ -6,13 +6,21 @@ import random
 from ipaddress import IPv4Address
 
 from tests.unit.ppp.ppp_bench import ALICE, ALL_METHODS, PASSWORD, Puppet, pair, server_policy
-from vpndiag.protocols.ppp import chap, eap, ipcp_options, ipv6cp_options, lcp_options, protocols
+from vpndiag.protocols.ppp import (
+    ccp_options,
+    chap,
+    eap,
+    ipcp_options,
+    ipv6cp_options,
+    lcp_options,
+    protocols,
+)
 from vpndiag.protocols.ppp import events as ev
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.config import Assignment, ClientConfig, ServerConfig, Timers
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.lcp_policy import LcpPolicy
-from vpndiag.protocols.ppp.network_policies import IpcpServerPolicy, Ipv6cpPolicy
+from vpndiag.protocols.ppp.network_policies import CcpDemandPolicy, IpcpServerPolicy, Ipv6cpPolicy
 from vpndiag.protocols.ppp.options import Option
 from vpndiag.protocols.ppp.packet import (
     Code,
@@ -67,13 +75,15 @@ def test_a_code_that_is_lcp_s_alone_is_code_rejected_in_ipcp() -> None:
 
 def test_what_is_malformed_or_early_is_dropped_with_a_word() -> None:
     puppet = Puppet()
-    puppet.link.receive(encode_frame(protocols.LCP, b"\x01\x01\x00\xff"), 0.0)
+    longer_than_it_is, longer_option = b"\x01\x01\x00\xff", b"\x01\x01\x00\x08\x01\x09\0\0"
+    for packet in (longer_than_it_is, longer_option):
+        puppet.link.receive(encode_frame(protocols.LCP, packet), 0.0)
     puppet.lcp_up((CHAP_MD5,))
     puppet.give(Configure(1, 1), protocols.IPCP)
-    first, second = puppet.of(ev.Dropped)
-    assert isinstance(first, ev.Dropped) and first.reason.startswith("LCP ")
-    assert isinstance(second, ev.Dropped)
-    assert second.reason == "IPCP packet before the login ended"
+    reasons = [drop.reason for drop in puppet.of(ev.Dropped) if isinstance(drop, ev.Dropped)]
+    assert len(reasons) == 3
+    assert all(reason.startswith("LCP ") for reason in reasons[:2])
+    assert reasons[2] == "IPCP packet before the login ended"
 
 
 def test_a_login_protocol_that_was_not_agreed_on_is_protocol_rejected() -> None:
@@ -208,3 +218,12 @@ def test_eap_that_fails_before_any_method_is_a_failed_login_of_this_user() -> No
     assert isinstance(result, ev.AuthResult)
     assert (result.ok, result.user) == (False, ALICE.name)
     assert PASSWORD.encode() not in repr(result).encode()
+
+
+def test_a_demand_for_mppe_that_is_rejected_is_not_made_again() -> None:
+    policy = CcpDemandPolicy()
+    policy.reset()
+    demand = policy.request()
+    assert demand == (ccp_options.mppe(policy.bits),)
+    policy.rejected(demand)
+    assert policy.refused and policy.request() == ()

@@ -109,7 +109,7 @@ def test_a_path_that_loses_packets_is_tried_anew_a_few_times(event: object, loss
     decisions.decide(1.0, all_sent=True)
     assert begun == ([1.0] if lossy else [])
     assert not (lossy and decisions.over)
-    assert patience("MM6", 13, 0.0) is not None, "and is then asked for longer"
+    assert patience("MM6", 13) is not None, "and is then asked for longer"
     for now in range(2, 9):
         stack.events.append(event)
         decisions.decide(float(now), all_sent=True)

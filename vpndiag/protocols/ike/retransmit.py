@@ -12,11 +12,10 @@ from enum import Enum
 
 from vpndiag.protocols.errors import LocalProtocolError
 
-Patience = Callable[[str, int, float], float | None]
-"""``patience(waiting_for, tries, elapsed)`` replaces the schedule: how many seconds transmission
-number ``tries`` is given to be answered, or None not to make it and give up.
-
-``elapsed`` is in seconds since the first transmission, which is made in any case."""
+Patience = Callable[[str, int], float | None]
+"""``patience(waiting_for, tries)`` replaces the schedule: how many seconds transmission number
+``tries`` is given to be answered, or None not to make it and give up. The first one is made in any
+case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,6 @@ class Schedule:
         wait = self.initial
         for _ in range(transmission - 1):
             wait = min(wait * self.factor, self.cap)
-            if wait >= self.cap:
-                break
         return min(wait, self.cap)
 
     def total(self) -> float:
@@ -58,12 +55,11 @@ class Due(Enum):
 class Retransmitter:
     """The timer of one outstanding message. It holds no bytes: its owner does."""
 
-    __slots__ = ("_patience", "_schedule", "_started", "deadline", "tries", "waiting_for")
+    __slots__ = ("_patience", "_schedule", "deadline", "tries", "waiting_for")
 
     def __init__(self, schedule: Schedule, patience: Patience | None = None) -> None:
         self._schedule = schedule
         self._patience = patience
-        self._started = 0.0
         self.waiting_for = ""
         self.tries = 0
         self.deadline: float | None = None
@@ -76,8 +72,7 @@ class Retransmitter:
         """The message was sent for the first time; ``waiting_for`` names its answer."""
         self.waiting_for = waiting_for
         self.tries = 1
-        self._started = now
-        self.deadline = now + (self._wait(1, now) or 0.0)
+        self.deadline = now + (self._wait(1) or 0.0)
 
     def stop(self) -> None:
         self.deadline = None
@@ -87,7 +82,7 @@ class Retransmitter:
         timer is stopped, and ``waiting_for`` and ``tries`` tell the story."""
         if self.deadline is None or now < self.deadline:
             return Due.NOTHING
-        wait = self._wait(self.tries + 1, now)
+        wait = self._wait(self.tries + 1)
         if wait is None:
             self.deadline = None
             return Due.GIVE_UP
@@ -95,11 +90,11 @@ class Retransmitter:
         self.deadline = now + wait
         return Due.RESEND
 
-    def _wait(self, transmission: int, now: float) -> float | None:
+    def _wait(self, transmission: int) -> float | None:
         if self._patience is None:
             if transmission > self._schedule.tries:
                 return None
             return self._schedule.interval(transmission)
-        wait = self._patience(self.waiting_for, transmission, now - self._started)
+        wait = self._patience(self.waiting_for, transmission)
         # A zero or negative wait would spin the caller's loop.
         return None if wait is None else max(wait, 0.001)
