@@ -13,8 +13,9 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.faults.bench import Bench, apply_rule, client_config, gateway_config
+from tests.faults.bench import Bench, apply_rule
 from tests.faults.rows import LAYERS, Row, judge, load
+from tests.faults.settings import client_config, gateway_config
 from tests.faults.table import line
 from tests.lab.gateways import ALL_GATEWAYS, missing_parts
 from vpndiag import catalogue

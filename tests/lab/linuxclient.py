@@ -48,7 +48,6 @@ class Attempt:
 
     stage: Stage
     seconds: float
-    ipsec_seconds: float
     address: str | None
     dns: tuple[str, ...]
     said: str
@@ -129,7 +128,6 @@ class LinuxClient(Owned):
         return Attempt(
             stage=stage,
             seconds=float(facts.get("seconds", "0") or 0) / 1000,
-            ipsec_seconds=float(facts.get("ipsec_seconds", "0") or 0) / 1000,
             address=facts.get("address") or None,
             dns=tuple(dict.fromkeys(facts.get("dns", "").split())),
             said=_last_words(stage, output, log),
@@ -183,7 +181,7 @@ if [ {ipsec} = 1 ]; then
   timeout {limit} swanctl --initiate --child lab >/run/log/initiate.log 2>&1; rc=$?
   tail -6 /run/log/initiate.log
 fi
-echo "VD-ipsec=$rc"; echo "VD-ipsec_seconds=$(($(now) - begun))"
+echo "VD-ipsec=$rc"
 [ $rc = 124 ] && echo VD-timeout=1
 if [ $rc = 0 ]; then
   echo 'c vpn' >/run/xl2tpd/l2tp-control

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from tests.lab import insidenet, linuxconf
@@ -141,10 +140,6 @@ class LinuxGateway(Owned):
         except LabError:
             return self.machine.console()
 
-    def security_associations(self) -> str:
-        """``ip xfrm state``: ESP keys, for decrypting a capture."""
-        return self.machine.sh("ip xfrm state").output
-
     def stop_l2tp(self) -> None:
         """End xl2tpd and pppd while IPsec stays up."""
         self.machine.sh("killall -q -9 xl2tpd pppd; true")
@@ -168,11 +163,9 @@ class LinuxGateway(Owned):
 
     def power_on(self) -> None:
         """Boot it again, with the same configuration."""
-        begun = time.monotonic()
         self.machine.boot()
         self._network_up()
         self._apply(self.config)
-        self.boot_seconds = time.monotonic() - begun
 
     def _close(self) -> None:
         for name in ("machine", "site"):

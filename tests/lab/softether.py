@@ -214,11 +214,6 @@ class SoftEther(SiteGateway):
         self.site.forget_paths()
         self.power_on()
 
-    def reload(self, config: GatewayConfig) -> None:
-        """Another configuration while it runs (0.2 s); IKE SAs stay, users' sessions end."""
-        self._check(config)
-        self._configure(config, fresh=False)
-
     def log(self) -> str:
         """The server's and the hub's security log, and the DNS server's."""
         texts = []

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.namespace import Namespace
-from tests.lab.process import Daemon, LabError, Owned, StateDir, run
+from tests.lab.process import Daemon, LabError, Owned, StateDir
 
 CACHE = Path(os.environ.get("VPNDIAG_LAB_CACHE", "/var/cache/vpndiag-lab"))
 KERNEL = CACHE / "user-mode-linux/usr/bin/linux.uml"
@@ -130,14 +130,6 @@ class Machine(Owned):
 
     def console(self) -> str:
         return self._daemon.log() if self._daemon else ""
-
-    def resident_size(self) -> int:
-        """Octets of real memory of all its processes (their shared memory counted once)."""
-        total = 0
-        for pid in self._daemon.members() if self._daemon else []:
-            text = run(["cat", f"/proc/{pid}/smaps_rollup"], check=False).stdout
-            total += sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
-        return total * 1024
 
     def freeze(self) -> None:
         """The machine hangs: nothing of it answers any more, without an ICMP error."""

@@ -62,7 +62,6 @@ def test_a_file_of_authorities_that_is_none_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-HIDDEN_FINE = {"failed", "inconclusive", "healthy"}
 SAYS_WHO = "session.hung-up"
 """A session that was up and was ended: who began with it is encrypted."""
 

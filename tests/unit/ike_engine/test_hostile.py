@@ -117,6 +117,10 @@ def test_encrypted_garbage_kills_nothing(state: IkeState, exchange: ExchangeType
             inject(joined, Message(header, ciphertext=body).encode())
     assert joined.client.state is state
     assert not of(joined.client_events, Failed)
+    phase = 2 if state is IkeState.ESTABLISHED else 1
+    unread = [e for e in of(joined.client_events, NotifyReceived) if e.trust is Trust.UNDECRYPTABLE]
+    assert {note.phase for note in unread} <= {phase}
+    assert bool(unread) is (exchange is ExchangeType.INFORMATIONAL)
     assert_agreement(joined.run())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vpndiag.protocols.l2tp.config import L2tpConfig
-from vpndiag.protocols.l2tp.events import Event
+from vpndiag.protocols.l2tp.events import Event, SessionEstablished, TunnelEstablished
 from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
 
 
@@ -89,3 +89,15 @@ def network(
         L2tpTunnel("lns", lns or L2tpConfig(), random_source(seed * 2 + 2)),
         **options,  # type: ignore[arg-type]
     )
+
+
+def up(net: Network, limit: float = 60.0) -> int:
+    """Tunnel and session up; returns the LAC's session ID."""
+    net.lac.start(net.now)
+    net.run(limit, lambda: bool(net.of("lac", TunnelEstablished)))
+    session = net.lac.open_session(net.now)
+    net.run(
+        net.now + limit,
+        lambda: bool(net.of("lac", SessionEstablished) and net.of("lns", SessionEstablished)),
+    )
+    return session
