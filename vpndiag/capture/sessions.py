@@ -23,7 +23,7 @@ from vpndiag.capture.material import (
 )
 from vpndiag.capture.outer_mtu import is_sized, is_sized_head
 from vpndiag.capture.ppp_sides import rounds
-from vpndiag.capture.sketch import INFORMATIONAL, Sketch, sketch
+from vpndiag.capture.sketch import INFORMATIONAL, Sketch, other_kind, sketch
 
 PROBE = 5 * SECOND
 """A question beside a session that is up is given up sooner than this; an attempt is not."""
@@ -182,7 +182,8 @@ def _component_of(sketches: list[Sketch]) -> list[list[Sketch]]:
 
 
 def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]:
-    """One list for each client: components that are busy at the same time are different ones."""
+    """One list for each client: components that are busy at the same time, or of another make, are
+    different ones."""
     if len({e for s in sketches for e in s.ends}) <= 1:
         return [sketches] if sketches else []
     lanes: list[list[Sketch]] = []
@@ -195,8 +196,10 @@ def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]
         deep = [_span(s, flows) for s in component if s.deep]
         for lane in lanes:
             busy = [_span(s, flows) for s in lane if s.deep]
-            if lane[0].initiator[0] == component[0].initiator[0] and not any(
-                a[0] < b[1] and b[0] < a[1] for a in deep for b in busy
+            if (
+                lane[0].initiator[0] == component[0].initiator[0]
+                and not any(a[0] < b[1] and b[0] < a[1] for a in deep for b in busy)
+                and not other_kind(lane[0], component[0])
             ):
                 lane += component
                 lane.sort(key=lambda s: s.first_ns)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vpndiag.capture.material import End, IkeTrack
+from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.ike.message import decode
+from vpndiag.protocols.ike.payloads import VendorIdPayload
 
 _MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _NOTIFICATION = 11
@@ -84,6 +87,30 @@ def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
         ):
             found.established_ns = m.time_ns
     return found
+
+
+def other_kind(one: Sketch, two: Sketch) -> bool:
+    """Whether two clients of different make began these: hardly any vendor ID in common."""
+    vendors = [_vendors(s.track.messages[0].data) for s in (one, two)]
+    if min(map(len, vendors)) < _SEVERAL:
+        return False
+    common, either = vendors[0] & vendors[1], vendors[0] | vendors[1]
+    return 2 * len(common) < len(either)
+
+
+_SEVERAL = 3
+"""Vendor IDs that tell a client's make; all announce NAT traversal, in one way or in several."""
+
+
+def _vendors(data: bytes) -> frozenset[bytes]:
+    """Of a message that begins an SA of IKEv1; none of any other."""
+    if data[8:16] != _ZERO or data[17] >> 4 != 1:
+        return frozenset()
+    try:
+        payloads = decode(data).payloads
+    except ProtocolError:
+        return frozenset()
+    return frozenset(p.vendor_id for p in payloads if isinstance(p, VendorIdPayload))
 
 
 def _by_end(src: End, dst: End, ours: set[End], theirs: set[End]) -> bool:

@@ -7,7 +7,7 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import aggressive, auth_causes, outer_mtu, xauth
+from vpndiag.diagnosis import aggressive, auth_causes, nat, outer_mtu, xauth
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -433,7 +433,9 @@ def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:
     if view.live:
         return not_reached("auth", "message 5 was not sent")
     mm4 = [m for m in sa.step("MM4") if m.direction == "in"]
-    if len(mm4) >= 2:
+    here = nat.seen(view)
+    floats = here is None or here.client is not False or here.gateway is not False
+    if len(mm4) >= 2 and floats:
         # The gateway waits for a message 5 that this capture does not show: lost before it.
         silence = view.unanswered(mm4)
         assert silence is not None

@@ -15,8 +15,8 @@ HELD_UP = 2.0
 """Seconds without a packet back that are told."""
 _SOON = 2.0
 """Seconds within which an encrypted notification is taken for the answer."""
-
-
+_BLOCK = 16
+"""Bytes by which question and answer may differ: one block of the cipher."""
 _PROOFS = 3
 """Times that message 5 is sent in vain, from which on it is not taken."""
 
@@ -53,7 +53,8 @@ def renewals(view: View) -> list[Renewal]:
         if opening and opening[0].t >= up:
             found.append(_main_mode(sa, opening))
         ids = dict.fromkeys(m.message_id for m in sa.step("QM1") if up <= m.t < left)
-        found += [_quick_mode(sa, number) for number in ids]
+        last = max(f.last_t for f in view.esp if f.direction == "out")
+        found += [_quick_mode(sa, number, last) for number in ids]
     return sorted(found, key=lambda r: r.first.t)
 
 
@@ -79,7 +80,8 @@ def _main_mode(sa: IkeSa, tries: list[IkeMessage]) -> Renewal:
     return Renewal("ike", tries, answers[0].t if answers and not refusal else None, refusal)
 
 
-def _quick_mode(sa: IkeSa, number: int) -> Renewal:
+def _quick_mode(sa: IkeSa, number: int, last_out: float) -> Renewal:
+    """``last_out``: the last ESP packet of the client."""
     same = [m for m in sa.messages if m.message_id == number]
     tries = [m for m in same if m.step == "QM1"]
     first, last = tries[0], tries[-1]
@@ -96,8 +98,21 @@ def _quick_mode(sa: IkeSa, number: int) -> Renewal:
     asked = [m.t for m in sa.messages if m.step == "INFO" and m.direction == first.direction
              and m.t >= first.t]  # fmt: skip
     until = min(asked, default=float("inf"))
-    told = [m for m in told if m.protection != "opaque" or last.t <= m.t <= until]
+    told = [
+        m for m in told
+        if m.protection != "opaque" or (last.t <= m.t <= until and not _is_check(m, sa, last_out))
+    ]  # fmt: skip
     return Renewal("ipsec", tries, None, told)
+
+
+def _is_check(m: IkeMessage, sa: IkeSa, last_out: float) -> bool:
+    """Whether the client answers ``m`` with a message like it, and goes on with the session: dead
+    peer detection (RFC 3706)."""
+    return any(
+        x.step == "INFO" and x.direction != m.direction and 0 <= x.t - m.t <= _SOON
+        and abs(x.size - m.size) <= _BLOCK and last_out > x.t
+        for x in sa.messages
+    )  # fmt: skip
 
 
 def _says_no(m: IkeMessage) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import Pair, Scenes, Wire, offer, phase1, played
+from tests.unit.analyze.scene import MACOS, MACOS_VENDORS, Pair, Scenes, Wire, offer, phase1, played
 from vpndiag.capture.write import ip_packet
 
 SCENES = Scenes()
@@ -285,6 +285,56 @@ def _(w: Wire) -> None:
     p.info(True, wait=10, size=84)
     p.info(False)
     p.info(True, wait=10)
+
+
+def _key_in_vain(p: Pair) -> None:
+    p.main_mode(upto=4)
+    asked = p.random.randbytes(68)
+    for wait in (1, 2, 4, 8):
+        p.proof(True, wait=wait, body=asked)
+
+
+@scene("a client with a wrong key, and another make of client behind the same NAT later", "failed",
+       "auth.unanswered")  # fmt: skip
+def _(w: Wire) -> None:
+    _key_in_vain(Pair(w, client="203.0.113.9", ports=(1500, 1501)))
+    w.at += 30
+    p = Pair(w, client="203.0.113.9", ports=(2500, 2501), seed=4)
+    p.main_mode(MACOS, MACOS_VENDORS, chosen=MACOS[1])
+    p.quick_mode()
+    p.inside()
+    p.users(60)
+
+
+@scene("a client with a wrong key that is mended, from other ports of the NAT", "healthy")
+def _(w: Wire) -> None:
+    _key_in_vain(Pair(w, client="203.0.113.9", ports=(1500, 1501)))
+    w.at += 30
+    p = Pair(w, client="203.0.113.9", ports=(2500, 2501), seed=4)
+    p.session()
+    p.users(60)
+
+
+@scene("message 4 again and again, and no NAT for which a client would change the port",
+       "inconclusive")  # fmt: skip
+def _(w: Wire) -> None:
+    p = Pair(w, nat=False)
+    p.main_mode(upto=3)
+    state = p.random.getstate()
+    for wait in (2, 4, 8):
+        p.random.setstate(state)
+        p.key_exchange(False, wait=wait)
+
+
+@scene("dead peer detection behind a renewal that is not answered yet", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.session()
+    p.users(40, size=700)
+    p.quick_mode(answered=False)
+    p.info(False)
+    p.info(True)
+    p.users(3)
 
 
 @pytest.mark.parametrize("name", SCENES)
