@@ -16,6 +16,9 @@ GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
 ASKED_OFTEN = 10.0
 """The same, when it asked five times and more whether the gateway is there."""
+HELLOS = 130.0
+"""Seconds in which a client that hears nothing has asked by HELLO, each 60 s and acknowledged by
+everyone (RFC 2661 section 5.5): it is not just idle, although the gateway's IKE lives."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
@@ -278,11 +281,14 @@ def _one_way(view: View) -> Ruling | None:
     answered = [m for m in view.ike if m.direction == "in" and m.t > max(f.last_t for f in back)]
     if gap < 2 * GONE or sum(f.packets for f in since) < 10 or any(m.deletes for m in answered):
         return None
-    if any(m.step == "INFO" and m.protection == "opaque" for m in answered):
+    hidden = [m for m in answered if m.step == "INFO" and m.protection == "opaque"]
+    alive = liveness.all_checks(view, max(f.last_t for f in out)) if hidden else set()
+    last = max(f.last_t for f in back)
+    # A farewell explains the silence behind it.
+    if hidden and (gap < HELLOS or any(id(m) not in alive and m.t < last + HELLOS for m in hidden)):
         return None
     if _was_quiet(out, back, gap):
         return None
-    last = max(f.last_t for f in back)
     unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
     detail = "Encrypted packets went both ways, and then none came back any more."
     if unknown:

@@ -337,6 +337,28 @@ def _(w: Wire) -> None:
     p.users(3)
 
 
+def _data_dies(w: Wire, rounds: int) -> None:
+    """Dead peer detection is answered, and nothing in ESP any more."""
+    p = Pair(w)
+    p.session()
+    p.users(40)
+    for _ in range(rounds):
+        for _ in range(3):
+            p.data(True, b"\0\x21" + bytes(90), wait=2)
+        p.info(True)
+        p.info(False)
+
+
+@scene("the gateway's IKE lives, and no ESP comes back for minutes", "failed", "esp.one-way")
+def _(w: Wire) -> None:
+    _data_dies(w, 30)
+
+
+@scene("the same for a minute: the client may be idle", "healthy")
+def _(w: Wire) -> None:
+    _data_dies(w, 10)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
