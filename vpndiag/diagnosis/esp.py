@@ -136,7 +136,7 @@ def _unknown(view: View, out: list[EspFlow]) -> list[IkeMessage]:
 
 def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     packets = _count(out)
-    left = liveness.leaves(view, max(f.last_t for f in out))
+    left = view.end if view.live else liveness.leaves(view, max(f.last_t for f in out))
     span = max(min(view.end, left), *(f.last_t for f in out)) - min(f.t for f in out)
     if view.ended is not None and view.ended.one_sided:
         return rule("esp", "inconclusive", summary="the capture shows one direction only", seen=out)

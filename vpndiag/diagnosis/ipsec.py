@@ -154,7 +154,7 @@ def _accepted_after_refusal(view: View) -> Finding | None:
 
 
 def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
-    leaving = _client_leaves(sa, sa.first.t)
+    leaving = liveness.leaves(view, sa.first.t)
     gone = [
         m
         for m in sa.messages
@@ -186,20 +186,8 @@ def _before_quick_mode(view: View, sa: IkeSa) -> Ruling:
     return rule("ipsec", "inconclusive", summary=summary, seen=said or sa.messages)
 
 
-def _client_leaves(sa: IkeSa, since: float) -> float:
-    """When the client itself deletes the SA: what the gateway says then is no answer to quick
-    mode. Infinity while it does not."""
-    for m in sa.messages:
-        if m.direction != "out" or m.step != "INFO" or m.t <= since:
-            continue
-        hidden = m.protection in ("opaque", "undecryptable")
-        if hidden or any("ISAKMP" in d for d in m.deletes):
-            return m.t
-    return float("inf")
-
-
 def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
-    leaving = _client_leaves(sa, ours[-1].t)
+    leaving = liveness.leaves(view, ours[-1].t)
     after = [m for m in sa.messages if m.direction == "in" and ours[0].t <= m.t <= leaving]
     refusal = _refusal(after)
     offered = "; ".join(ours[0].transforms[:6])

@@ -45,17 +45,15 @@ def all_checks(view: View, goes_on: float | None = None) -> set[int]:
 
 
 def leaves(view: View, since: float) -> float:
-    """When the client deletes something after ``since``, or says something in IKE that nobody can
-    read and that is no check; infinity while it does not. In a capture."""
-    if view.live:
-        return float("inf")
-    alive = all_checks(view)
+    """When the client, after ``since``, deletes something, or says something in IKE that nobody can
+    read and that is no check: what comes then answers nothing else. Infinity while it does not."""
     said = [
-        m.t for m in view.ike
-        if m.direction == "out" and m.step == "INFO" and m.t >= since
-        and (m.deletes or (m.protection == "opaque" and id(m) not in alive))
+        m for m in view.ike
+        if m.direction == "out" and m.step == "INFO" and m.t > since
+        and (m.deletes or m.protection in ("opaque", "undecryptable"))
     ]  # fmt: skip
-    return min(said, default=float("inf"))
+    alive = all_checks(view) if said else set()
+    return min((m.t for m in said if id(m) not in alive), default=float("inf"))
 
 
 def says_goodbye(m: IkeMessage) -> bool:

@@ -359,6 +359,18 @@ def _(w: Wire) -> None:
     _data_dies(w, 10)
 
 
+@scene("quick mode is refused behind a check whether the client is there", "failed",
+       "ipsec.refused")  # fmt: skip
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode()
+    p.quick_mode(answered=False)
+    p.info(False)
+    p.info(True)
+    p.info(False, wait=5, size=100)
+    _others(w)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
