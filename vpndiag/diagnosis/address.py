@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import mppe, ppp
+from vpndiag.diagnosis import fixed_address, mppe, ppp
+from vpndiag.diagnosis.fixed_address import ADDRESS, NONE
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Cause, Finding
 
-ADDRESS = "IP-Address"
 PRIMARY = "Primary-DNS"
 SECONDARY = "Secondary-DNS"
-_NONE = ("", "0.0.0.0")
 
 
 def judge(view: View) -> Ruling:
@@ -48,12 +47,12 @@ def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:
     dns = [
         value
         for name in (PRIMARY, SECONDARY)
-        if (value := ppp.option(ours, name) or "") not in _NONE
+        if (value := ppp.option(ours, name) or "") not in NONE
     ]
-    if address and address == peer and address not in _NONE:
+    if address and address == peer and address not in NONE:
         return _conflict(ipcp, address)
     end = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
-    if address in _NONE:
+    if address in NONE:
         if any(
             m.direction == "in"
             and m.code == "Configure-Reject"
@@ -94,7 +93,7 @@ def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:
             )
         )
     parts = [address]
-    if peer not in _NONE:
+    if peer not in NONE:
         parts.append(f"gateway {peer}")
     parts.append("DNS " + ", ".join(dict.fromkeys(dns)) if dns else "no DNS")
     facts = {"address": address, "peer": peer, "dns": ", ".join(dict.fromkeys(dns))}
@@ -120,7 +119,8 @@ def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:
 def _nothing(view: View) -> Ruling:
     if not ppp.authenticated(view) and not ppp.lcp_up(view):
         return not_reached("address", "LCP did not open")
-    if not ppp.authenticated(view):
+    login = ppp.agreed_login(view) or any(m.protocol in ppp.AUTHENTICATION for m in view.ppp)
+    if login and not ppp.authenticated(view):
         return not_reached("address", "the login did not succeed")
     start = ppp.success(view)[0].t if ppp.success(view) else view.ppp[0].t
     end = ppp.hang_up(view, start)
@@ -129,6 +129,11 @@ def _nothing(view: View) -> Ruling:
     left = None if view.live else ppp.left(view, start)
     if left is not None:
         return rule("address", "inconclusive", summary=ppp.undecided(view), seen=[left])
+    waited = 0.0 if ppp.opened(view, "IPV6CP") is not None else ppp.idle(view, start)
+    if waited:
+        done = "the login succeeded" if login else "the link is open"
+        summary = f"{done}, and in {waited:.0f} s nobody has begun with IPCP"
+        return rule("address", "inconclusive", summary=summary, seen=view.ppp[-1:])
     return not_reached("address", "no IPCP yet" if view.running else "no IPCP in this material")
 
 
@@ -145,7 +150,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     ]
     end = ppp.hang_up(view, ipcp[0].t)
     closed = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
-    claims = _claimed(ipcp, "in") & _claimed(ipcp, "out")
+    claims = fixed_address.claimed(ipcp, "in") & fixed_address.claimed(ipcp, "out")
     if claims and (closed or end):
         return _conflict(ipcp, sorted(claims)[0])
     if rejected or refused:
@@ -177,9 +182,9 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             summary="the client rejects IPCP",
             seen=[*ipcp, *unwanted],
         )
-    insists = _insists(view, ipcp)
-    if insists is not None:
-        return insists
+    other = fixed_address.insists(view, ipcp)
+    if other is not None:
+        return other
     if end is not None or closed:
         return _ended(ipcp, min([*closed[:1], *([end] if end else [])], key=lambda m: m.t))
     silent = _client_silent(view, ipcp)
@@ -219,71 +224,6 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         summary=detail.rstrip("."),
         seen=ipcp,
     )  # fmt: skip
-
-
-_OFTEN = 3
-"""Times that the gateway names another address, and the client asks for its own all the same (RFC
-1332 section 3.3 wants it to take the other, or to end)."""
-_SOON = 2.0
-"""Seconds within which a client leaves because of what it has just read."""
-_FIXED = (
-    Cause("The client's profile asks for a fixed address that the server does not give it",
-          "helpdesk", "Set it to obtain an address automatically", "likely"),
-    Cause("The fixed address that this user is to have is missing on the server",
-          "gateway-admin", "Enter it for the user, or in RADIUS (Framed-IP-Address)", "possible"),
-)  # fmt: skip
-
-
-def _insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
-    """The client wants one address, the gateway gives another, over and over."""
-    naks = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Nak"
-            and (ppp.option(m, ADDRESS) or "") not in _NONE]  # fmt: skip
-    wanted = _claimed(ipcp, "out")
-    given = [ppp.option(m, ADDRESS) or "" for m in naks]
-    asked = [m for m in ipcp if m.direction == "out" and ppp.option(m, ADDRESS) in wanted]
-    if view.live or not naks or len(wanted) != 1 or wanted & set(given):
-        return None
-    address = next(iter(wanted))
-    if len(naks) < _OFTEN:
-        return _leaves_for_it(view, naks[-1], asked[-1], address)
-    return rule(
-        "address",
-        "failed",
-        finding(
-            "address.refused",
-            evidence(f"the client asks for {address}, {times(len(asked))}", *asked[:2]),
-            evidence(f"the gateway answers {given[-1]} each time", *naks[:2], *naks[2:][-1:]),
-            detail=f"The client insists on the address {address}, and the gateway gives it "
-            f"{given[-1]}.",
-            causes=_FIXED,
-        ),
-        summary=f"the client insists on {address}, the gateway on {given[-1]}",
-        seen=ipcp,
-    )
-
-
-def _leaves_for_it(view: View, nak: PppMessage, asked: PppMessage, address: str) -> Ruling | None:
-    """The client goes as soon as it is given another address than it asks for."""
-    left = ppp.left(view, nak.t)
-    if left is None or left.t - nak.t > _SOON or asked.t > nak.t:
-        return None
-    given = ppp.option(nak, ADDRESS)
-    detail = f"The client asks for the address {address}, is given {given}, and leaves."
-    return rule(
-        "address",
-        "failed",
-        finding(
-            "address.refused",
-            evidence(f"the client asks for {address}", asked),
-            evidence(f"the gateway answers {given}", nak),
-            evidence(f"the client ends with {ppp.how(left)}", left),
-            detail=detail,
-            confidence="medium",
-            causes=_FIXED,
-        ),
-        summary=detail.rstrip("."),
-        seen=[asked, nak, left],
-    )
 
 
 def _never_asks(view: View, ipcp: list[PppMessage]) -> Ruling | None:
@@ -347,15 +287,6 @@ def _client_silent(view: View, ipcp: list[PppMessage]) -> Ruling | None:
     )  # fmt: skip
 
 
-def _claimed(ipcp: list[PppMessage], direction: str) -> set[str]:
-    return {
-        value
-        for m in ipcp
-        if m.direction == direction and m.code == "Configure-Request"
-        and (value := ppp.option(m, ADDRESS) or "") not in _NONE
-    }  # fmt: skip
-
-
 _NOT_HIS = ("unauthorized", "not authorized", "not allowed")
 _POOL_WORDS = ("address", "pool", "lease", "dhcp", "no ip", "ip pool", "network protocols")
 
@@ -369,13 +300,14 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
         last.result_code in (4, 5) or (last.result_code == 2 and last.error_code in (4, 7))
     )
     given = any(m.direction == "in" and m.code == "Configure-Nak"
-                and (ppp.option(m, ADDRESS) or "") not in _NONE for m in ipcp)  # fmt: skip
+                and (ppp.option(m, ADDRESS) or "") not in NONE for m in ipcp)  # fmt: skip
     if any(w in words for w in _NOT_HIS):
         return rule(
             "address",
             "failed",
             finding("address.refused", evidence(f"the gateway ends with {text}", last),
-                    detail="The gateway does not allow this user the address.", causes=_FIXED),
+                    detail="The gateway does not allow this user the address.",
+                    causes=fixed_address.FIXED),
             summary=text,
             seen=[*ipcp, last],
         )  # fmt: skip

@@ -31,6 +31,7 @@ def judge(view: View) -> Ruling | None:
         said.append(
             evidence(f"ICMP fragmentation needed from {errors[0].reporter}{mtu}", errors[0])
         )
+    about = "about " if worst.how == "gap" else ""
     way = "to the client" if worst.direction == "in" else "to the gateway"
     return rule(
         "mtu",
@@ -38,11 +39,11 @@ def judge(view: View) -> Ruling | None:
         finding(
             "mtu.black-hole",
             *said,
-            detail=f"Packets of {worst.size} bytes inside the tunnel are lost on the way {way}; "
-            f"packets up to {worst.passed} bytes pass.",
+            detail=f"Packets of {about}{worst.size} bytes inside the tunnel are lost on the way "
+            f"{way}; packets up to {worst.passed} bytes pass.",
             confidence="high" if any(o.how != "gap" for o in lost) or len(lost) > 1 else "medium",
         ),
-        summary=f"{worst.size} bytes lost, {worst.passed} pass",
+        summary=f"{about}{worst.size} bytes lost, {worst.passed} pass",
         seen=lost,
     )
 

@@ -178,9 +178,7 @@ def _none(view: View) -> Ruling:
             summary=ppp.how(end),
             seen=[end],
         )  # fmt: skip
-    wanted = any(
-        ppp.option(m, "Authentication-Protocol") for m in view.ppp_of("LCP", "out", "Configure-Ack")
-    )
+    wanted = ppp.agreed_login(view)
     stopped = view.ended is not None and view.ended.why == "stopped"
     if wanted and stopped and not view.live and view.end - start < _FIRST:
         farewell = ppp.left(view, start)
@@ -191,16 +189,24 @@ def _none(view: View) -> Ruling:
             seen=view.ppp[-1:] if farewell is None else [farewell],
             summary=f"the client leaves before the login begins{said}",
         )
+    acks = view.ppp_of("LCP", "out", "Configure-Ack")
     if wanted and stopped:
-        acks = view.ppp_of("LCP", "out", "Configure-Ack")
-        return rule(
-            "login",
-            "failed",
-            finding("login.no-answer", evidence("the agreed login was never begun", *acks[-1:]),
-                    detail="The gateway does not begin the login it asked for."),
-            summary="no challenge came",
-            seen=acks,
-        )  # fmt: skip
+        never = evidence("the agreed login was never begun", *acks[-1:])
+        # PAP is begun by who logs in (RFC 1334 section 2), CHAP and EAP by who asks for it.
+        by_client = wanted == "PAP"
+        code = "login.client-silent" if by_client else "login.no-answer"
+        detail = (
+            "The client does not begin the login by PAP that it agreed to."
+            if by_client
+            else "The gateway does not begin the login it asked for."
+        )
+        summary = "no request came" if by_client else "no challenge came"
+        found = finding(code, never, detail=detail)
+        return rule("login", "failed", found, summary=summary, seen=acks)
+    waited = ppp.idle(view, start) if wanted else 0.0
+    if waited:
+        summary = f"{wanted} was agreed on, and in {waited:.0f} s nobody has begun with it"
+        return rule("login", "inconclusive", summary=summary, seen=acks)
     if not wanted and ppp.opened(view, "LCP") is not None:
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
     return not_reached("login", "no login in this material")

@@ -101,6 +101,27 @@ def undecided(view: View) -> str:
     return f"the client leaves ({how(farewell)})"
 
 
+def agreed_login(view: View) -> str:
+    """The Authentication-Protocol that the client agreed to last; empty: none."""
+    agreed = view.ppp_of("LCP", "out", "Configure-Ack")[-1:]
+    return next((option(m, "Authentication-Protocol") or "" for m in agreed), "")
+
+
+IDLE = 10.0
+"""Seconds in which everybody begins with the next phase of PPP, who has a mind to."""
+
+
+def idle(view: View, since: float) -> float:
+    """Seconds from ``since`` to the end of a capture in which nobody goes on; 0 where they are
+    fewer than :data:`IDLE`, or where they may have gone on unseen."""
+    if view.live or view.carried is not None or (view.ended and view.ended.one_sided):
+        return 0.0
+    if any(f.packets and not f.verified and not f.truncated_to_96 for f in view.esp):
+        return 0.0
+    seconds = view.end - since
+    return seconds if seconds >= IDLE else 0.0
+
+
 def option(m: PppMessage, name: str) -> str | None:
     """The value of an option, or None."""
     for key, value in m.options:

@@ -212,6 +212,25 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 7)
 
 
+def _left_idle(wire: Wire, auth: bytes, seconds: float, leaves: bool) -> None:
+    pair = linked(wire, auth)
+    for n in range(3):
+        pair.ppp(False, LCP, 9, n, b"\5\6\7\x08")
+        pair.ppp(True, LCP, 10, n, b"\1\2\3\4", wait=seconds / 3)
+    if leaves:
+        pair.ppp(True, LCP, 5, 5)
+    else:
+        pair.ppp(False, LCP, 9, 9, b"\5\6\7\x08")
+
+
+SCENES["PAP is agreed on, and the client leaves without it"] = (
+    "failed", "login.client-silent", lambda wire: _left_idle(wire, BY_PAP, 6, True))  # fmt: skip
+SCENES["CHAP is agreed on, and no Challenge comes until the client leaves"] = (
+    "failed", "login.no-answer", lambda wire: _left_idle(wire, BY_MD5, 6, True))  # fmt: skip
+SCENES["CHAP is agreed on, and nobody begins with it"] = (
+    "inconclusive", None, lambda wire: _left_idle(wire, BY_MD5, 60, False))  # fmt: skip
+
+
 # LCP
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.links import logged_in
+from tests.unit.analyze.links import linked, logged_in
 from tests.unit.analyze.scene import CCP, IPCP, LCP, Pair, Scenes, Wire, played
 
 SCENES = Scenes()
@@ -136,6 +136,22 @@ def _(wire: Wire) -> None:
 def _(wire: Wire) -> None:
     told = (14, b"\0\x09"), (1, b"\0\4")
     _mppe_refused(wire).control(False, 14, *told, call=7)
+
+
+for _seconds, _outcome in ((60.0, "inconclusive"), (1.0, "healthy")):
+
+    @scene(f"{_seconds:.0f} s behind the login, and no IPCP", _outcome)
+    def _(wire: Wire, seconds: float = _seconds) -> None:
+        pair = logged_in(wire)
+        wire.at += seconds
+        pair.ppp(False, LCP, 9, 9, b"\5\6\7\x08")
+
+
+@scene("no login is asked for, and no IPCP follows", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = linked(wire, b"")
+    wire.at += 60
+    pair.ppp(False, LCP, 9, 9, b"\5\6\7\x08")
 
 
 # A session that is up
