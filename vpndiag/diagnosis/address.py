@@ -129,7 +129,8 @@ def _nothing(view: View) -> Ruling:
     left = None if view.live else ppp.left(view, start)
     if left is not None:
         return rule("address", "inconclusive", summary=ppp.undecided(view), seen=[left])
-    waited = 0.0 if ppp.opened(view, "IPV6CP") is not None else ppp.idle(view, start)
+    fresh = ppp.opened(view, "LCP") is not None and ppp.opened(view, "IPV6CP") is None
+    waited = ppp.idle(view, start) if fresh else 0.0
     if waited:
         done = "the login succeeded" if login else "the link is open"
         summary = f"{done}, and in {waited:.0f} s nobody has begun with IPCP"

@@ -52,6 +52,11 @@ def _wordless(end: PppMessage | L2tpMessage) -> bool:
     return not end.error_message and end.result_code not in (4, 5)
 
 
+def _because(view: View, refused: float, end: float) -> bool:
+    """The gateway ends at once, or does nothing else before."""
+    return end - refused <= _AT_ONCE or not view.ppp_of("IPCP", "in")
+
+
 def _of_gateway(view: View) -> Ruling | None:
     asked = _asked(view, "in")
     end = ppp.hang_up(view, asked[0].t) if asked else None
@@ -59,7 +64,7 @@ def _of_gateway(view: View) -> Ruling | None:
         return None
     refused = _refusals(view, "out")
     told = _speaks_of_it(end)
-    if not told and not (refused and _wordless(end) and end.t - refused[-1].t <= _AT_ONCE):
+    if not told and not (refused and _wordless(end) and _because(view, refused[-1].t, end.t)):
         return None
     return rule(
         "address",

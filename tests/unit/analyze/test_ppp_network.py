@@ -126,6 +126,14 @@ def _(wire: Wire) -> None:
     _mppe_refused(wire).ppp(False, LCP, 5, 7)
 
 
+@scene("MPPE is refused, and nothing more comes until the end", "failed", "address.mppe-demanded")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(False, CCP, 1, 1, MPPE)
+    pair.ppp(True, CCP, 4, 1, MPPE, wait=15.0)
+    pair.ppp(False, LCP, 5, 7)
+
+
 @scene("MPPE is refused, and the gateway ends for want of an address", "failed",
        "address.pool-empty")  # fmt: skip
 def _(wire: Wire) -> None:
@@ -145,6 +153,14 @@ for _seconds, _outcome in ((60.0, "inconclusive"), (1.0, "healthy")):
         pair = logged_in(wire)
         wire.at += seconds
         pair.ppp(False, LCP, 9, 9, b"\5\6\7\x08")
+
+
+@scene("a login asked for again in a session of before", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.mschap()
+    wire.at += 60
+    pair.ppp(False, LCP, 9, 9, b"\5\6\7\x08")
 
 
 @scene("no login is asked for, and no IPCP follows", "inconclusive")
