@@ -205,9 +205,13 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
     if end is not None and not theirs and in_vain(ours, end.t):
         return _never_spoke(ours, end)
     if end is not None:
-        refused = any(m.code in ("Configure-Nak", "Configure-Reject") for m in packets)
+        refused = any(
+            m.code in ("Configure-Nak", "Configure-Reject")
+            and m.t > view.acknowledged.get("LCP", {}).get(m.direction, -1.0)
+            for m in packets
+        )
         said = getattr(end, "message", "") if isinstance(end, PppMessage) else end.error_message
-        # A reason, or options turned down: that is a refusal. Without either it just hung up.
+        # A reason, or options turned down to the end: that is a refusal. Else it just hung up.
         code = "lcp.refused" if refused or said else "lcp.hung-up"
         return rule(
             "lcp",

@@ -243,6 +243,24 @@ def _(wire: Wire) -> None:
         pair.ppp(True, LCP, 3, 1, BY_MS_CHAPV2, wait=3.0)
 
 
+def _hangs_up(wire: Wire, agreed: bool) -> None:
+    """The client asks for callback, as Windows does, and lets go of it."""
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    pair.ppp(True, LCP, 1, 0, b"\5\6\1\2\3\4\x0d\3\6")
+    pair.ppp(False, LCP, 4, 0, b"\x0d\3\6")
+    if agreed:
+        pair.ppp(True, LCP, 1, 1, b"\5\6\1\2\3\4")
+        pair.ppp(False, LCP, 2, 1, b"\5\6\1\2\3\4")
+    pair.ppp(False, LCP, 5, 3)
+
+
+SCENES["an option is turned down, and the gateway ends"] = (
+    "failed", "lcp.refused", lambda wire: _hangs_up(wire, False))  # fmt: skip
+SCENES["an option is let go of, and the gateway ends all the same"] = (
+    "failed", "lcp.hung-up", lambda wire: _hangs_up(wire, True))  # fmt: skip
+
+
 @scene("pppd without noauth", "failed", "lcp.no-common-auth")
 def _(wire: Wire) -> None:
     pair = Pair(wire, clear=True)
