@@ -25,7 +25,8 @@ from vpndiag.report.model import Evidence, Finding
 
 _CONNECTED = {"connected", "answered", "refused", "reset", "closed", "stalled", "unexpected"}
 _DEAD = ("silent", "unreachable")
-_NO_WAY = ("net-unreachable", "prohibited")
+NO_WAY = ("net-unreachable", "prohibited")
+"""ICMP errors by which a gateway says that it does not forward."""
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ def _refused(seen: _Seen) -> list[Finding]:
     told = [e for e in seen.errors if e[0] in seen.hosts]
     if not told:
         return []
-    own = [e for e in told if e[2] in seen.gateway and e[1] in _NO_WAY]
+    own = [e for e in told if e[2] in seen.gateway and e[1] in NO_WAY]
     target, what, who, where = (own or told)[0]
     words = what.replace("-", " ")
     lines = [evidence(f"{who} reports for {target}: {words}", where)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from vpndiag.diagnosis import inside
+from vpndiag.diagnosis import behind, inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
@@ -117,7 +117,13 @@ def _answers(view: View, scope: InsideScope) -> Ruling:
         f"{traffic.last_t - traffic.t:.0f} s ({_some(traffic.asked)}), and nothing from any",
         traffic,
     )
-    if traffic.peer_answered:
+    told = _not_forwarded(view, scope)
+    if told:
+        what = told[0].detail.replace("-", " ")
+        code, text = "routes.no-forwarding", (
+            f"The gateway says itself that it does not forward to what is behind it: {what}."
+        )  # fmt: skip
+    elif traffic.peer_answered:
         code, text = "routes.nothing-behind", (
             f"The gateway answers through the tunnel, but nothing behind it does "
             f"({_some(traffic.asked)})."
@@ -127,9 +133,19 @@ def _answers(view: View, scope: InsideScope) -> Ruling:
             "routes.nothing-answers",
             ("Nothing inside the tunnel answers: neither the gateway nor what is behind it."),
         )
-    problem = finding(code, shown, detail=text, confidence="medium")
+    said = [evidence(f"{a.reporter} reports for {a.address}: {a.detail}", a) for a in told[:3]]
+    problem = finding(code, shown, *said, detail=text, confidence="high" if told else "medium")
     return rule("routes", "failed", problem, summary=text.rstrip("."), seen=[scope, traffic],
                 facts=facts)  # fmt: skip
+
+
+def _not_forwarded(view: View, scope: InsideScope) -> list[InsideApp]:
+    """Connections that the gateway itself refuses to pass on, to hosts enough."""
+    told = [
+        a for a in view.of(InsideApp)
+        if a.outcome == "unreachable" and a.reporter == scope.peer and a.detail in behind.NO_WAY
+    ]  # fmt: skip
+    return told if len({a.address for a in told}) >= HOSTS else []
 
 
 def _some(what: tuple[str, ...]) -> str:

@@ -243,6 +243,21 @@ def test_a_server_that_refuses_every_name(rcode: int, code: str) -> None:
     assert failed(users) == code
 
 
+@pytest.mark.parametrize(("error", "code"), [
+    (13, "routes.no-forwarding"), (0, "routes.no-forwarding"), (1, "routes.nothing-behind"),
+])  # fmt: skip
+def test_a_gateway_that_says_why_nothing_behind_it_answers(error: int, code: str) -> None:
+    users = Users()
+    for n in range(3):
+        users.knock(IPv4Address(f"10.20.0.{10 + n}"), 445, tries=4)
+        asked = build_segment(OWN, IPv4Address(f"10.20.0.{10 + n}"), (users.port, 445), SYN, 100, 0)
+        quoted = build_ip(OWN, IPv4Address(f"10.20.0.{10 + n}"), TCP, asked)[:28]
+        body = bytes((3, error)) + bytes(6) + quoted
+        body = body[:2] + u16(internet_checksum(body)) + body[4:]
+        users.put(build_ip(PEER, OWN, ICMP, body), out=False)
+    assert failed(users) == code
+
+
 def test_nothing_behind_the_gateway_answers_anybody() -> None:
     users = Users()
     users.ping(PEER, 3, answered=True)
