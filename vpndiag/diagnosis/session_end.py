@@ -69,8 +69,9 @@ def _in_use(view: View, up: float, end: float) -> bool:
 
 
 def _may_have_left(view: View, up: float, end: float) -> bool:
-    """The client says something in IKE that nobody can read: it may be a Delete."""
-    return any(
+    """The client says something in IKE that nobody can read, which may be a Delete, or the gateway
+    acknowledges an end that the capture lacks."""
+    return any(up <= m.t <= end for m in view.ppp_of("LCP", "in", "Terminate-Ack")) or any(
         m.direction == "out" and m.step == "INFO" and m.protection == "opaque" and up <= m.t <= end
         for m in view.ike
     )

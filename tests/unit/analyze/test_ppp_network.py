@@ -200,6 +200,14 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 10)
 
 
+@scene("the client ends, and that packet was not recorded", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    pair.ppp(False, LCP, 6, 10)
+    pair.control(False, 14, (14, b"\0\x09"), (1, b"\0\1"), call=7)
+
+
 @scene("nobody uses the link, and the gateway ends it after ten minutes", "healthy")
 def _(wire: Wire) -> None:
     pair = logged_in(wire)
