@@ -51,7 +51,7 @@ RULES: dict[str, Callable[[View], Ruling]] = {
 """One judge a layer, in ladder order."""
 
 _ENDED: dict[str, Callable[[View], Ruling | None]] = {
-    "path": session_end.gone,
+    "path": lambda view: session_end.cut_off(view) or session_end.gone(view),
     "address": session_end.hung_up,
 }
 """Asked first: a session that was up and is not any more."""

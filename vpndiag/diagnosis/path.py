@@ -18,7 +18,8 @@ _ICMP_RANK = (
     "net-unreachable",
     "protocol-unreachable",
 )
-_NO_ROUTE = {"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "ENONET"}
+NO_ROUTE = {"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "ENONET"}
+"""What the system says when this computer has no way to the gateway."""
 _TRACEROUTE = range(33434, 33534)
 
 
@@ -67,7 +68,7 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
     local = [e for e in view.send_errors if e.port in (500, 4500)]
     if local and not reported:
         code, detail = "path.local-blocked", "This computer could not send to the gateway"
-        if local[0].error in _NO_ROUTE:
+        if local[0].error in NO_ROUTE:
             code = "path.no-route"
             detail = "This computer has no network connection over which it could reach the gateway"
         detail += f" ({local[0].error})."

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vpndiag.diagnosis import ppp
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule
+from vpndiag.diagnosis.path import NO_ROUTE
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.upkeep import GATEWAY_GONE, last_packet
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
@@ -110,6 +111,40 @@ def _ours(m: PppMessage | L2tpMessage | IkeMessage, view: View) -> bool:
     return m.direction == "out" and (not isinstance(m, IkeMessage) or bool(_deletes(m, view)))
 
 
+def cut_off(view: View) -> Ruling | None:
+    """Layer ``path``: something was heard from the gateway, and then this computer lost its network
+    and could send nothing more until the end. Whatever stays unanswered then is not the gateway's
+    doing."""
+    last_in = _last_heard(view)
+    if not view.live or view.ended is None or view.ended.why == "done" or last_in is None:
+        return None
+    if any(e.direction == "in" and e.t > last_in for e in view.icmp):
+        return None  # the system tells what others reported as if it could not send
+    ports = (1701,) if view.plain else (500, 4500)
+    lost = [e for e in view.send_errors if e.port in ports and e.error in NO_ROUTE]
+    lost = [e for e in lost if last_in < e.t <= view.end]
+    if len(lost) < 2 or view.end - lost[-1].t > SILENT:
+        return None
+    found = finding(
+        "path.no-route",
+        last_packet(view, "the last packet from the gateway", "in", last_in),
+        evidence(f"from then on sending failed, {times(len(lost))}: {lost[0].error}", *lost[:3]),
+        detail=f"This computer lost its network {lost[0].t:.0f} s after the beginning "
+        f"({lost[0].error}); until then the gateway answered.",
+        confidence="certain",
+    )
+    return rule("path", "failed", found, summary=f"no network from {lost[0].t:.0f} s on",
+                seen=lost)  # fmt: skip
+
+
+def _last_heard(view: View) -> float | None:
+    """When anything came from the gateway last; None: never."""
+    heard = [m.t for m in view.ike if m.direction == "in"]
+    heard += [m.t for m in view.l2tp if m.direction == "in"]
+    heard += [m.t for m in view.ppp if m.direction == "in"]
+    return max([*heard, *(f.last_t for f in view.esp if f.direction == "in")], default=None)
+
+
 def gone(view: View) -> Ruling | None:
     """Layer ``path``: after the address was assigned, nothing at all came from the gateway any
     more, though it was asked (the questions inside, and HELLO, which RFC 2661 section 5.5 has
@@ -117,10 +152,7 @@ def gone(view: View) -> Ruling | None:
     up = ppp.opened(view, "IPCP")
     if up is None or view.running or view.interrupted or ppp.hang_up(view, up) is not None:
         return None
-    heard = [m.t for m in view.ike if m.direction == "in"]
-    heard += [m.t for m in view.l2tp if m.direction == "in"]
-    heard += [m.t for m in view.ppp if m.direction == "in"]
-    last_in = max([up, *heard, *(f.last_t for f in view.esp if f.direction == "in")])
+    last_in = max(up, _last_heard(view) or up)
     if view.live:
         until = view.end
         asked = view.ended is not None and view.ended.why == "stopped"

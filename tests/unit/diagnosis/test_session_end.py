@@ -9,7 +9,16 @@ import pytest
 from tests.sim.network import client_options, simulate
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
-from vpndiag.observations import Ended, IkeMessage, InsideScope, IpsecSa
+from vpndiag.observations import (
+    Ended,
+    IcmpError,
+    IkeMessage,
+    InsideScope,
+    IpsecSa,
+    Observation,
+    SendError,
+)
+from vpndiag.report.model import Verdict
 
 
 def with_delete(*deletes: str, protection: str = "decrypted") -> str | None:
@@ -39,3 +48,37 @@ def test_deleting_another_sa_does_not(deleted: str) -> None:
 
 def test_a_delete_that_anybody_can_have_sent_does_not() -> None:
     assert with_delete("ISAKMP", protection="clear") is None
+
+
+def unsendable(*more: Observation, until: float = 16.0, why: str = "stopped") -> Verdict:
+    """A session that was up, and whose packets the system refuses to send from then on."""
+    seen = [o for o in HEALTHY.observations if not isinstance(o, Ended)]
+    last = max(o.t for o in seen)
+    lost = [
+        SendError(t=last + n, port=4500, error="ENETUNREACH", detail="Network is unreachable")
+        for n in range(1, int(until))
+    ]
+    return diagnose([*seen, *lost, *more, Ended(t=last + 16.0, why=why)]).verdict  # type: ignore[arg-type]
+
+
+def test_a_computer_that_loses_its_network_blames_no_gateway() -> None:
+    verdict = unsendable()
+    assert (verdict.finding, verdict.confidence) == ("path.no-route", "certain")
+    assert "This computer lost its network" in verdict.headline
+
+
+def test_a_network_that_comes_back_is_not_lost() -> None:
+    assert unsendable(until=8.0).finding != "path.no-route"
+
+
+def test_what_others_report_is_not_this_computers_network() -> None:
+    last = max(o.t for o in HEALTHY.observations)
+    icmp = IcmpError(
+        t=last + 1.5, what="net-unreachable", icmp_type=3, icmp_code=0, reporter="192.0.2.1",
+        from_gateway=False, port=4500, direction="in",
+    )  # fmt: skip
+    assert unsendable(icmp).finding != "path.no-route"
+
+
+def test_a_run_that_was_through_when_the_network_went_is_healthy() -> None:
+    assert unsendable(why="done").outcome == "healthy"
