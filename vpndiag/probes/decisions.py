@@ -77,6 +77,8 @@ class Decisions:
         """UDP 4500 had answered a question of its own when message 5 was sent."""
         self._l2tp_repeated = False
         self._mppe = False
+        self._session_up = False
+        """Without a user name that is as far as it goes."""
         self._up_at: float | None = None
         self._quick_modes = 0
         self._stop_at: float | None = None
@@ -132,6 +134,9 @@ class Decisions:
                 return  # it hangs up, or is gone
             elif all_sent and self.through.done and not hang_up_due and not unheard:
                 self._up(now)
+        elif self._session_up:
+            if all_sent:  # ICCN among it, which is part of what was seen
+                self._end("done")
         elif not self._options.plain_l2tp:
             self._decide_ike(now)
 
@@ -333,7 +338,7 @@ class Decisions:
                 # A StopCCN may follow a CDN, a CDN an LCP Terminate: let them arrive.
                 self._stop_at = self._stop_at or now + 0.1
             case l2tp_events.SessionEstablished() if self._options.user is None:
-                self._end("done")
+                self._session_up = True
             case l2tp_events.SecretMismatch():
                 self._stop_at = self._stop_at or now + 0.3
 
