@@ -295,7 +295,7 @@ async def _drive(
     with contextlib.ExitStack() as stack:
         stack.callback(sockets.close)
         if plan.capture is not None:
-            stack.callback(capture_to(plan.capture, run, inside))
+            stack.callback(capture_to(plan.capture, run, inside, plan.problems))
         beside = Beside(run)
         beside.note = show.note
         asides = start_asides(plan.asides, beside)

@@ -13,8 +13,10 @@ from vpndiag.tunnel.options import GATEWAY_PORTS, Flow
 
 if TYPE_CHECKING:
     from vpndiag.capture.asked import Asked
+    from vpndiag.capture.write import CaptureWriter
     from vpndiag.probes.inside import InsidePlan
     from vpndiag.probes.run import LadderRun
+    from vpndiag.tunnel.recorder import Address
 
 _FROM_QUEUE = "put together from the socket's error queue"
 
@@ -27,9 +29,46 @@ def asked_of(plan: InsidePlan) -> Asked:
     return Asked(plan.internal_names, plan.internal_hosts, apps, plan.internal_domain)
 
 
-def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], None]:
+class _Writing:
+    """A capture in the making that a full disk ends, and not the run."""
+
+    def __init__(self, path: Path, writer: CaptureWriter, problems: list[str]) -> None:
+        self._path, self._writer, self._problems = path, writer, problems
+        self._packets = 0
+        self._failed = False
+
+    def write(self, time: float, source: Address, destination: Address, data: bytes,
+              ttl: int = 64, *, whole: bool = True) -> None:  # fmt: skip
+        """One datagram at ``time`` (seconds since 1970)."""
+        ends = (source[0], destination[0], source[1], destination[1])
+        self._try(lambda: self._writer.write(time, *ends, data, ttl=ttl, whole=whole))
+
+    def write_packet(self, time: float, packet: bytes, comment: str = "") -> None:
+        """A whole IP packet."""
+        self._try(lambda: self._writer.write_packet(time, packet, comment))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            write()
+            self._packets += 1
+        except OSError as error:
+            self._failed = True
+            self._problems.append(
+                f"--capture {self._path}: {error.strerror or error}; it holds the first "
+                f"{self._packets} packets"
+            )
+
+
+def capture_to(
+    path: Path, run: LadderRun, plan: InsidePlan, problems: list[str]
+) -> Callable[[], None]:
     """Write every packet of the run to ``path``, and what ``plan`` wants to know; returns what
-    closes it."""
+    closes it. What goes wrong on the way is told in ``problems``.
+
+    :raises UsageError: it cannot be begun.
+    """
     from vpndiag.capture.asked import comment
     from vpndiag.capture.write import CaptureWriter, icmp_error, ip_packet, udp_packet
 
@@ -37,6 +76,7 @@ def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], Non
         writer = CaptureWriter(path, comment=comment(asked_of(plan)))
     except OSError as error:
         raise UsageError(f"--capture {path}: {error.strerror or error}") from error
+    written = _Writing(path, writer, problems)
     epoch = time.time() - time.monotonic()
 
     def sink(
@@ -48,9 +88,9 @@ def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], Non
         data: bytes,
     ) -> None:
         if flow is Flow.ESP:
-            writer.write_packet(epoch + now, ip_packet(source[0], destination[0], 50, data))
+            written.write_packet(epoch + now, ip_packet(source[0], destination[0], 50, data))
         else:
-            writer.write(epoch + now, source[0], destination[0], source[1], destination[1], data)
+            written.write(epoch + now, source, destination, data)
 
     def icmp_sink(
         now: float, reporter: str, icmp_type: int, code: int, port: int, mtu: int
@@ -62,7 +102,7 @@ def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], Non
             quoted = ip_packet(o.local, o.gateway, 50, bytes(8))
         else:
             quoted = udp_packet(o.local, o.gateway, local, o.gateway_ports[flow], b"")
-        writer.write_packet(
+        written.write_packet(
             epoch + now,
             icmp_error(reporter, icmp_type, code, quoted, mtu=mtu),
             _FROM_QUEUE,
@@ -76,8 +116,7 @@ def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], Non
         ttl: int,
         whole: bool,
     ) -> None:
-        ends = (source[0], destination[0], source[1], destination[1])
-        writer.write(epoch + now, *ends, data, ttl=ttl, whole=whole)
+        written.write(epoch + now, source, destination, data, ttl, whole=whole)
 
     def aside_icmp_sink(
         now: float,
@@ -89,7 +128,7 @@ def capture_to(path: Path, run: LadderRun, plan: InsidePlan) -> Callable[[], Non
         mtu: int,
     ) -> None:
         quoted = udp_packet(source[0], destination[0], source[1], destination[1], b"")
-        writer.write_packet(
+        written.write_packet(
             epoch + now, icmp_error(reporter, icmp_type, code, quoted, mtu=mtu), _FROM_QUEUE
         )
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from vpndiag import profile
+from vpndiag.capture.write import CaptureWriter
+from vpndiag.cli.demo import demo as carry_out_demo
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.interrupts import Interrupts
 from vpndiag.cli.live import Show
-from vpndiag.cli.output import check_writable
+from vpndiag.cli.output import Output, check_writable
 from vpndiag.observations import Ended
 from vpndiag.render.ladder import LiveLadder
 
@@ -126,6 +128,25 @@ def test_a_reader_that_goes_away_changes_neither_verdict_nor_exit_code(tmp_path:
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(where.read_text())["verdict"]["outcome"] == "healthy"
+
+
+def test_a_disk_that_fills_up_ends_the_capture_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = CaptureWriter.write
+    written: list[int] = []
+
+    def write(self: CaptureWriter, *given: object, **more: object) -> None:
+        if len(written) == 9:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(1)
+        whole(self, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CaptureWriter, "write", write)
+    report = tmp_path / "report.json"
+    with pytest.raises(UsageError, match="No space left on device; it holds the first 9 packets"):
+        carry_out_demo(None, Output(json=str(report), quiet=True), str(tmp_path / "a.pcapng"), None)
+    assert json.loads(report.read_text())["verdict"]["outcome"] == "healthy"
 
 
 def test_characters_that_the_terminal_lacks_are_escaped() -> None:
