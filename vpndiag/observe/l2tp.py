@@ -139,7 +139,7 @@ class L2tpObserver:
             response_valid=response_valid,
             result_code=result.result if result else None,
             error_code=result.error if result else None,
-            error_message=visible(result.message) if result else "",
+            error_message=visible(result.message.rstrip(b"\0")) if result else "",
             client_port=client[1],
             gateway_port=gateway[1],
             other_source=other_source,

@@ -168,7 +168,12 @@ def _farewell(message: bytes) -> str:
     _, cookie, number = message.rpartition(_WINDOWS)
     if cookie and len(number) == 4:
         return f"Windows error {int.from_bytes(number)}"
-    return visible(message)
+    return _said(message)
+
+
+def _said(text: bytes) -> str:
+    """What a message says, without zeros at its end: of a C string, or of what was not recorded."""
+    return visible(text.rstrip(b"\0"))
 
 
 def _tags(data: bytes) -> str:
@@ -180,7 +185,7 @@ def _tags(data: bytes) -> str:
             at + 4 + int.from_bytes(data[at + 2 : at + 4]),
         )
         if kind == _GENERIC_ERROR:
-            return visible(data[at + 4 : end])
+            return _said(data[at + 4 : end])
         at = end
     return ""
 
@@ -201,7 +206,7 @@ def _note_lcp(packet: Configure, found: dict[str, object]) -> str:
 
 
 def _result(message: bytes, failure: bool) -> dict[str, object]:
-    found: dict[str, object] = {"message": visible(message)}
+    found: dict[str, object] = {"message": _said(message)}
     if failure and message.lstrip()[:2] == b"E=":
         parsed = mschapv2.parse_failure(message)
         found |= {"error_code": parsed.code, "retry": parsed.retry}
@@ -225,7 +230,7 @@ def _pap(data: bytes) -> dict[str, object]:
     if isinstance(packet, pap.PapRequest):
         found["name"] = visible(packet.peer_id)
     else:
-        found["message"] = visible(packet.message)
+        found["message"] = _said(packet.message)
     return found
 
 
@@ -241,7 +246,7 @@ def _eap(data: bytes) -> dict[str, object]:
     if packet.type == 1 and packet.code == 2:
         found["name"] = visible(packet.data)
     elif packet.type == eap.NOTIFICATION and packet.code == 1:
-        found["message"] = visible(packet.data)
+        found["message"] = _said(packet.data)
     elif packet.type == eap.NAK:
         found["message"] = "wants " + (
             ", ".join(map(eap.type_name, packet.data[:MAX_TYPES])) or "nothing"
@@ -254,5 +259,5 @@ def _eap(data: bytes) -> dict[str, object]:
             found |= _result(inner.message, True)
             found["code"] = "Failure"
         elif inner.op == _EAP_MSCHAPV2_SUCCESS:
-            found["message"] = visible(inner.message)
+            found["message"] = _said(inner.message)
     return found

@@ -3,6 +3,7 @@ is said of each. Beside a failure stands what looks much like it and is none."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,11 @@ def test_the_eap_methods_that_were_offered_are_told(tmp_path: Path) -> None:
     pair.ppp(False, EAP, 4, 2)
     headline = wire.report(tmp_path).verdict.headline
     assert "the server asks for TLS; the client wants PEAP, MS-CHAPv2" in headline
+
+
+def test_what_was_not_recorded_of_a_text_is_not_quoted(tmp_path: Path) -> None:
+    wire = Wire()
+    linked(wire).mschap(4, b"E=691 R=0 C=00 V=3 M=Access denied")
+    wire.shots[-1] = replace(wire.shots[-1], data=wire.shots[-1].data[:-7])
+    said = [e.text for f in wire.report(tmp_path).findings for e in f.evidence]
+    assert any(text.endswith('M=Access"') for text in said)
