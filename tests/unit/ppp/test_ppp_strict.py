@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from ipaddress import IPv4Address
 
+import pytest
+
 from tests.unit.ppp.ppp_bench import ALICE, ALL_METHODS, PASSWORD, Puppet, pair, server_policy
 from vpndiag.protocols.ppp import (
     ccp_options,
@@ -13,10 +15,12 @@ from vpndiag.protocols.ppp import (
     ipcp_options,
     ipv6cp_options,
     lcp_options,
+    mschapv2,
     protocols,
 )
 from vpndiag.protocols.ppp import events as ev
-from vpndiag.protocols.ppp.auth import AuthMethod
+from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers
+from vpndiag.protocols.ppp.auth_server import EapAuthenticator
 from vpndiag.protocols.ppp.config import Assignment, ClientConfig, ServerConfig, Timers
 from vpndiag.protocols.ppp.frame import decode_frame, encode_frame
 from vpndiag.protocols.ppp.lcp_policy import LcpPolicy
@@ -227,3 +231,62 @@ def test_a_demand_for_mppe_that_is_rejected_is_not_made_again() -> None:
     assert demand == (ccp_options.mppe(policy.bits),)
     policy.rejected(demand)
     assert policy.refused and policy.request() == ()
+
+
+# EAP
+
+
+def eap_frame(code: int, identifier: int, kind: int | None = None, data: bytes = b"") -> bytes:
+    return encode_frame(protocols.EAP, eap.encode_eap(eap.EapPacket(code, identifier, kind, data)))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_md5_inside_eap(right: bool) -> None:
+    account = PASSWORD if right else "another password"
+    server = ServerConfig(server_policy(account), auth=(AuthMethod.EAP,), eap_methods=(4,))
+    joined = pair(ClientConfig(ALICE, auth=(AuthMethod.EAP,)), server)
+    joined.run(20)
+    for side in ("client", "server"):
+        (result,) = joined.of(side, ev.AuthResult)
+        assert (result.ok, result.inner, result.user) == (right, eap.MD5_CHALLENGE, ALICE.name)
+
+
+def test_an_eap_success_that_nothing_was_proven_for_is_no_success() -> None:
+    """RFC 3748 section 4.2: a peer discards one that comes before the method has ended."""
+    puppet = Puppet(ClientConfig(ALICE, auth=(AuthMethod.EAP,)))
+    puppet.lcp_up((lcp_options.AUTH_EAP.option(),))
+    puppet.sent()
+    puppet.link.receive(eap_frame(eap.REQUEST, 1, eap.IDENTITY), 0.0)
+    puppet.link.receive(eap_frame(eap.SUCCESS, 1), 0.0)
+    assert puppet.of(ev.AuthResult) == []
+    puppet.link.receive(eap_frame(eap.REQUEST, 2, eap.MD5_CHALLENGE, b"\x04four"), 0.0)
+    puppet.link.receive(eap_frame(eap.SUCCESS, 2), 0.0)
+    (result,) = puppet.of(ev.AuthResult)
+    assert isinstance(result, ev.AuthResult) and result.ok
+
+
+@pytest.mark.parametrize(("answer", "code"), [(3, eap.SUCCESS), (4, eap.FAILURE)])
+def test_a_peer_that_does_not_believe_the_server_s_proof_is_not_let_in(
+    answer: int, code: int
+) -> None:
+    """EAP-MS-CHAPv2: the peer answers a Success Request with a Failure Response if the proof in
+    it is wrong, and the server then ends with a Failure."""
+    server = EapAuthenticator(server_policy(), AuthTimers(), random.Random(7).randbytes, b"lns")
+    server.start(0.0)
+    outbox: list[eap.EapPacket] = []
+
+    def give(kind: int, data: bytes) -> eap.EapPacket:
+        outbox.extend(eap.decode_eap(packet) for packet in server.take_output())
+        reply = eap.EapPacket(eap.RESPONSE, outbox[-1].identifier, kind, data)
+        server.receive(eap.encode_eap(reply), 0.0)
+        outbox.extend(eap.decode_eap(packet) for packet in server.take_output())
+        return outbox[-1]
+
+    challenge = eap.decode_mschapv2(give(eap.IDENTITY, b"alice").data)
+    mine = bytes(range(16))
+    proof = mschapv2.generate_nt_response(challenge.value, mine, b"alice", PASSWORD)
+    value = mschapv2.Response(mine, proof).encode()
+    response = eap.Mschapv2Message(eap.OP_RESPONSE, challenge.identifier, value, b"alice")
+    request = eap.decode_mschapv2(give(eap.MSCHAPV2, eap.encode_mschapv2(response)).data)
+    assert request.op == eap.OP_SUCCESS
+    assert give(eap.MSCHAPV2, bytes((answer,))).code == code

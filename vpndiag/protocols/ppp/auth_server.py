@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vpndiag.protocols.ppp import chap, eap, mschapv2, pap, protocols
@@ -333,7 +333,9 @@ class EapAuthenticator(Authenticator):
         message = eap.decode_mschapv2(packet.data)
         if self._outcome is not None:
             if message.op in (eap.OP_SUCCESS, eap.OP_FAILURE):
-                self._conclude(self._outcome)
+                # A peer that does not believe our proof answers a success with a failure.
+                agreed = self._outcome.ok and message.op == eap.OP_SUCCESS
+                self._conclude(replace(self._outcome, ok=agreed))
             return
         if message.op != eap.OP_RESPONSE:
             self._drop(f"EAP MS-CHAPv2 op {message.op} out of place")
