@@ -100,8 +100,7 @@ class Faults:
     forwarded and no answer finds its way; IP packets of more than
     ``inside_mtu`` bytes vanish (0: none do); ``inside_dns`` is how every question ends,
     ``inside_tcp`` every connection.
-    ``other_passwords``: the passwords here are not the users'; ``false_login_proof``: the server's
-    MS-CHAPv2 proof is wrong.
+    ``other_passwords``: the passwords here are not the users'.
     """
 
     silent_ports: frozenset[int] = frozenset()
@@ -136,7 +135,6 @@ class Faults:
     conduct: Mapping[Point, Conduct] = field(default_factory=dict)
     login_answer: LoginAnswer | None = None
     other_passwords: bool = False
-    false_login_proof: bool = False
     address_answer: NoAddress | None = None
 
     forwarding: bool = True

@@ -86,7 +86,7 @@ class Policy(ServerPolicy):
         if faults.other_passwords:
             password += " of yesterday"
         denied = Refuse(691, False, b"Access denied")
-        return CheckPassword(password, denied, faults.false_login_proof)
+        return CheckPassword(password, denied)
 
     def assign(self, user: bytes) -> Assignment | NoAddress:
         site, config = self._site, self._site.config

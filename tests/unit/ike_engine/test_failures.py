@@ -72,17 +72,9 @@ def test_a_responder_that_wants_nat_traversal_is_silent_without() -> None:
 
 
 def test_no_key_for_the_peer() -> None:
-    joined = link(server=responder_config(psk=None, psk_lookup=lambda remote: None)).run()
+    joined = link(server=responder_config(psk=None)).run()
     assert one(joined.client_events, TimedOut).waiting_for == "MM2"
     assert {event.code for event in of(joined.server_events, Rejected)} == {FailureCode.NO_KEY}
-
-
-def test_the_key_may_depend_on_the_peers_address() -> None:
-    joined = link(
-        initiator_config(psk=b"per address"),
-        responder_config(psk_lookup=lambda remote: b"per address"),
-    ).run()
-    assert one(joined.client_events, QuickModeEstablished)
 
 
 @pytest.mark.parametrize("nat", [False, True])

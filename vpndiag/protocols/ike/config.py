@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from vpndiag.protocols.ike import natt, vendor_ids
 from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.constants import NotifyType
-from vpndiag.protocols.ike.natt import Address
 from vpndiag.protocols.ike.payloads import IdPayload
 from vpndiag.protocols.ike.retransmit import Patience, Schedule
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
@@ -119,9 +118,6 @@ class PfsPolicy(StrEnum):
     REFUSE = "refuse"
 
 
-PskLookup = Callable[[Address], bytes | None]
-"""Main mode needs the key before it learns an identity: only the peer's address is known."""
-
 IdCheck = Callable[[IdPayload, IdPayload], bool]
 """``check(IDci, IDcr)``: whether the selectors of a quick mode are acceptable."""
 
@@ -133,7 +129,6 @@ class ResponderConfig(IkeConfig):
 
     refusal: Refusal = Refusal.NOTIFY
     require_natt_vid: bool = False
-    psk_lookup: PskLookup | None = field(default=None, repr=False)
     wrong_psk: WrongPsk = WrongPsk.ENCRYPTED_NOTIFY
     repeat_responses: bool = False
     pfs: PfsPolicy = PfsPolicy.ACCEPT
@@ -144,8 +139,6 @@ class ResponderConfig(IkeConfig):
     """Refuse every quick mode with this notification; ``"delete"``: with a Delete of the IKE SA."""
     refuse_renewal: NotifyType | None = None
     """Refuse quick modes with this once there is an SA pair."""
-    reported_identity: IdPayload | None = None
-    """Sent as IDir in place of the true one (SoftEther: 0.0.0.0)."""
     refuse_peer: NotifyType | Literal["delete"] | None = None
     """Answer a right MM5 with this error instead of MM6, as for an identity that is not welcome;
     ``"delete"``: with a Delete of the IKE SA."""

@@ -31,7 +31,7 @@ from vpndiag.protocols.ike.events import (
 from vpndiag.protocols.ike.exchange_info import Informational
 from vpndiag.protocols.ike.exchange_main import choose, read_key_exchange
 from vpndiag.protocols.ike.message import Message
-from vpndiag.protocols.ike.natt import Address, choose_dialect
+from vpndiag.protocols.ike.natt import choose_dialect
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
     HashPayload,
@@ -61,7 +61,6 @@ class IkeResponder(Informational):
     def __init__(self, config: ResponderConfig, random_bytes: RandomBytes) -> None:
         super().__init__(config, random_bytes)
         self._responder_config = config
-        self._psk: bytes | None = None
         self._repeating = False
 
     def _main_table(self) -> dict[tuple[IkeState, Kind], Callable[[Inbound], None]]:
@@ -95,8 +94,7 @@ class IkeResponder(Informational):
             return
         answer, transform, number = choice
         if transform.auth_method == AuthMethod.PSK:
-            self._psk = self._look_up(inbound.remote)
-            if self._psk is None:
+            if self._config.psk is None:
                 self._refuse(inbound, FailureCode.NO_KEY, "no pre-shared key for this peer")
                 return
         elif transform.auth_method != AuthMethod.RSA_SIG or config.credentials is None:
@@ -117,11 +115,6 @@ class IkeResponder(Informational):
         self._remember(inbound, flight)
         self.state = IkeState.MM2_SENT
         self._wait_for("MM3", inbound.now)
-
-    def _look_up(self, remote: Address) -> bytes | None:
-        lookup = self._responder_config.psk_lookup
-        found = lookup(remote) if lookup is not None else None
-        return found if found is not None else self._config.psk
 
     def _refuse(self, inbound: Inbound, code: FailureCode, detail: str) -> None:
         self._reject("MM1", code, detail)
@@ -147,7 +140,7 @@ class IkeResponder(Informational):
         main.pair, main.our_nonce = pair, self._random(config.nonce_size)
         try:
             main.their_public, main.their_nonce = read_key_exchange(message)
-            main.derive(self._psk)
+            main.derive(self._config.psk)
         except RemoteProtocolError as error:
             self._reject("MM3", FailureCode.BAD_KEY_EXCHANGE, str(error))
             return
@@ -202,7 +195,7 @@ class IkeResponder(Informational):
             return
         for notification in chain.all(NotificationPayload):
             self._emit(NotifyReceived(notification, Trust.AUTHENTICATED, 1, 0))
-        identity = config.reported_identity or self._our_identity(inbound)
+        identity = self._our_identity(inbound)
         proof = list(make_proof(main, config, identity))
         if config.false_proof:
             proof = [_spoilt(p) for p in proof]

@@ -50,7 +50,7 @@ class Calls:
         local_id = self._next_id()
         self._serial += 1
         self._sessions[local_id] = Session(local_id, 0, SessionState.WAIT_REPLY)
-        avps = handshake.call_avps(self._tunnel.config, local_id, self._serial)
+        avps = handshake.call_avps(local_id, self._serial)
         self._tunnel.send_control(0, avps)
         return local_id
 

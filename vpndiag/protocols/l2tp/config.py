@@ -74,8 +74,7 @@ class L2tpConfig:
     ``challenge``: ask the peer to prove the secret. ``require_secret``: and end the tunnel when
     it does not answer (a wrong answer always ends it). ``stop_without_secret``: end the tunnel with
     StopCCN 4 when the peer sends a challenge and there is no secret, instead of going on without a
-    response, which some gateways accept. ``tolerate_unknown_mandatory``: go on despite unknown
-    AVPs with the M bit; None means as LAC, not as LNS. ``hide``: attribute types to send hidden.
+    response, which some gateways accept. ``hide``: attribute types to send hidden.
     ``hello_interval``: send HELLO after this long a silence, None for never. ``reply_timeout``:
     wait for SCCRP, SCCCN, ICRP, ICCN after our message was acknowledged. ``sequencing``: as LAC,
     ask for sequence numbers in data messages. ``vendor_name`` and ``firmware`` are left out when
@@ -92,7 +91,6 @@ class L2tpConfig:
     challenge: bool = False
     require_secret: bool = False
     stop_without_secret: bool = False
-    tolerate_unknown_mandatory: bool | None = None
     hide: frozenset[int] = frozenset()
     retransmit: RetransmitConfig = field(default_factory=RetransmitConfig)
     hello_interval: float | None = 60.0
@@ -100,8 +98,6 @@ class L2tpConfig:
     sequencing: bool = False
     framing_type: int = 1
     connect_speed: int = 100_000_000
-    calling_number: bytes | None = None
-    called_number: bytes | None = None
     policy: Policy = accept_all
 
     def __post_init__(self) -> None:

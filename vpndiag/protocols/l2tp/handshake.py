@@ -84,17 +84,13 @@ def stop_avps(tunnel_id: int, result: ResultCode) -> Avps:
     )
 
 
-def call_avps(config: L2tpConfig, session_id: int, serial: int) -> Avps:
+def call_avps(session_id: int, serial: int) -> Avps:
     """ICRQ."""
-    avps = [
+    return typed(
+        MessageType.ICRQ,
         make(AvpType.ASSIGNED_SESSION_ID, session_id),
         make(AvpType.CALL_SERIAL_NUMBER, serial),
-    ]
-    if config.called_number is not None:
-        avps.append(make(AvpType.CALLED_NUMBER, config.called_number))
-    if config.calling_number is not None:
-        avps.append(make(AvpType.CALLING_NUMBER, config.calling_number))
-    return typed(MessageType.ICRQ, *avps)
+    )
 
 
 def call_reply_avps(session_id: int) -> Avps:

@@ -333,7 +333,8 @@ class L2tpTunnel:
                 self._drop(DropReason.NOT_EXPECTED, detail, data)
 
     def _refuse_unknown(self, message: ControlMessage) -> bool:
-        """Unknown AVPs and message types with the M bit (4.1, 4.4.1)."""
+        """Unknown AVPs and message types with the M bit (4.1, 4.4.1). A LAC goes on despite them:
+        a client is to find out how far it gets."""
         unknown: list[Avp] = [
             avp for avp in message.avps if avp.mandatory and (avp.spec is None or avp.hidden)
         ]
@@ -343,9 +344,7 @@ class L2tpTunnel:
             unknown.append(first)
         if not unknown:
             return False
-        tolerate = self.config.tolerate_unknown_mandatory
-        if tolerate is None:
-            tolerate = self.role is Role.LAC
+        tolerate = self.role is Role.LAC
         closing = message.message_type in (MessageType.StopCCN, MessageType.CDN)
         self.emit(events.UnknownMandatory(message, tuple(unknown), tolerate or closing))
         if tolerate or closing:

@@ -53,7 +53,6 @@ class ClientConfig:
         AuthMethod.PAP,
     )
     mru: int | None = 1400
-    use_magic: bool = True
     address: IPv4Address | None = None
     want_dns: bool = True
     want_nbns: bool = False
@@ -143,7 +142,6 @@ class ServerConfig:
     eap_methods: tuple[int, ...] = (26, 4)
     name: bytes = b"vpndiag"
     mru: int | None = 1400
-    use_magic: bool = True
     require_mppe: bool = False
     want_ipv6: bool = False
     timers: Timers = field(default_factory=Timers)

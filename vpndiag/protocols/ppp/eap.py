@@ -128,10 +128,8 @@ class Mschapv2Message:
     message: bytes = b""
 
 
-def encode_mschapv2(packet: Mschapv2Message, *, response: bool = False) -> bytes:
-    """The type data. A Success or Failure in an EAP ``response`` is the op code alone."""
-    if response and packet.op in (OP_SUCCESS, OP_FAILURE):
-        return bytes((packet.op,))
+def encode_mschapv2(packet: Mschapv2Message) -> bytes:
+    """The type data. A Success or Failure of the peer is the op code alone, and not made here."""
     if packet.op in (OP_CHALLENGE, OP_RESPONSE):
         body = bytes((len(packet.value),)) + packet.value + packet.name
     else:

@@ -50,7 +50,7 @@ class Lcp:
             accept = config.auth if config.credentials is not None else ()
         else:
             demand = config.auth
-        self._policy = LcpPolicy(random_bytes, config.mru, accept, demand, config.use_magic)
+        self._policy = LcpPolicy(random_bytes, config.mru, accept, demand)
         self.control = ControlProtocol(protocols.LCP, self._policy, config.timers.control)
         self._we_demand = isinstance(config, ServerConfig)
         self._wire = wire

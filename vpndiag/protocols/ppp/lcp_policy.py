@@ -36,13 +36,11 @@ class LcpPolicy:
         mru: int | None,
         accept: tuple[AuthMethod, ...],
         demand: tuple[AuthMethod, ...],
-        use_magic: bool = True,
     ) -> None:
         self._random = random_bytes
         self._want_mru = mru
         self._accept = accept
         self._demand = demand
-        self._use_magic = use_magic
         self.answers: list[AuthAnswer] = []
         """Every authentication demand of the peer in this negotiation, and our answer."""
         self.refusals: list[AuthAnswer] = []
@@ -62,7 +60,7 @@ class LcpPolicy:
         self._dropped.clear()
         self._offers = list(self._demand)
         self._mru = self._want_mru
-        self.magic = self._new_magic() if self._use_magic else 0
+        self.magic = self._new_magic()
 
     def _new_magic(self) -> int:
         return int.from_bytes(self._random(4), "big") or 1
