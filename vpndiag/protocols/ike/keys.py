@@ -258,7 +258,3 @@ class CipherState:
         chain = self._chain(message_id)
         if ciphertext not in chain.seen:
             self._advance(message_id, chain, ciphertext)
-
-    def forget(self, message_id: int) -> None:
-        """Drop the chain of a finished exchange."""
-        self._chains.pop(message_id, None)
