@@ -317,8 +317,6 @@ def no_esp(view: View) -> Ruling | None:
     elif view.end - done[-1].t >= NOTHING and view.ike[-1].t <= done[-1].t + STAYED:
         why = f"for {view.end - done[-1].t:.0f} s: its packets are lost on the way here, were not "
         why += "recorded, or its L2TP does not start"
-    elif view.end - done[-1].t < NOTHING:
-        why = "and the capture ends: too soon to tell, or ESP was left out of it"
     else:
         return None
     return rule(
