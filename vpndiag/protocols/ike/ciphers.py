@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, algorithms, modes
-
+from vpndiag.protocols.blocks import aes_cbc, des_cbc
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike.algorithms import Encryption, Hash
 from vpndiag.protocols.ike.constants import name_of
 
-try:
-    from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-except ImportError:  # cryptography before 43
-    from cryptography.hazmat.primitives.ciphers.algorithms import TripleDES
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 _HASHES: dict[int, str] = {
     Hash.MD5: "md5",
@@ -91,13 +89,8 @@ class CipherSpec:
     def _cipher(self, key: bytes, iv: bytes) -> Cipher[modes.CBC]:
         if len(key) != self.key_size or len(iv) != self.block_size:
             raise LocalProtocolError("key or IV has the wrong size")
-        algorithm: CipherAlgorithm
-        if self.encryption == Encryption.AES_CBC:
-            algorithm = algorithms.AES(key)
-        else:
-            # DES is 3DES with three equal keys
-            algorithm = TripleDES(key * (24 // len(key)))
-        return Cipher(algorithm, modes.CBC(iv))
+        cipher = aes_cbc if self.encryption == Encryption.AES_CBC else des_cbc
+        return cipher(key, iv)
 
     def encrypt(self, key: bytes, iv: bytes, plaintext: bytes) -> bytes:
         """CBC; zero-padded to the block size (RFC 2409 section 5, appendix B).

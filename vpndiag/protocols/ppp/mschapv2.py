@@ -10,16 +10,10 @@ import hmac
 import re
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-
+from vpndiag.protocols.blocks import des_ecb
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ppp.md4 import md4
 from vpndiag.protocols.wire import Reader
-
-try:
-    from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-except ImportError:  # cryptography < 43
-    from cryptography.hazmat.primitives.ciphers.algorithms import TripleDES
 
 ERRORS = {
     646: "ERROR_RESTRICTED_LOGON_HOURS",
@@ -73,10 +67,10 @@ def challenge_hash(peer_challenge: bytes, authenticator_challenge: bytes, user: 
 
 
 def _des_block(key: bytes, clear: bytes) -> bytes:
-    """One DES block under a 56-bit key, as 3DES with three equal keys."""
+    """One DES block under a 56-bit key."""
     number = int.from_bytes(key, "big")
     spread = bytes((number >> shift & 0x7F) << 1 for shift in range(49, -1, -7))
-    encryptor = Cipher(TripleDES(spread * 3), modes.ECB()).encryptor()
+    encryptor = des_ecb(spread).encryptor()
     return encryptor.update(clear) + encryptor.finalize()
 
 
