@@ -26,9 +26,11 @@ import ipaddress
 import os
 import sys
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from vpndiag.records import record
 
 MAX_SIZE = 1 << 20
 
@@ -37,7 +39,7 @@ class ProfileError(Exception):
     """A profile that cannot be used; the text names the file, the entry and what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One gateway and how to reach it. Entries that are not given are empty or None."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ from vpndiag.capture.window import CHUNK, Progress
 from vpndiag.observations import Observation, OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.protocols.esp.transport import guess_null
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
@@ -52,7 +52,7 @@ FileProgress = Callable[[int, int, int], None]
 """``progress(index of the file, bytes read, bytes in all)``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FileRead:
     """One file; its frames have the numbers ``first_frame`` to ``first_frame + frames - 1``."""
 
@@ -62,7 +62,7 @@ class FileRead:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Analysis:
     """What capture files hold. ``other`` is traffic that is no attempt of ours."""
 

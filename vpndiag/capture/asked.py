@@ -8,8 +8,9 @@ wanted and nothing else: what became of it is told by the packets alone.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TypeGuard
+
+from vpndiag.records import record
 
 MARK = "vpndiag asked inside: "
 MOST = 16
@@ -17,7 +18,7 @@ _LONGEST = 253
 MAX_COMMENT = 16_384
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AskedApp:
     """``text`` as it was asked for."""
 
@@ -27,7 +28,7 @@ class AskedApp:
     protocol: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Asked:
     """Names, hosts and applications that were to be tested; all may be empty. ``own``: by a run
     of vpndiag, which left this capture."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.material import (
     DataCount,
@@ -15,13 +15,14 @@ from vpndiag.capture.material import (
 from vpndiag.capture.packets import IcmpError, Incomplete
 from vpndiag.capture.ppp_sides import PppRound
 from vpndiag.capture.sketch import Sketch
+from vpndiag.records import record
 
 SECOND = 1_000_000_000
 SLACK = 3 * SECOND
 """Longer silence than this ends an attempt that has not succeeded."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Attempt:
     """``begun`` False: it was going on when the capture started. ``end_ns`` is until when silence
     can be judged: the next attempt of the same client, or the end of the capture."""

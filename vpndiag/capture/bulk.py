@@ -15,7 +15,6 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import compress
 from typing import Any
@@ -26,6 +25,7 @@ from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.layout import Layout, frame_bytes
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
+from vpndiag.records import record
 
 _BILLION = 1_000_000_000
 #: Fewer packets of a flow in a window go the slow way: less work than their columns.
@@ -42,7 +42,7 @@ def _others(allowed: bytes) -> re.Pattern[bytes]:
     return re.compile(b"(?s)[^" + re.escape(allowed) + b"]")
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Stretch:
     """Packets of one flow in this walk: their places in it, IP lengths and sequence numbers;
     ``done`` are counted. ``flow`` is None until its first packet has gone the slow way."""

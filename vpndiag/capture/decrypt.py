@@ -6,7 +6,7 @@ A wrong key never raises: what it does not open is told to be ``undecryptable``.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.keys import Keys
 from vpndiag.capture.packets import EspPacket
@@ -22,6 +22,7 @@ from vpndiag.protocols.ike.keys import CipherState
 from vpndiag.protocols.ike.message import Message, decode_payloads
 from vpndiag.protocols.ike.payloads import KePayload, Payload, SaPayload
 from vpndiag.protocols.ike.transforms import IkeTransform
+from vpndiag.records import record
 
 
 class IkeDecryptor:
@@ -120,7 +121,7 @@ def _sane(exchange: int, payloads: tuple[Payload, ...], padding: int, spec: Ciph
 _KNOWN = frozenset(int(e) for e in ExchangeType)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class EspStats:
     """What opening the packets of one flow showed."""
 
@@ -131,7 +132,7 @@ class EspStats:
     transform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Inner:
     """What an ESP packet carried."""
 
@@ -145,7 +146,7 @@ FlowId = tuple[str, int, str, int, int]
 _MAX_STATES = 4096
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Flow:
     candidates: list[EspSa] = field(default_factory=list)
     settled: bool = False

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vpndiag.records import record
 
 
 class CaptureError(Exception):
@@ -32,7 +32,7 @@ class ForeignFormat(CaptureError):
     """A file of another format, which Wireshark may be able to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Truncated:
     """The file ends inside a record: ``frame`` is the last whole one, ``byte`` where the cut record
     starts (in the decompressed stream)."""
@@ -44,7 +44,7 @@ class Truncated:
         return f"the file is cut off after frame {self.frame} (byte {self.byte})"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Malformed:
     """Reading stopped (or one block was skipped) after ``frame``: the record at ``byte`` makes no
     sense."""
@@ -57,7 +57,7 @@ class Malformed:
         return f"damaged after frame {self.frame} (byte {self.byte}): {self.what}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unsupported:
     """Frames of a link type that is not read here; the first is ``frame``."""
 

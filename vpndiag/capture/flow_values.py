@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from vpndiag.records import record
 
 
 class Sample(NamedTuple):
@@ -50,7 +51,7 @@ class FlowKey(NamedTuple):
         return self.sport != 0 or self.dport != 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Silence:
     """The longest time without a packet of a flow, between two frames; over SILENCE_NS."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from vpndiag.records import record
 
 #: libpcap's MAXIMUM_SNAPLEN; a longer frame is damage.
 MAX_FRAME = 262_144
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Interface:
     """``linktype`` as in tcpdump.org's registry; ``units`` a second of its time stamps; ``offset``
     seconds to add to them."""

@@ -3,7 +3,7 @@ does before it reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from vpndiag.capture.material import End, IkeTrack, Material, Message
 from vpndiag.capture.packets import Incomplete
@@ -13,13 +13,14 @@ from vpndiag.protocols.ike.fragment import Reassembler
 from vpndiag.protocols.ike.message import Message as IkeMessage
 from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import FragmentPayload
+from vpndiag.records import record
 
 _FRAGMENT = int(PayloadType.FRAGMENTATION)
 _WAITED = 1_000_000_000
 """Nanoseconds behind the first piece, after which those still missing are lost."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Sender:
     whole: Reassembler = field(default_factory=Reassembler)
     pieces: dict[tuple[int, int], list[Message]] = field(default_factory=dict)

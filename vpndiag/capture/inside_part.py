@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import TypeVar
@@ -13,6 +12,7 @@ from vpndiag.capture.inside_log import Ack, BySpi, Echo, End, InsideIndex, Pair,
 from vpndiag.capture.inside_tcp import TcpFlow
 from vpndiag.observations import InsideScope
 from vpndiag.observations.inside import TargetRole
+from vpndiag.records import record
 
 TRACED = 32
 """Nobody sends with such a time to live but to find out where packets end."""
@@ -21,7 +21,7 @@ TRACED = 32
 _R = TypeVar("_R", TcpFlow, Echo, Query, Sized, Pair, Ack)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Part:
     """``spis`` are those of the attempt, True: the client sent in it; ``by_client`` tells of a
     packet in the clear by its source, None: it is of neither end. ``until_ns``: the session is

@@ -5,9 +5,8 @@ Data is not kept; a connection is a few numbers however much it carries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.inner.tcp import ACK, FIN, MODULUS, RST, SYN, ahead, mss_of
+from vpndiag.records import record
 
 WAITED_NS = 3_000_000_000
 """Silence of a server that is no accident."""
@@ -17,7 +16,7 @@ PATIENCE_NS = 2_500_000_000
 HEAD = 16
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class TcpFlow:
     """One connection, from the side that sent the first SYN. Times in ns, 0: never. ``source`` and
     ``spi`` are those of the packet outside that carried the SYN."""

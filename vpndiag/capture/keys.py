@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.esp.suites import CIPHERS, INTEGRITIES, Cipher, EspSuite, Integrity
+from vpndiag.records import record
 
 MAX_FILE = 4 * 1024 * 1024
 MAX_KEYS = 65_536
@@ -25,7 +26,7 @@ class KeyFileError(Exception):
     """A key file that cannot be read; ``str()`` is one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EspKey:
     """Keys of one ESP SA. ``source`` and ``destination`` are ``*`` when any will do."""
 
@@ -37,7 +38,7 @@ class EspKey:
     destination: str = "*"
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Keys:
     """``ike``: cipher keys by initiator cookie (two sides with different pre-shared keys have
     different ones); ``esp``: by SPI. ``unused`` are notes on lines that could not be used."""

@@ -3,7 +3,7 @@ hosts, one PPP link. Nothing is judged and nobody is called a client here (that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.asked import Asked
 from vpndiag.capture.decrypt import EspStats
@@ -11,6 +11,7 @@ from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.inside_log import InsideLog
 from vpndiag.capture.packets import Datagram, IcmpError, Incomplete, PppPacket
 from vpndiag.capture.tally import Tally
+from vpndiag.records import record
 
 Hosts = tuple[str, str]
 """Two addresses, sorted."""
@@ -21,7 +22,7 @@ def hosts(one: str, two: str) -> Hosts:
     return (one, two) if one <= two else (two, one)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Message:
     """A datagram of interest. ``data`` without the non-ESP marker."""
 
@@ -39,7 +40,7 @@ class Message:
     ttl: int = 0
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class IkeTrack:
     """All messages with one initiator cookie between two hosts."""
 
@@ -54,7 +55,7 @@ class IkeTrack:
         return self.messages[0].time_ns
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class DataCount:
     """Packets that carry users' data, one direction: ``src`` sent them."""
 
@@ -79,7 +80,7 @@ class DataCount:
         self.last_ns = time_ns
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class L2tpTrack:
     """All L2TP between two hosts that is seen in one way: in the clear, or inside ESP."""
 
@@ -91,7 +92,7 @@ class L2tpTrack:
     left_out: int = 0
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class PppTrack:
     """A PPP link that was captured bare or in PPPoE."""
 
@@ -100,7 +101,7 @@ class PppTrack:
     left_out: int = 0
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class FlowTrack:
     """The ESP packets of one SPI between two ends; several counters when several files were read.
     ``stats`` when there were keys."""
@@ -133,7 +134,7 @@ class FlowTrack:
         return hosts(self.src[0], self.dst[0])
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Material:
     """What all files hold together. Times in nanoseconds since 1970."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vpndiag.records import record
 
 # The first two are made for every packet: not frozen, which would make that three times as slow.
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Datagram:
     """A UDP datagram. ``frames`` are all that carried it (several when it came in IP fragments);
     ``missing`` bytes of ``payload`` were not captured; ``kind``:
@@ -42,7 +42,7 @@ class Datagram:
         return self.time_ns / 1e9
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class EspPacket:
     """An ESP packet kept for decryption: ``payload`` starts with SPI and sequence number.
     ``sport`` and ``dport`` are 0 for IP protocol 50."""
@@ -57,7 +57,7 @@ class EspPacket:
     missing: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Quote:
     """The packet inside an ICMP error. ``ident`` is its IP identification; ``spi`` for ESP, with
     ports too when it was UDP-encapsulated; ``payload`` what was quoted behind the transport
@@ -73,7 +73,7 @@ class Quote:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IcmpError:
     """``src`` sent it about ``quote``. ``version`` 4 or 6 tells how to read ``type`` and
     ``code``; ``mtu`` is the next hop's, 0 when it was not told."""
@@ -89,7 +89,7 @@ class IcmpError:
     quote: Quote
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PppPacket:
     """A PPP packet that was captured bare (PPP link type) or in PPPoE: ``protocol`` and what
     follows. ``src`` and ``dst`` are MAC addresses, or "" where the link has none; ``session``
@@ -105,7 +105,7 @@ class PppPacket:
     outgoing: bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Incomplete:
     """A datagram of which fragments are missing: ``missing`` lists (from, to) byte ranges of the IP
     payload, ``to`` None when the end is unknown. Ports are None unless the first fragment is there;

@@ -10,7 +10,7 @@ the file is read in one go. So what is found is always what that finds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from io import RawIOBase
 from typing import Any
 
@@ -22,6 +22,7 @@ from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.seams import Piece
 from vpndiag.capture.tally import Tally
 from vpndiag.capture.window import Progress
+from vpndiag.records import record
 
 MOST_KEPT = 10_000
 """Packets of a piece that are kept. All of them are held in memory, so this is for captures of
@@ -54,7 +55,7 @@ class _Part(RawIOBase):
         super().close()
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Scanned:
     """What a :class:`Prefilter` has found, as plain data: iterate it for the kept packets."""
 

@@ -6,7 +6,7 @@ tells. The side that is asked to prove itself is called the client.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.material import PppTrack
 from vpndiag.capture.packets import PppPacket
@@ -14,9 +14,10 @@ from vpndiag.capture.ppp_inferred import inferred
 from vpndiag.capture.ppp_roles import LCP as LCP
 from vpndiag.capture.ppp_roles import REQUEST, TERMINATE, TERMINATE_ACK, client_vote
 from vpndiag.protocols.ppp.protocols import PPPOE
+from vpndiag.records import record
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class PppRound:
     """One attempt on a link: from LCP's first request to the next round. ``sent`` tells for each
     packet whether the client sent it."""

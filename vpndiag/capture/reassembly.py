@@ -6,10 +6,11 @@ failing tunnel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.ip import UDP, Packet, address
 from vpndiag.capture.packets import Incomplete
+from vpndiag.records import record
 
 #: Nanoseconds of capture time; Linux and Windows give up after 30 and 60 seconds.
 TIMEOUT_NS = 60_000_000_000
@@ -23,7 +24,7 @@ _MAX_SIZE = 65_535
 Key = tuple[bytes, bytes, int, int]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Pending:
     first_ns: int
     last_ns: int = 0
@@ -62,7 +63,7 @@ class _Pending:
         return bytes(data[:known]), total - known
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Whole:
     """A reassembled IP payload; ``missing`` bytes at its end were not captured."""
 

@@ -7,7 +7,6 @@ the records before end there (:mod:`vpndiag.capture.pieces`).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from typing import BinaryIO
 from vpndiag.capture.frame import MAX_FRAME
 from vpndiag.capture.pcap import HEADERS, byte_order
 from vpndiag.capture.pcapng import EPB, IDB, ORDERS, PB, SHB, SPB, is_pcapng
+from vpndiag.records import record
 
 _LOOK = 1024 * 1024
 """Bytes in which the first record is sought, some of the longest."""
@@ -24,7 +24,7 @@ _MAX_HEAD = 1024 * 1024
 _DAY = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Piece:
     """Bytes ``start`` to ``stop`` of a file, behind its first ``head``."""
 
@@ -53,7 +53,7 @@ def divide(path: Path, count: int) -> list[Piece]:
     return [Piece(path, head.size, *ends) for ends in pairwise(places)]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Head:
     """The ``size`` bytes of a file before its first packet, and how to read what follows:
     ``header`` are the bytes of a pcap file's record header, 0 in pcapng; ``seconds`` of the first

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from zlib import crc32
+
+from vpndiag.records import record
 
 _WHOLE = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Share:
     """Whole conversations, by a checksum of the addresses of both hosts: those from ``start`` on
     and before ``stop``."""

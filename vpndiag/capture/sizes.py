@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.material import Message
 from vpndiag.observations import Direction, LargeLost
+from vpndiag.records import record
 
 SMALLEST = 576
 """Every IPv4 host takes this much (RFC 1122 section 3.3.2): smaller losses have other causes."""
@@ -19,7 +20,7 @@ _ECHO, _ECHO_REPLY = 8, 0
 _WRAP = 1 << 32
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Segment:
     first: Message
     last: Message
@@ -28,7 +29,7 @@ class _Segment:
     tries: int = 1
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Stream:
     """One direction of a TCP connection."""
 

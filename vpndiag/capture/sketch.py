@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.capture.material import End, IkeTrack
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import VendorIdPayload
+from vpndiag.records import record
 
 _MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _NOTIFICATION = 11
@@ -18,7 +19,7 @@ _ZERO = bytes(8)
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Sketch:
     """``opening``: the first message begins the SA (responder cookie zero); ``deep``: it went
     beyond message 2; ``established_ns``: a quick mode or IKE_AUTH was answered."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from vpndiag.records import record
 
 MAX_ENDS = 8
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Tally:
     """Packets of one kind: how many, how many bytes of frame, from when to when, and between whom
     (the first few, as (source, port, destination, port))."""

@@ -8,7 +8,7 @@ packet it is about, ordinary UDP from the same ports included.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vpndiag.capture.attempt import Attempt
@@ -16,6 +16,7 @@ from vpndiag.capture.packets import IcmpError
 from vpndiag.capture.sketch import Sketch
 from vpndiag.observations import Hop, PathTrace
 from vpndiag.observe.icmp import icmp_what
+from vpndiag.records import record
 
 What = Literal["ike", "ike-natt", "udp"]
 
@@ -29,7 +30,7 @@ _ORIGINS = (64, 128, 255)
 """What systems send with: the distance of the place of capture follows."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Line:
     port: int
     tries: dict[int, int] = field(default_factory=dict)

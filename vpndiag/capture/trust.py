@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from vpndiag.protocols.errors import ProtocolError
+from vpndiag.records import record
 
 MAX_FILE = 4 * 1024 * 1024
 _X509_SIGNATURE = 4
@@ -17,7 +17,7 @@ class TrustError(Exception):
     """A file of authorities that cannot be read; ``str()`` is one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Trust:
     """``anchors``: DER certificates of the authorities that the client trusts; ``name``: the host
     name or address that it connects to, None: any will do."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vpndiag.capture.flow_table import EspFlows
@@ -37,6 +36,7 @@ from vpndiag.capture.usual_shape import (
     Ends,
     Met,
 )
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,7 +69,7 @@ class _Window(NamedTuple):
     sequences: list[int]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Stretch:
     """ESP packets of one flow, from ``start`` to ``stop`` among all, those before ``done``
     counted. ``flow`` is None before its first packet's turn, and of one too many."""

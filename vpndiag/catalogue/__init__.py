@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
+from vpndiag.records import record
 from vpndiag.report.model import LADDER, Cause, Finding, Owner, Severity
 
 OWNER_NAMES: dict[Owner, str] = {
@@ -32,7 +32,7 @@ CLIENT_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """One thing to do now, and who does it."""
 
@@ -43,7 +43,7 @@ class Step:
         return f"{OWNER_NAMES[self.who]}: {self.do}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """One finding of the catalogue.
 

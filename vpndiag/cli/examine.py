@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.together import Judged, is_scan
 from vpndiag.observations import EspFlow, Observation
+from vpndiag.records import record
 
 Seen = tuple[Observation, ...]
 MAX_FRAMES = 400
@@ -19,7 +19,7 @@ MAX_FULL = 1_000
 """Sessions whose observations are in the report; all others have their verdict and findings."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Examined:
     """One attempt judged, and the frames of its control packets. ``order``, its place among all:
     time of the first packet; then, as the whole capture is gone through, the kind of session and

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from vpndiag.cli.exits import UsageError
 from vpndiag.cli.interrupts import Interrupts
 from vpndiag.cli.recording import capture_to, write_keys_to
 from vpndiag.observations import Ended, NameAnswer, Observation, Scope
+from vpndiag.records import record
 from vpndiag.report.document import Report, Shown, Tool, Vantage, options
 from vpndiag.report.model import LADDER
 from vpndiag.tunnel.options import TunnelOptions
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from vpndiag.render.ladder import LiveLadder
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class Plan:
     """What to do and what to leave behind."""
 

@@ -7,11 +7,11 @@ import contextlib
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from vpndiag.cli.exits import UsageError, code_of
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vpndiag.report.document import Report
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class Output:
     """Where the report goes and how much a person sees."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from vpndiag.cli.credentials import certificate_of, l2tp_secret_of, secrets_of
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.output import Output, show
 from vpndiag.cli.proposals import auth_methods, group_of, ports_of, proposals_of
+from vpndiag.records import record
 from vpndiag.secrets import SecretError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vpndiag.probes.soak import SoakPlan
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class RunOptions:
     """The options of ``vpndiag run`` as typed."""
 

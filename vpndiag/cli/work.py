@@ -8,7 +8,6 @@ of the files. Nothing of it but verdicts is kept when the next one is read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from vpndiag.capture import l2tp_strangers
@@ -18,6 +17,7 @@ from vpndiag.capture.heap import growing
 from vpndiag.capture.sessions import strays
 from vpndiag.capture.share import Share
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
+from vpndiag.records import record
 
 SLACK = 128
 """Attempts more than their part of those that will be shown in full, of which all is kept."""
@@ -26,7 +26,7 @@ Place = tuple[int, int]
 """Which of a worker's shares, and which attempt in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outline:
     """What of one share may concern the others: the cookies of its IKE SAs (an answer from
     elsewhere, or one through a NAT, has a cookie of another conversation), how many attempts lack

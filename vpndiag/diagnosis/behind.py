@@ -9,7 +9,7 @@ nothing finds the way back. These last two look the same from here, so they are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.diagnosis.ruling import evidence, finding
 from vpndiag.diagnosis.view import View
@@ -21,6 +21,7 @@ from vpndiag.observations import (
     InsideTrace,
     Observation,
 )
+from vpndiag.records import record
 from vpndiag.report.model import Evidence, Finding
 
 _CONNECTED = {"connected", "answered", "refused", "reset", "closed", "stalled", "unexpected"}
@@ -29,7 +30,7 @@ NO_WAY = ("net-unreachable", "prohibited")
 """ICMP errors by which a gateway says that it does not forward."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Seen:
     """``answered``: addresses that anything came from; ``gateway``: those that are the gateway;
     ``hosts``: asked for and silent; ``servers``: pushed DNS servers that are silent altogether;

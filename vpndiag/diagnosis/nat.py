@@ -7,18 +7,19 @@ or because its socket is bound to no address (SoftEther hashes 0.0.0.0).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vpndiag.diagnosis.ruling import evidence, finding
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
+from vpndiag.records import record
 from vpndiag.report.model import Confidence, Finding
 
 _SHARED = ("same NAT", "same router")
 """Words of causes that need a NAT in front of the client."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Nat:
     """``client``, ``gateway``: a NAT on that side; None: the gateway's hashes do not tell."""
 

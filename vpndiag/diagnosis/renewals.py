@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
 from vpndiag.observations import EspFlow, IkeMessage, Observation
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     from vpndiag.diagnosis.view import View
@@ -21,7 +22,7 @@ _PROOFS = 3
 """Times that message 5 is sent in vain, from which on it is not taken."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Renewal:
     """A quick mode or main mode of a session that was up. ``tries`` are its first message and the
     repeats, ``done`` when it was answered (main mode: complete), ``refusal`` what said no."""

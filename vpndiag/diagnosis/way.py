@@ -9,7 +9,7 @@ may be the one that drops it.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vpndiag.diagnosis.ruling import evidence, times
 from vpndiag.diagnosis.view import View
@@ -24,6 +24,7 @@ from vpndiag.diagnosis.way_causes import (
 )
 from vpndiag.diagnosis.way_evidence import checked, traced
 from vpndiag.observations import Hop, PathTrace
+from vpndiag.records import record
 from vpndiag.report.model import Cause, Evidence, Finding, Owner
 
 _TRACED = {500: "ike", 4500: "ike-natt"}
@@ -46,7 +47,7 @@ _EXPLANATION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Where:
     """What the traces and checks add to a silence. ``detail`` empty: they show nothing sure."""
 
@@ -110,7 +111,7 @@ def _worn_out(view: View, ports: tuple[int, ...]) -> Where | None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Cut:
     """A kind of packet stops after ``last`` (None: before the first router); ``next`` is the first
     hop beyond that other packets show."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
@@ -12,13 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vpndiag.protocols.ike.config import RsaCredentials
+from vpndiag.records import record
 
 GATEWAY_NAME = "gateway.vpndiag.example"
 _YEAR = dt.timedelta(days=365)
 _BITS = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Authority:
     """A certificate authority; ``der`` is its certificate."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -21,6 +21,7 @@ from vpndiag.protocols.l2tp.config import Ignore, Refuse
 from vpndiag.protocols.ppp.auth import AuthMethod
 from vpndiag.protocols.ppp.auth_server import LoginAnswer
 from vpndiag.protocols.ppp.config import Conduct, NoAddress, Point
+from vpndiag.records import record
 
 IKE_PORT, NATT_PORT, L2TP_PORT = 500, 4500, 1701
 PORTS = (IKE_PORT, NATT_PORT, L2TP_PORT)
@@ -52,7 +53,7 @@ _FILES = IPv4Address("10.99.0.80")
 _POOL = IPv4Network("10.99.1.0/24")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Zone:
     """The DNS zone that is served inside. ``hosts`` and ``services`` are relative to ``name``;
     a service is (priority, weight, port, host)."""
@@ -69,7 +70,7 @@ class Zone:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Faults:
     """What is broken on purpose. Everything at its default: nothing.
 
@@ -144,7 +145,7 @@ class Faults:
     inside_tcp: Literal["", "silent", "stalled", "reset"] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
     """``address`` and ``ports`` (standard port to the one really used) are the gateway's own, as
     NAT detection needs them. ``users`` are names and passwords. ``plain_l2tp``: L2TP is also

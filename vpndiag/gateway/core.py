@@ -8,7 +8,6 @@ is one too many, is forgotten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from vpndiag.gateway import oddities
 from vpndiag.gateway.association import Association
@@ -21,13 +20,14 @@ from vpndiag.protocols.esp.sa import read_header
 from vpndiag.protocols.esp.udp import Kind, demultiplex
 from vpndiag.protocols.l2tp.constants import AvpType
 from vpndiag.protocols.l2tp.message import ControlMessage, decode, peek_tunnel_id
+from vpndiag.records import record
 
 _HEADER = 28
 _MAX_TUNNELS = 4
 """Per client and carrier."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Clear:
     """A client that speaks L2TP outside of IPsec."""
 

@@ -6,7 +6,6 @@ IPv4 only, no fragments. Enough to tell a tunnel that carries data from one that
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Address
 
@@ -14,6 +13,7 @@ from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.zone import answer_query
 from vpndiag.protocols.inner.ip import checksum
 from vpndiag.protocols.wire import u16, u32
+from vpndiag.records import record
 
 ICMP, TCP, UDP = 1, 6, 17
 MAX_CONNECTIONS = 256
@@ -36,7 +36,7 @@ def _pseudo(source: IPv4Address, destination: IPv4Address, protocol: int, size: 
     return source.packed + destination.packed + bytes((0, protocol)) + u16(size)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Packet:
     source: IPv4Address
     destination: IPv4Address

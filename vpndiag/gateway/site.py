@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.gateway.inside import Inside
+from vpndiag.records import record
 
 RandomBytes = Callable[[int], bytes]
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outgoing:
     """A datagram to send from the gateway's ``port`` (500, 4500 or 1701 by their standard numbers;
     0: from any other port)."""

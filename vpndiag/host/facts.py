@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.observations import Route
+from vpndiag.records import record
 
 MAX_ROWS = 256
 """Interfaces, routes, resolvers or connections kept; a computer with more is not diagnosed here."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Interface:
     """``link``: the kind of link as the system names it. ``mtu`` 0: not told."""
 

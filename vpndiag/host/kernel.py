@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.host.machine import Machine
 from vpndiag.observations.host import ModuleState
+from vpndiag.records import record
 
 CONFIG_OF = {
     "ppp_generic": "CONFIG_PPP",
@@ -33,7 +34,7 @@ _BLACKLISTS = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/li
 _MAX_CONFIG = 4 << 20
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Kernel:
     """What the sources say; None: the source is not there."""
 

@@ -10,11 +10,12 @@ import os
 import platform
 import socket
 import sys
-from dataclasses import dataclass
 from typing import Literal
 
+from vpndiag.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class System:
     name: str
     version: str

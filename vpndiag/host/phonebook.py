@@ -6,9 +6,10 @@ names of persons are never looked at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.host.facts import MAX_ROWS
+from vpndiag.records import record
 
 STRATEGIES = {
     "0": "automatic", "1": "PPTP", "2": "PPTP, then others", "3": "L2TP", "4": "L2TP, then others",
@@ -20,7 +21,7 @@ STRATEGIES = {
 _KEYS = {"vpnstrategy", "phonenumber", "ipprioritizeremote", "ipsecflags", "device", "type"}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Entry:
     """One connection. ``values``: only the keys that are looked at, in lower case."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from vpndiag.host.facts import MAX_ROWS
+from vpndiag.records import record
 
 _SERVICE = re.compile(
     r'^\s*(\*?)\s*\((\w[\w ]{0,30})\)\s+([0-9A-Fa-f-]{36})\s+(.*?)\s*"(.*)"\s*(?:\[([^\]]*)\])?\s*$'
@@ -14,7 +14,7 @@ _PAIR = re.compile(r"^\s*([\w .\-]{1,64}?)\s*:\s*(.*?)\s*$")
 _MAX_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Service:
     """A connection: ``kind`` is ``L2TP``, ``IPSec``, ``PPTP`` or an app's identifier."""
 

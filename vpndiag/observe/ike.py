@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -33,6 +33,7 @@ from vpndiag.protocols.ike.payloads import (
 )
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
 from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
+from vpndiag.records import record
 
 Address = tuple[str, int]
 
@@ -50,7 +51,7 @@ _TRANSACTION = int(ExchangeType.TRANSACTION)
 _V2_EXCHANGES = {34: "SA_INIT", 35: "AUTH", 36: "CREATE_CHILD_SA", 37: "INFORMATIONAL"}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Sa:
     hash: int = 0
     client_began: bool = True

@@ -14,7 +14,7 @@ import importlib
 import os
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vpndiag.observations.network import LocalRoutes, NameAnswer
@@ -22,6 +22,7 @@ from vpndiag.probes.aside import Beside
 from vpndiag.probes.host_name import ascii_name, literal
 from vpndiag.probes.name import MAX_SUFFIXES, system_answers
 from vpndiag.probes.resolvers import CONCLUSIVE, TYPES, Lookup, RRType, Server, configuration
+from vpndiag.records import record
 
 PATIENCE = 1.2
 """Seconds that a resolver is given."""
@@ -35,7 +36,7 @@ Rows = list[NameAnswer]
 _Role = Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CompareNames:
     """The aside: asks every resolver that the run did not need. ``resolvers``: those named by the
     user; those of the system are asked as well."""
@@ -87,7 +88,7 @@ class CompareNames:
         beside.add(LocalRoutes(t=beside.t(), ipv4=ipv4, ipv6=ipv6))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class OutsideNames:
     """The aside: asks the resolvers outside the tunnel for names of inside, as every client does
     that is not connected, or whose split tunnel leaves its resolver alone.

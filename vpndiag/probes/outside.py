@@ -8,7 +8,7 @@ five half-open SAs), and never taken further than its answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from vpndiag.observations import L2tpMessage
@@ -28,6 +28,7 @@ from vpndiag.protocols.l2tp.config import L2tpConfig, Role
 from vpndiag.protocols.l2tp.events import TunnelEstablished
 from vpndiag.protocols.l2tp.reliable import RetransmitConfig
 from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
+from vpndiag.records import record
 from vpndiag.tunnel.ike_pump import IkePump
 from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
@@ -145,7 +146,7 @@ class MainModeProbe:
             self._pump.handle_timer(now)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class RawProbe:
     """A fixed IKE message that our engines do not speak themselves: IKEv2, aggressive mode."""
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vpndiag.observations.network import NameAnswer, NameOutcome
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     import dns.message
@@ -31,7 +31,7 @@ MAX_SERVERS = 6
 CONCLUSIVE: frozenset[str] = frozenset({"answered", "nxdomain", "no-data"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Server:
     """A name server; ``shown`` is how it was written."""
 

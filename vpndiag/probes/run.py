@@ -8,7 +8,7 @@ not done here, except for the decision that nothing more can be learnt (:mod:`~.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vpndiag.observations import Ended, IcmpError, NameAnswer, Scope, SendError
@@ -21,6 +21,7 @@ from vpndiag.probes.questions import Questions
 from vpndiag.probes.soak import Soaking, SoakPlan
 from vpndiag.protocols.esp.udp import Kind, demultiplex
 from vpndiag.protocols.ike.events import ChildSa
+from vpndiag.records import record
 from vpndiag.tunnel.options import GATEWAY_PORTS, Flow, Packet, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
 from vpndiag.tunnel.stack import Stack, Stage
@@ -33,7 +34,7 @@ HARMLESS = InsidePlan()
 """What is tested inside when nothing was named."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunKeys:
     """``ike``: initiator cookie and cipher key of each IKE SA; ``children``: the ESP SA pairs."""
 

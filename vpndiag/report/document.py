@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any
 
 from vpndiag.observations import Known
+from vpndiag.records import record
 from vpndiag.report.model import SCHEMA_VERSION, Finding, Layer, Verdict
 
 
@@ -59,7 +60,7 @@ def options(given: Mapping[str, object]) -> dict[str, OptionValue]:
     return kept
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tool:
     """The program that wrote the report."""
 
@@ -67,7 +68,7 @@ class Tool:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Vantage:
     """Where the report was made. Empty: not known, or of no meaning (captures)."""
 
@@ -80,7 +81,7 @@ class Vantage:
     """Whether raw packets could be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Session:
     """One connection attempt of a capture. Times are seconds since the capture's first packet."""
 
@@ -100,7 +101,7 @@ class Session:
     observations: tuple[AnyObservation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Report:
     """The whole document, in the order in which it is written: first what a person opening the file
     wants to see. Field names are part of the public contract (docs/report.md)."""

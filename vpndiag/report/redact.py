@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from typing import Any
 
+from vpndiag.records import record
 from vpndiag.report.document import Report, to_dict
 from vpndiag.report.schema import from_json
 
@@ -34,7 +35,7 @@ _FIXED = frozenset({
 """Fields whose words belong to the format or the catalogue: never touched."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Pseudonyms:
     addresses: bool
     names: dict[str, str] = field(default_factory=dict)

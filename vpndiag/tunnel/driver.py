@@ -7,9 +7,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from vpndiag.records import record
 from vpndiag.tunnel.flow import (
     Datagram,
     FlowEvent,
@@ -56,7 +57,7 @@ class Run(Protocol):
     def abandon(self, now: float) -> list[Packet]: ...
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Sockets:
     """The open flows of a run. Use :func:`open_sockets`, and :meth:`close` in the end."""
 

@@ -17,10 +17,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from vpndiag.observe.icmp import icmp_what
+from vpndiag.records import record
 from vpndiag.tunnel.icmp import (
     errno_name,
     icmp_of_errno,
@@ -38,7 +38,7 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IPPROTO_IPV6 = 41
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Datagram:
     """Something arrived. ``unexpected``: not from the gateway's address, or from a port of it
     that nothing was sent to."""
@@ -50,7 +50,7 @@ class Datagram:
     unexpected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IcmpReport:
     """An ICMP error about a packet of ours; ``what`` as in ``observations.IcmpError``.
 
@@ -67,7 +67,7 @@ class IcmpReport:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SendFailed:
     """The local machine did not send. ``detail`` is the system's text."""
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
+
+from vpndiag.records import record
 
 
 def icmp_of_errno(number: int, *, ipv6: bool) -> tuple[int, int] | None:
@@ -57,7 +58,7 @@ _EXTENDED = struct.Struct("=IBBBBII")
 _ORIGIN_LOCAL, _ORIGIN_ICMP, _ORIGIN_ICMP6 = 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExtendedError:
     """One record of Linux's error queue. ``local``: raised on this machine, not by ICMP."""
 

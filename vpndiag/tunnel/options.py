@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from vpndiag.protocols.ike.algorithms import AuthMethod
 from vpndiag.protocols.ike.config import DEFAULT_VENDOR_IDS, RsaCredentials
 from vpndiag.protocols.ike.profiles import BROAD
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
+from vpndiag.records import record
 
 
 class Flow(Enum):
@@ -27,7 +28,7 @@ class Flow(Enum):
 GATEWAY_PORTS = {Flow.IKE: 500, Flow.NATT: 4500, Flow.L2TP: 1701, Flow.ESP: 0}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Packet:
     """A UDP payload to send (or, on :attr:`Flow.ESP`, an ESP packet)."""
 
@@ -35,7 +36,7 @@ class Packet:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TunnelOptions:
     """``gateway`` and ``local`` are IP literals; ``local`` is the address the kernel uses towards
     the gateway. Ports are those of the flows (0: not known). Secrets are not in the repr."""

@@ -7,11 +7,12 @@ that a run writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.observations import Direction, EspFlow, Observation
 from vpndiag.observe.ike import IkeObserver
 from vpndiag.observe.l2tp import L2tpObserver
+from vpndiag.records import record
 from vpndiag.tunnel.options import Flow
 
 Address = tuple[str, int]
@@ -34,7 +35,7 @@ MAX_OBSERVATIONS = 20_000
 _SAMPLES = 16
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Count:
     first: float
     last: float

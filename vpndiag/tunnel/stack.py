@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.observations import LocalEnd, ServerProof
@@ -27,6 +26,7 @@ from vpndiag.protocols.ike.transforms import EspTransform
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.ppp import events as ppp_events
 from vpndiag.protocols.ppp.link import PppLink
+from vpndiag.records import record
 from vpndiag.tunnel.esp_channel import EspChannel
 from vpndiag.tunnel.ike_sas import IkeSas
 from vpndiag.tunnel.l2tp_channel import L2tpChannel
@@ -55,7 +55,7 @@ class Stage(Enum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IpPacketIn:
     """An IP packet that came through the tunnel."""
 

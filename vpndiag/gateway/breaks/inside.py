@@ -6,15 +6,16 @@ Some faults only show when the client asks for something: ``ask`` then says for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from vpndiag.gateway.config import GatewayConfig
+from vpndiag.records import record
 
 Asked = Literal["apps", "internal_hosts", "internal_names", "internal_networks"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class InsideBreak:
     """``code`` is the finding that it provokes; ``ask`` what a client must be told to test;
     ``outcome`` what the verdict is meant to be."""

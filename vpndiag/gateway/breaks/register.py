@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from vpndiag.gateway.config import GatewayConfig
+from vpndiag.records import record
 from vpndiag.tunnel.options import TunnelOptions
 
 Change = Callable[[GatewayConfig, TunnelOptions, float], tuple[GatewayConfig, TunnelOptions]]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Break:
     """``name`` is the code, with a colon and the variant where the fault shows in several ways.
     ``outcome``: what the verdict is meant to be."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address
 
 from vpndiag.observations import Observation
 from vpndiag.protocols.inner.ip import IcmpFault, IpPacket
+from vpndiag.records import record
 
 RandomBytes = Callable[[int], bytes]
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class Link:
     """The tunnel as the questions see it. ``emit`` keeps an observation, ``t`` turns the clock's
     time into an observation's. ``lossy``: questions had to be repeated on the way here, so silence

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Literal, Protocol
+
+from vpndiag.records import record
 
 RandomBytes = Callable[[int], bytes]
 State = Literal["more", "answered", "unexpected"]
@@ -22,7 +23,7 @@ NAMES = {"http": 80, "https": 443, "smb": 445, "rdp": 3389}
 _BY_PORT = {port: name for name, port in NAMES.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class App:
     """One application to test. ``protocol`` is empty where only the connection is tried."""
 
@@ -246,7 +247,7 @@ def exchange_for(app: App, random: RandomBytes) -> Exchange | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CertificateFacts:
     names: tuple[str, ...]
     not_after: str

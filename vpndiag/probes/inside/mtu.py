@@ -6,7 +6,6 @@ is the limit looked for, several sizes at a time, so that each round narrows it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations.inside import InsideMtu
@@ -26,6 +25,7 @@ from vpndiag.protocols.inner.ip import (
     parse_echo_fragment,
     parse_echo_reply,
 )
+from vpndiag.records import record
 
 FULL_WAITS = (0.3, 0.3, 0.4)
 ROUND_WAIT = 0.3
@@ -43,7 +43,7 @@ CLOSED_PORT = 33434
 _UDP_HEADER = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Encapsulation:
     """What wraps an IP packet on its way. ``suite`` None: no IPsec. ``outer`` is the size of the
     outer IP header, 20 or 40; ``udp``: ESP travels inside UDP."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.probes.inside.exchange import App
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InsidePlan:
     """``local_networks`` are this computer's own, as ``eth0 192.168.1.0/24``; None: cannot tell.
     Hosts are names or IPv4 addresses; networks and expected addresses in CIDR notation or single

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address
 
@@ -19,6 +18,7 @@ from vpndiag.protocols.inner.ip import (
     build_ip,
     parse_echo_reply,
 )
+from vpndiag.records import record
 
 PACE = 1.0
 FAST = 0.1
@@ -37,7 +37,7 @@ TRAIN_WAIT = 1.0
 _DATA = b"vpndiag echo request inside tunl"
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Echo:
     """One echo request. ``round_trip`` None: not answered (yet)."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from vpndiag.records import record
 
 SHORTEST = 5.0
 LONGEST = 24 * 3600.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SoakPlan:
     """``rekey``: renew the keys of IPsec after a third of the time and those of IKE after two."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from vpndiag.observations import Observation
@@ -12,6 +11,7 @@ from vpndiag.observations.soak import Rekey
 from vpndiag.probes.soak.meter import Meter
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import events
+from vpndiag.records import record
 from vpndiag.tunnel.stack import Stack
 
 LEAD = 1.0
@@ -31,7 +31,7 @@ What = Literal["ipsec", "ike"]
 Outcome = Literal["", "renewed", "refused", "unanswered", "unfinished"]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Renewal:
     what: What
     begun_by: Literal["client", "gateway"]

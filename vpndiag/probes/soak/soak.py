@@ -7,7 +7,6 @@ L2TP HELLO, LCP Echo-Request, renewals) is answered by the engines.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
@@ -21,6 +20,7 @@ from vpndiag.protocols.ike import events as ike_events
 from vpndiag.protocols.inner.ip import parse_ip
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.ppp import events as ppp_events
+from vpndiag.records import record
 from vpndiag.tunnel.stack import IpPacketIn, Stack
 
 ASK_AFTER = 3.0
@@ -34,7 +34,7 @@ ONE_WAY = 41.0
 """The same when IKE answers and ESP does not; the rules ask for 40."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Progress:
     """How far it is, for whoever watches."""
 

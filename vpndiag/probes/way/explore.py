@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vpndiag.observations import IcmpError, IkeEstablished, Observation, SendError
 from vpndiag.observations.way import ControlCheck, PathTrace
 from vpndiag.probes.aside import Beside
+from vpndiag.records import record
 from vpndiag.tunnel.options import Flow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MAX_SILENCES = 4
 _PORTS: dict[int, What] = {500: "ike", 4500: "ike-natt"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Explore:
     """The aside. ``reference``: name or address of a gateway that is known to work."""
 

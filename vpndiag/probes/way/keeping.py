@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vpndiag.observations import IkeEstablished
 from vpndiag.observations.way import NatLifetime
@@ -13,6 +13,7 @@ from vpndiag.probes.way.lifetime import LIMIT, LifetimeSearch, Line
 from vpndiag.protocols.esp.udp import KEEPALIVE, NON_ESP_MARKER
 from vpndiag.protocols.ike.events import QuickModeEstablished
 from vpndiag.protocols.ike.initiator import IkeInitiator
+from vpndiag.records import record
 from vpndiag.tunnel.flow import CannotOpen, Datagram, FlowEvent
 from vpndiag.tunnel.ike_pump import IkePump
 from vpndiag.tunnel.ike_sas import initiator_config
@@ -27,7 +28,7 @@ SET_UP = 12.0
 SAY_EVERY = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MeasureLifetime:
     """The aside: takes some minutes."""
 

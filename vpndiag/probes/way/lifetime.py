@@ -9,10 +9,11 @@ packets of the gateway. What the first hears and the second does not was lost wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vpndiag.observations.way import NatLifetime
+from vpndiag.records import record
 
 Line = Literal["kept", "silent"]
 
@@ -25,7 +26,7 @@ ENOUGH = 3
 """Packets in a row that only the kept line heard."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Heard:
     begun: float = 0.0
     times: list[float] = field(default_factory=list)

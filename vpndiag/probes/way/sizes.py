@@ -9,11 +9,12 @@ small one: a gateway that answers no more shows nothing about sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vpndiag.observations.way import OuterMtu
 from vpndiag.protocols.ike.padded import QUESTIONS, Question
+from vpndiag.records import record
 
 SMALL = 200
 FULL = 1500
@@ -35,7 +36,7 @@ _AT_ONCE = 7
 Outcome = Literal["measured", "unanswered", "unsure", "unfinished", "cannot-tell"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SizedAsk:
     """One packet. The same ``number`` is the same bytes, sent again."""
 
@@ -47,7 +48,7 @@ class SizedAsk:
     """With don't-fragment."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Ask:
     what: SizedAsk
     tries: int = 0

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.observations import Ended, IkeEstablished
 from vpndiag.probes.aside import Beside
 from vpndiag.probes.way.sizes import SizedAsk, SizeSearch
 from vpndiag.protocols.esp.udp import with_marker
 from vpndiag.protocols.ike.padded import padded
+from vpndiag.records import record
 from vpndiag.tunnel.flow import CannotOpen, Datagram, FlowEvent, IcmpReport, SendFailed
 from vpndiag.tunnel.options import Flow
 from vpndiag.tunnel.udp import UdpFlow
@@ -30,7 +31,7 @@ _MARKER = 4
 _UDP = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MeasureSizes:
     """The aside. ``requested``: also while all is well."""
 
@@ -84,7 +85,7 @@ def _large_silence(beside: Beside) -> bool:
     return large and beside.t() >= first + SILENT_AFTER
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Sizing:
     """The search on two sockets: one forbids fragments, the other allows them."""
 

@@ -8,10 +8,11 @@ that never say "time exceeded" show as gaps in all kinds alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vpndiag.observations.way import Hop, PathTrace
+from vpndiag.records import record
 
 What = Literal["ike", "ike-natt", "udp"]
 End = Literal["reached", "refused", "error"]
@@ -30,7 +31,7 @@ _REFUSED = ("prohibited",)
 _NO_WAY = ("host-unreachable", "net-unreachable", "protocol-unreachable")
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Step:
     ttl: int
     tries: int = 0
@@ -40,7 +41,7 @@ class _Step:
     frames: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Line:
     """One kind of packet."""
 
@@ -57,7 +58,7 @@ class _Line:
         return max((s.ttl for s in self.steps.values() if s.hop is not None), default=0)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ToSend:
     """One packet: its kind, time to live, and the gateway's port."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.records import record
 
 
 class Order(Enum):
@@ -24,7 +24,7 @@ class Order(Enum):
     """Number 0, which no sender uses with replay protection."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SequenceCheck:
     """``missing``: numbers skipped just before this one (``Order.GAP`` only)."""
 

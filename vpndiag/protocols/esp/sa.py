@@ -7,13 +7,13 @@ Extended sequence numbers are not supported: IKEv1 for L2TP does not negotiate t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, IntegrityError, LocalProtocolError
 from vpndiag.protocols.esp import crypto
 from vpndiag.protocols.esp.replay import ReplayWindow, SequenceCheck
 from vpndiag.protocols.esp.suites import EspSuite, Integrity
 from vpndiag.protocols.wire import Reader, u32
+from vpndiag.records import record
 
 NEXT_HEADER_UDP = 17
 MAX_SEQUENCE = 0xFFFFFFFF
@@ -21,7 +21,7 @@ MAX_SEQUENCE = 0xFFFFFFFF
 RandomBytes = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EspHeader:
     """The clear part of a packet."""
 
@@ -29,7 +29,7 @@ class EspHeader:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Opened:
     """A packet that verified.
 
@@ -189,7 +189,7 @@ class EspSa:
         return crypto.decrypt_cbc(suite, self.encryption_key, iv, data)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EspPair:
     """The two SAs of one quick mode: ``inbound`` has the SPI that we chose."""
 

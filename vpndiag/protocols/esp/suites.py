@@ -7,10 +7,11 @@ draft-ietf-ipsec-ciph-sha-256-00 for HMAC-SHA2-256 cut to 96 bits, which old ker
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.records import record
 
 
 class Cipher(Enum):
@@ -37,7 +38,7 @@ class Integrity(Enum):
     HMAC_SHA2_512_256 = "HMAC-SHA2-512-256"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CipherSpec:
     """Lengths in bytes, except ``key_bits``. ``salt`` is keying material after the key (GCM)."""
 
@@ -48,7 +49,7 @@ class CipherSpec:
     aead_icv: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IntegritySpec:
     """Lengths in bytes. ``digest`` is a hashlib name, or empty."""
 
@@ -83,7 +84,7 @@ ESP_TRAILER = 2
 """Pad length and next header."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EspSuite:
     """What an SA protects packets with.
 

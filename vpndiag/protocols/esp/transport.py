@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.esp.sa import NEXT_HEADER_UDP
 from vpndiag.protocols.wire import Reader, u16, u32
+from vpndiag.records import record
 
 L2TP_PORT = 1701
 UDP_HEADER = 8
@@ -15,7 +15,7 @@ UDP_HEADER = 8
 Address = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UdpDatagram:
     """``trailing``: bytes after the UDP length, such as traffic flow padding (RFC 4303, 2.7)."""
 
@@ -26,7 +26,7 @@ class UdpDatagram:
     trailing: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NullGuess:
     """A capture's ESP packet that reads as NULL encryption with an ICV of ``icv_length`` bytes."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from vpndiag.records import record
 
 NON_ESP_MARKER = bytes(4)
 KEEPALIVE = b"\xff"
@@ -19,7 +20,7 @@ class Kind(Enum):
     TOO_SHORT = "too-short"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Demultiplexed:
     """``body`` is the IKE message without the marker, the ESP packet, or the datagram as it was."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 MAX_ATTRIBUTES = 64
 """Attributes of one transform or configuration payload."""
@@ -14,7 +14,7 @@ MAX_ATTRIBUTES = 64
 _BASIC = 0x8000
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Attribute:
     """One data attribute.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography import x509
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
+from vpndiag.records import record
 
 MAX_CHAIN = 8
 """Certificates from leaf to trust anchor."""
@@ -36,7 +36,7 @@ class ChainStatus(StrEnum):
     NAME_MISMATCH = "name-mismatch"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CertificateInfo:
     """What people want to know of one certificate.
 
@@ -55,7 +55,7 @@ class CertificateInfo:
     key_bits: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChainReport:
     """The verdict on a chain: ``problems`` in the order of :class:`ChainStatus`, empty if fine.
 

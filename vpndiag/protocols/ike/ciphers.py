@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vpndiag.protocols.blocks import aes_cbc, des_cbc
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike.algorithms import Encryption, Hash
 from vpndiag.protocols.ike.constants import name_of
+from vpndiag.records import record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -61,7 +61,7 @@ def prf(hash_id: int, key: bytes, data: bytes) -> bytes:
     return hmac.new(key, data, _hash_name(hash_id)).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CipherSpec:
     """A phase 1 cipher with its key length; sizes in bytes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
@@ -15,6 +15,7 @@ from vpndiag.protocols.ike.constants import NotifyType
 from vpndiag.protocols.ike.payloads import IdPayload
 from vpndiag.protocols.ike.retransmit import Patience, Schedule
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
+from vpndiag.records import record
 
 VID_DPD = vendor_ids.DPD
 VID_FRAGMENTATION = vendor_ids.FRAGMENTATION
@@ -29,7 +30,7 @@ L2TP_PORT = 1701
 IdentityCheck = Callable[[IdPayload], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RsaCredentials:
     """Our certificate: ``chain`` is DER, the leaf first; ``key`` belongs to the leaf."""
 
@@ -37,7 +38,7 @@ class RsaCredentials:
     chain: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IkeConfig:
     """Common to both roles.
 
@@ -80,7 +81,7 @@ class IkeConfig:
     max_quick_modes: int = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class InitiatorConfig(IkeConfig):
     """``dialled`` is the address the responder's quick mode identity names, if it is not the one
     that answers. ``encapsulation`` None lets NAT detection decide."""
@@ -122,7 +123,7 @@ IdCheck = Callable[[IdPayload, IdPayload], bool]
 """``check(IDci, IDcr)``: whether the selectors of a quick mode are acceptable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ResponderConfig(IkeConfig):
     """``schedule`` is used for MM4 of ``SILENT_RETRANSMIT_MM4`` and, with ``repeat_responses``,
     for every message of ours that an answer is due to."""

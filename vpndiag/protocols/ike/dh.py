@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
 from vpndiag.protocols.ike.algorithms import Group
 from vpndiag.protocols.ike.constants import name_of
+from vpndiag.records import record
 
 # group: (size in bits, the added constant of "2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c)",
 # bits of a private exponent: twice the group's strength or more)
@@ -91,7 +92,7 @@ def public_value_size(group: int) -> int:
     raise LocalProtocolError(f"DH group {name_of(Group, group)} is not supported")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KeyPair:
     """A private key and the public value that goes into the KE payload.
 

@@ -6,7 +6,7 @@ payloads in clear, together with what it proved. Secrets are kept out of ``repr`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
@@ -16,6 +16,7 @@ from vpndiag.protocols.ike.natt import Address, NatDialect
 from vpndiag.protocols.ike.payloads import IdPayload, NotificationPayload, Payload
 from vpndiag.protocols.ike.payloads.identity import IPAddress
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
+from vpndiag.records import record
 
 
 class Protection(StrEnum):
@@ -84,7 +85,7 @@ class IkeEvent:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MessageSent(IkeEvent):
     """``payloads`` are in clear, also for an encrypted ``message``. ``data`` has no marker."""
 
@@ -96,7 +97,7 @@ class MessageSent(IkeEvent):
     retransmission: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MessageReceived(IkeEvent):
     """``repeat``: byte for byte a message that was received before. ``payloads`` are in clear,
     and empty when the message could not be decrypted."""
@@ -111,7 +112,7 @@ class MessageReceived(IkeEvent):
     remote: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dropped(IkeEvent):
     """A datagram without effect. ``detail`` is ours, never peer text."""
 
@@ -122,7 +123,7 @@ class Dropped(IkeEvent):
     remote: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProposalChosen(IkeEvent):
     """The phase 1 transform both sides agreed on; ``number`` is its transform number."""
 
@@ -130,7 +131,7 @@ class ProposalChosen(IkeEvent):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NatDetected(IkeEvent):
     """The outcome of NAT-D, also when there is none. ``forced``: we falsified our own hash."""
 
@@ -140,34 +141,34 @@ class NatDetected(IkeEvent):
     forced: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerVendorIds(IkeEvent):
     """The vendor ids of MM1 or MM2, in order."""
 
     vendor_ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerIdentity(IkeEvent):
     """The ID payload of MM5 or MM6; not proven yet."""
 
     identity: IdPayload
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerCertificate(IkeEvent):
     """The verdict on the peer's certificate chain."""
 
     report: ChainReport
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerAuthenticated(IkeEvent):
     method: AuthMethod
     identity: IdPayload
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PhaseOneEstablished(IkeEvent):
     initiator_cookie: bytes
     responder_cookie: bytes
@@ -175,7 +176,7 @@ class PhaseOneEstablished(IkeEvent):
     peer_identity: IdPayload
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChildSa:
     """A pair of ESP SAs. SPIs are 4 bytes, ``in`` is the one that we chose and receive on.
 
@@ -201,12 +202,12 @@ class ChildSa:
     pfs_group: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QuickModeEstablished(IkeEvent):
     child: ChildSa
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NotifyReceived(IkeEvent):
     """A notification. ``phase`` is 1 or 2: by its protocol and the state it met.
 
@@ -220,14 +221,14 @@ class NotifyReceived(IkeEvent):
     message_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DeleteReceived(IkeEvent):
     protocol: int
     spis: tuple[bytes, ...]
     trust: Trust
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimedOut(IkeEvent):
     """No answer. ``waiting_for`` is MM2, MM3 (responder), MM4, MM5, MM6, QM2, QM3, DPD-ACK."""
 
@@ -236,28 +237,28 @@ class TimedOut(IkeEvent):
     message_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DpdReceived(IkeEvent):
     """R-U-THERE from the peer; it has been answered."""
 
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DpdAcknowledged(IkeEvent):
     """R-U-THERE-ACK to ours."""
 
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretMismatch(IkeEvent):
     """Responder: MM5 does not decrypt with the keys made from our pre-shared key."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Failed(IkeEvent):
     """``stage`` is the message that was waited for or processed: MM2, MM4, MM6, QM1, QM2..."""
 
@@ -268,7 +269,7 @@ class Failed(IkeEvent):
     notify_type: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rejected(IkeEvent):
     """A message with our cookies that cannot be right. It had no effect, since anyone on the path
     could have made it: the exchange goes on, and ends in :class:`TimedOut` if it was the peer."""
@@ -279,7 +280,7 @@ class Rejected(IkeEvent):
     message_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerIsIkev2(IkeEvent):
     """The answer has major version 2; ``notify_types`` are those it carries in clear."""
 
@@ -288,12 +289,12 @@ class PeerIsIkev2(IkeEvent):
     """Whether it carries our initiator cookie."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerAnsweredAggressive(IkeEvent):
     """A message of aggressive mode came where main mode was spoken."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Deleted(IkeEvent):
     """The IKE SA is gone; ``by_peer`` tells who deleted it."""
 

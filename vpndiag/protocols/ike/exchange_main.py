@@ -7,7 +7,7 @@ same, or the mirror image, in both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ike import natt
@@ -34,13 +34,14 @@ from vpndiag.protocols.ike.payloads import (
     VendorIdPayload,
 )
 from vpndiag.protocols.ike.transforms import IkeTransform, ike_sa
+from vpndiag.records import record
 
 MAX_VENDOR_IDS = 64
 MIN_NONCE, MAX_NONCE = 8, 256
 """RFC 2409 section 5."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class MainMode:
     """Everything that one phase 1 has learned so far; ``our`` and ``their`` depend on the role."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from vpndiag.protocols.ike.message import Message
 from vpndiag.protocols.ike.natt import Address
 from vpndiag.protocols.ike.payloads import Payload
+from vpndiag.records import record
 
 RandomBytes = Callable[[int], bytes]
 
@@ -45,7 +46,7 @@ class Kind(StrEnum):
     ENCRYPTED = "encrypted"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outgoing:
     """A datagram to send. ``natt``: from the UDP 4500 flow, with the non-ESP marker in front.
 
@@ -58,7 +59,7 @@ class Outgoing:
     remote: Address | None = None
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Flight:
     """A message of ours that may have to be sent again, byte for byte."""
 
@@ -71,7 +72,7 @@ class Flight:
     resends: int = 0
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Inbound:
     """A received message on its way through the engine."""
 

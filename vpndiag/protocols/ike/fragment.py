@@ -7,12 +7,13 @@ whole ISAKMP message, header included. Both sides announce it with the FRAGMENTA
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
 from vpndiag.protocols.ike.constants import HeaderFlag
 from vpndiag.protocols.ike.message import HEADER_SIZE, Header, Message
 from vpndiag.protocols.ike.payloads import FragmentPayload
+from vpndiag.records import record
 
 MAX_PENDING = 4
 """Messages under reassembly at a time; the oldest is forgotten for a fifth one."""
@@ -23,7 +24,7 @@ MAX_MESSAGE = 0xFFFF
 _OVERHEAD = HEADER_SIZE + 8
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Pending:
     pieces: dict[int, bytes] = field(default_factory=dict)
     size: int = 0

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike.ciphers import CipherSpec, hash_data, prf
 from vpndiag.protocols.wire import u16, u32
+from vpndiag.records import record
 
 MAX_KEYMAT = 1024
 """Bytes of key material of one SA."""
@@ -51,7 +52,7 @@ def phase2_iv(hash_id: int, spec: CipherSpec, last_block: bytes, message_id: int
     return hash_data(hash_id, last_block + u32(message_id))[: spec.block_size]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Phase1Keys:
     """All keys of an IKE SA."""
 
@@ -152,7 +153,7 @@ def nat_d_hash(
     return hash_data(hash_id, cky_i + cky_r + address.packed + u16(port))
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Chain:
     """CBC chain of one message id: the next IV, and which IV each seen message had."""
 

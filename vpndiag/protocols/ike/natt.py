@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import vendor_ids
@@ -12,6 +11,7 @@ from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.payloads import NatDPayload
 from vpndiag.protocols.ike.payloads.identity import IPAddress
+from vpndiag.records import record
 
 Address = tuple[str, int]
 """IP address as text and UDP port."""
@@ -23,7 +23,7 @@ VID_DRAFT_02_NEWLINE = vendor_ids.NATT_DRAFT_02_NEWLINE
 VID_DRAFT_00 = vendor_ids.NATT_DRAFT_00
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NatDialect:
     """One published version of NAT traversal.
 
@@ -60,7 +60,7 @@ def choose_dialect(ours: Iterable[bytes], theirs: Iterable[bytes]) -> NatDialect
     return next((dialect for dialect in DIALECTS if dialect.vendor_id in common), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NatState:
     """What NAT-D told. ``forced``: our own source hash was falsified to provoke encapsulation."""
 

@@ -19,7 +19,7 @@ with a mark, so that a capture shows what the message was for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from vpndiag.protocols.errors import LocalProtocolError
@@ -28,6 +28,7 @@ from vpndiag.protocols.ike.constants import ExchangeType, PayloadType
 from vpndiag.protocols.ike.message import HEADER_SIZE, Header, Message
 from vpndiag.protocols.ike.payloads import SaPayload, VendorIdPayload
 from vpndiag.protocols.ike.transforms import IkeTransform, ike_sa
+from vpndiag.records import record
 
 Question = Literal["unknown-cookie", "version", "refused-proposal"]
 QUESTIONS: tuple[Question, ...] = ("unknown-cookie", "version", "refused-proposal")
@@ -41,7 +42,7 @@ SHAPES = (0x10, 0x30)
 _PAYLOAD_HEADER = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Padded:
     """What a message was for. ``whole``: sent with don't-fragment."""
 

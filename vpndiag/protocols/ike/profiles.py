@@ -7,15 +7,15 @@ Android from AOSP's ipsec-tools (setup.c); NetworkManager-l2tp's nm-l2tp-service
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.ike import vendor_ids as vid
 from vpndiag.protocols.ike.algorithms import AuthMethod, EncapsulationMode
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform, parse_esp, parse_ike
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClientProfile:
     """One client's offers, in its order; names as :func:`parse_ike` and :func:`parse_esp` read
     them. Lifetimes in seconds and kilobytes, None: not sent. ``vendor_ids`` of its MM1."""

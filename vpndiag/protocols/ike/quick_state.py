@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from vpndiag.protocols.errors import DecodeError
@@ -23,6 +23,7 @@ from vpndiag.protocols.ike.payloads import (
 )
 from vpndiag.protocols.ike.retransmit import Retransmitter
 from vpndiag.protocols.ike.transforms import EspTransform
+from vpndiag.records import record
 
 
 class QuickState(StrEnum):
@@ -32,7 +33,7 @@ class QuickState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class QuickMode:
     """One quick mode. ``ni`` and ``nr`` are the bodies of the nonces."""
 

@@ -7,10 +7,10 @@ more (a probe that is content with three tries to a silent port) passes a ``pati
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.protocols.errors import LocalProtocolError
+from vpndiag.records import record
 
 Patience = Callable[[str, int], float | None]
 """``patience(waiting_for, tries)`` replaces the schedule: how many seconds transmission number
@@ -18,7 +18,7 @@ Patience = Callable[[str, int], float | None]
 case."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Schedule:
     """``initial`` seconds, multiplied by ``factor`` each time, at most ``cap``; ``tries``
     transmissions in all. The wait after the last one is as long as any other."""

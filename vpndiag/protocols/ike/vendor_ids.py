@@ -7,8 +7,9 @@ strongSwan, Libreswan and Microsoft.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from vpndiag.records import record
 
 RFC3947 = bytes.fromhex("4a131c81070358455c5728f20e95452f")
 NATT_DRAFT_00 = bytes.fromhex("4485152d18b6bbcd0be8a8469579ddcc")
@@ -179,7 +180,7 @@ NATT_VENDOR_IDS: frozenset[bytes] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fingerprint:
     """A server by the vendor ids of its MM2; the first of these that is not empty decides.
 

@@ -6,11 +6,11 @@ Written by hand: Scapy takes longer to import than a whole healthy run inside ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 ICMP, TCP, UDP = 1, 6, 17
 ECHO_REPLY, UNREACHABLE, ECHO, TIME_EXCEEDED = 0, 3, 8, 11
@@ -36,7 +36,7 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IpPacket:
     """An IPv4 packet. ``size`` is its total length; ``fragment``: it is part of a larger one."""
 
@@ -52,7 +52,7 @@ class IpPacket:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IcmpFault:
     """An ICMP error: who sent it, and the packet of ours that it quotes. ``ports`` are source and
     destination port of the quoted packet, or identifier and sequence number of a quoted echo."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from vpndiag.protocols.inner.ip import TCP, IpPacket, checksum, pseudo_header
 from vpndiag.protocols.wire import u16, u32
+from vpndiag.records import record
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 WINDOW = 65535
@@ -39,7 +39,7 @@ def build_segment(
     return segment[:16] + u16(checksum(covered)) + segment[18:]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Segment:
     """A segment that came in, with a right checksum."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.l2tp.events import PeerInfo
 from vpndiag.protocols.l2tp.message import ControlMessage
 from vpndiag.protocols.l2tp.reliable import RetransmitConfig
+from vpndiag.records import record
 
 
 class Role(StrEnum):
@@ -19,12 +20,12 @@ class Role(StrEnum):
     LNS = "lns"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accept:
     """Go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Refuse:
     """Answer with StopCCN or CDN."""
 
@@ -33,7 +34,7 @@ class Refuse:
     message: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ignore:
     """Do not answer. ``acknowledge``: send the ZLB that reliable delivery wants (for a call that
     is always done)."""
@@ -44,7 +45,7 @@ class Ignore:
 Decision = Accept | Refuse | Ignore
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TunnelRequest:
     """An SCCRQ that a policy judges."""
 
@@ -52,7 +53,7 @@ class TunnelRequest:
     message: ControlMessage
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallRequest:
     """An ICRQ that a policy judges."""
 
@@ -67,7 +68,7 @@ def accept_all(request: TunnelRequest | CallRequest) -> Decision:
     return Accept()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class L2tpConfig:
     """Times in seconds. Names are what goes on the wire.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from vpndiag.protocols.l2tp.avps import Avp
 from vpndiag.protocols.l2tp.message import ControlMessage
 from vpndiag.protocols.l2tp.values import ProtocolVersion
+from vpndiag.records import record
 
 
 class Side(StrEnum):
@@ -30,7 +30,7 @@ class DropReason(Enum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PeerInfo:
     """What SCCRQ or SCCRP says of its sender; None where the AVP is absent or malformed."""
 
@@ -45,7 +45,7 @@ class PeerInfo:
     challenge: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MessageSent:
     """``retransmission`` counts from 0, the first transmission."""
 
@@ -54,7 +54,7 @@ class MessageSent:
     retransmission: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MessageReceived:
     """``message`` has its hidden AVPs revealed where the secret allows; ``repeat`` is True for a
     message received before."""
@@ -64,14 +64,14 @@ class MessageReceived:
     repeat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dropped:
     reason: DropReason
     detail: str
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TunnelEstablished:
     """``authenticated``: True, the peer proved the secret; None, it was not asked or did not answer
     our challenge."""
@@ -80,7 +80,7 @@ class TunnelEstablished:
     authenticated: bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TunnelClosed:
     """``result`` is None when no StopCCN was sent (nothing was ever answered), or it gave none."""
 
@@ -90,7 +90,7 @@ class TunnelClosed:
     message: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SessionEstablished:
     """``sequencing``: data messages to the peer carry sequence numbers."""
 
@@ -99,7 +99,7 @@ class SessionEstablished:
     sequencing: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SessionClosed:
     """``result`` is None when the tunnel went down and took the session along."""
 
@@ -110,7 +110,7 @@ class SessionClosed:
     message: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PppFrame:
     """``data`` starts at the PPP frame as on the wire, FF 03 included when it was sent.
 
@@ -123,7 +123,7 @@ class PppFrame:
     out_of_order: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimedOut:
     """``waiting_for`` is the name of a message, or ``acknowledgement of`` one.
 
@@ -136,14 +136,14 @@ class TimedOut:
     session_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretWanted:
     """The peer sent a challenge and no secret is configured. ``message``: SCCRQ or SCCRP."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretMismatch:
     """The peer's answer to our challenge is wrong, or absent (``answered`` False)."""
 
@@ -151,7 +151,7 @@ class SecretMismatch:
     answered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UnknownMandatory:
     """AVPs (or a message type) that we do not know and the peer marked as mandatory.
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.l2tp.avps import Avp
 from vpndiag.protocols.l2tp.constants import DEFAULT_WINDOW
 from vpndiag.protocols.l2tp.message import ControlMessage
+from vpndiag.records import record
 
 _MODULUS = 0x10000
 _HALF = 0x8000
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RetransmitConfig:
     """``first`` and ``cap`` in seconds: the wait doubles from one to the other. ``tries`` counts
     all transmissions of a message, the first included. ``reorder`` bounds the messages kept while
@@ -48,7 +48,7 @@ class Arrival(Enum):
     """A ZLB."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Outgoing:
     """A message that is queued or not acknowledged yet."""
 
@@ -68,7 +68,7 @@ class Outgoing:
         return ControlMessage(self.tunnel_id, self.session_id, self.ns, nr, self.avps)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Transmission:
     """``retransmission`` is 0 for the first time and for a ZLB."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.protocols.l2tp.message import DataMessage
+from vpndiag.records import record
 
 _MODULUS = 0x10000
 
@@ -36,7 +36,7 @@ SESSION_TABLE: dict[tuple[SessionState, MessageType], SessionAction] = {
 """7.4.1 (LAC) and 7.4.2 (LNS); what is not here is not expected in that state."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Session:
     """``sequencing``: number the data messages that we send. ``required``: and never stop."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from vpndiag.protocols.ppp import lcp_options, protocols
 from vpndiag.protocols.ppp.lcp_options import AuthDemand
+from vpndiag.records import record
 
 RandomBytes = Callable[[int], bytes]
 
@@ -51,7 +52,7 @@ def method_of(demand: AuthDemand) -> AuthMethod | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Credentials:
     """User name and password. The password is in no ``repr``."""
 
@@ -68,7 +69,7 @@ class Credentials:
         return self.password.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthTimers:
     """Seconds between sendings, and how many there are before giving up."""
 
@@ -80,7 +81,7 @@ class AuthTimers:
     tries: int = 10
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthOutcome:
     """The exchange has ended. ``code`` and ``retry`` are E= and R= of a Failure; ``server_proof``
     is "verified", "wrong" or "absent" for MS-CHAPv2 and None for other methods; ``inner`` is the
@@ -95,13 +96,13 @@ class AuthOutcome:
     inner: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthTimeout:
     waiting_for: str
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthDropped:
     reason: str
 

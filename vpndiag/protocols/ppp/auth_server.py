@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from vpndiag.protocols.ppp import chap, eap, mschapv2, pap, protocols
@@ -19,9 +19,10 @@ from vpndiag.protocols.ppp.auth import (
     AuthTimers,
     RandomBytes,
 )
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Refuse:
     """Say no: ``code`` and ``retry`` are E= and R= of MS-CHAPv2, ``message`` is the text that any
     method carries."""
@@ -31,7 +32,7 @@ class Refuse:
     message: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CheckPassword:
     """Yes, if the proof fits ``password``. ``otherwise`` is the answer if it does not;
     ``false_proof`` makes the server's own MS-CHAPv2 proof wrong, as from a server that does not
@@ -42,7 +43,7 @@ class CheckPassword:
     false_proof: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StaySilent:
     """Do not answer the login at all, as with a RADIUS server that is down."""
 

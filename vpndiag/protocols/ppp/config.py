@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -11,9 +11,10 @@ from vpndiag.protocols.ppp.auth import AuthMethod, AuthTimers, Credentials
 from vpndiag.protocols.ppp.auth_server import CheckPassword, LoginAnswer, Refuse
 from vpndiag.protocols.ppp.control_terms import ControlTimers
 from vpndiag.protocols.ppp.network_policies import AddressRefusal, Assignment, NoAddress
+from vpndiag.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Timers:
     """All timing of a link. ``echo_interval`` None sends no LCP Echo-Requests of its own accord;
     after ``echo_failures`` unanswered ones the link is given up."""
@@ -38,7 +39,7 @@ class Timers:
     its refusal to a client that did not get it (RFC 1994 section 4.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClientConfig:
     """A client. ``auth`` are the methods it accepts, best first: a demand for any of them is
     acknowledged, any other is answered with a Nak that proposes them in turn. EAP that is not the
@@ -71,7 +72,7 @@ class Point(Enum):
     IPCP_UP = "ipcp-up"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HangUp:
     """Send LCP Terminate-Request with ``message``, ``after`` seconds during which nothing else is
     begun."""
@@ -80,7 +81,7 @@ class HangUp:
     after: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FallSilent:
     """Neither send nor take anything more."""
 
@@ -133,7 +134,7 @@ class FixedPolicy(ServerPolicy):
         return self._conduct.get(point)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServerConfig:
     """A server. ``auth`` are the login methods it demands, best first; empty demands none."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -10,6 +9,7 @@ from vpndiag.protocols.ppp.options import Option, Options
 from vpndiag.protocols.ppp.packet import (
     Code,
 )
+from vpndiag.records import record
 
 Answer = tuple[Code, Options]
 
@@ -23,7 +23,7 @@ def answer(options: Options, naks: list[Option], rejects: list[Option]) -> Answe
     return Code.CONFIGURE_ACK, options
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ControlTimers:
     """The parameters of RFC 1661 section 4.6 (times in seconds), and one of our own."""
 
@@ -80,27 +80,27 @@ class Upcall(Enum):
     FINISHED = "finished"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimeoutNotice:
     waiting_for: str
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StuckNotice:
     """``max_rounds`` was reached; ``options`` is the peer's last word."""
 
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TerminatedNotice:
     """The peer sent a Terminate-Request."""
 
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DroppedNotice:
     reason: str
 

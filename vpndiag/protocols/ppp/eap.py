@@ -3,11 +3,10 @@ draft-kamath-pppext-eap-mschapv2)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ppp.packet import encode_header, read_header
 from vpndiag.protocols.wire import Reader, u16
+from vpndiag.records import record
 
 REQUEST, RESPONSE, SUCCESS, FAILURE = 1, 2, 3, 4
 CODE_NAMES = {REQUEST: "Request", RESPONSE: "Response", SUCCESS: "Success", FAILURE: "Failure"}
@@ -39,7 +38,7 @@ TYPE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EapPacket:
     """``type`` is None in Success and Failure; ``data`` is what follows the type."""
 
@@ -116,7 +115,7 @@ def tls_alert(data: bytes) -> str | None:
     return _ALERTS.get(body[6]) or f"alert {body[6]}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Mschapv2Message:
     """One MS-CHAPv2 message inside EAP. ``value`` and ``name`` belong to Challenge and Response,
     ``message`` to Success and Failure."""

@@ -6,7 +6,7 @@ are the peer's raw bytes. No event holds a password, except the ``raw`` of one m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -17,6 +17,7 @@ from vpndiag.protocols.ppp.lcp_options import AuthDemand
 from vpndiag.protocols.ppp.lcp_policy import AuthAnswer
 from vpndiag.protocols.ppp.options import Options
 from vpndiag.protocols.ppp.protocols import protocol_name
+from vpndiag.records import record
 
 
 class Phase(Enum):
@@ -29,7 +30,7 @@ class Phase(Enum):
     TERMINATE = "terminate"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Packet:
     protocol: int
     packet: Packet | None
@@ -53,17 +54,17 @@ class _Packet:
         return describe.text(self.protocol, self.packet)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PacketSent(_Packet):
     """A control or authentication packet was queued. IP packets have no event when sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PacketReceived(_Packet):
     """A packet of anything but IP came."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LcpUp:
     """Both sides have acknowledged. ``mru`` is the most the peer takes, in bytes of PPP
     information field (1500 when it did not say)."""
@@ -73,7 +74,7 @@ class LcpUp:
     mru: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthDemanded:
     """The peer asked for a login method in its Configure-Request; ``counter`` is what we proposed
     instead. Reported once for each different demand and answer."""
@@ -83,7 +84,7 @@ class AuthDemanded:
     counter: AuthDemand | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthResult:
     """A login exchange ended. ``ok`` is false too when the server's proof is wrong or absent,
     though it accepted us. ``code`` and ``retry`` are E= and R= of a Failure. ``server_proof`` is
@@ -99,7 +100,7 @@ class AuthResult:
     inner: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NoCommonAuth:
     """No login method suits both. ``answers`` has each demand and what was said to it, in order:
     the peer's demands and our answers, or ours and the peer's when ``ours``."""
@@ -113,7 +114,7 @@ class NoCommonAuth:
         return tuple(dict.fromkeys(answer.demand for answer in self.answers))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IpcpUp:
     """IP may flow. ``dns`` and ``nbns`` have what was agreed, without unspecified addresses."""
 
@@ -123,7 +124,7 @@ class IpcpUp:
     nbns: tuple[IPv4Address, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AddressRefused:
     """The server did not give an address. ``how`` is "rejected" (Configure-Reject of IP-Address),
     "unspecified" (0.0.0.0 acknowledged) or "protocol-rejected" (no IPCP at all)."""
@@ -131,14 +132,14 @@ class AddressRefused:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ipv6cpUp:
     """IPv6 may flow. ``interface_id``: our 8 bytes, None when not negotiated."""
 
     interface_id: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CcpDemanded:
     """The peer asked for compression or encryption (MPPE), which is refused. Reported once for
     each different request."""
@@ -146,14 +147,14 @@ class CcpDemanded:
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProtocolRejected:
     """The peer refused a protocol that we spoke."""
 
     protocol: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NegotiationStuck:
     """A negotiation went round and round and was given up; the peer's last options."""
 
@@ -161,7 +162,7 @@ class NegotiationStuck:
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Terminated:
     """A Terminate-Request. ``by`` is "peer" or "us"; ``phase`` the one the link was in."""
 
@@ -171,7 +172,7 @@ class Terminated:
     phase: Phase
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimedOut:
     """Nothing of what we waited for came: "LCP Configure-Ack", "CHAP Challenge"...; ``tries`` is
     how often we asked (or how long we waited, in units of the retry time)."""
@@ -180,19 +181,19 @@ class TimedOut:
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EchoReply:
     """``rtt`` in seconds."""
 
     rtt: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LoopbackDetected:
     """Our own magic number came back: the line is looped (RFC 1661 section 6.4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IpPacket:
     """An IP packet from the peer; ``version`` 4 or 6 as the PPP protocol says."""
 
@@ -200,14 +201,14 @@ class IpPacket:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dropped:
     """Something that was received and not acted on, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finished:
     """The link is dead: nothing more will be sent or taken, except Terminate-Acks."""
 

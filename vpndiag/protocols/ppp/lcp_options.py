@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.ppp import protocols
 from vpndiag.protocols.ppp.options import Option, raw_text
 from vpndiag.protocols.wire import u16, u32
+from vpndiag.records import record
 
 MRU = 1
 ACCM = 2
@@ -87,7 +86,7 @@ ENDPOINT_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthDemand:
     """What an Authentication-Protocol option asks for: protocol number, CHAP algorithm (None for
     other protocols) and any further raw data."""

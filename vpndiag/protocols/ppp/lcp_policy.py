@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vpndiag.protocols.ppp import lcp_options
 from vpndiag.protocols.ppp.auth import AuthMethod, RandomBytes, method_of
 from vpndiag.protocols.ppp.control_terms import Answer, answer
 from vpndiag.protocols.ppp.lcp_options import AuthDemand
 from vpndiag.protocols.ppp.options import Option, Options
+from vpndiag.records import record
 
 DEFAULT_MRU = 1500
 MIN_MRU = 128
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AuthAnswer:
     """One authentication demand and its fate. ``counter`` is what was proposed instead."""
 

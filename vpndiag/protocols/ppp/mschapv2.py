@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 
 from vpndiag.protocols.blocks import des_ecb
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ppp.md4 import md4
 from vpndiag.protocols.wire import Reader
+from vpndiag.records import record
 
 ERRORS = {
     646: "ERROR_RESTRICTED_LOGON_HOURS",
@@ -32,7 +32,7 @@ _MAGIC1 = b"Magic server to client signing constant"
 _MAGIC2 = b"Pad to make it do more than one iteration"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Response:
     """The 49-byte value of a Response packet (RFC 2759 section 4)."""
 
@@ -123,7 +123,7 @@ def proof_matches(message: bytes, expected: bytes) -> str:
     return "verified" if hmac.compare_digest(b"S=" + proof, expected) else "wrong"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Failure:
     """``E=691 R=1 C=<32 hex> V=3 M=<text>``; what is absent or unreadable is None (or empty)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -11,6 +11,7 @@ from vpndiag.protocols.ppp.auth import RandomBytes
 from vpndiag.protocols.ppp.control_terms import Answer, answer
 from vpndiag.protocols.ppp.options import Option, Options, find
 from vpndiag.protocols.ppp.packet import Code
+from vpndiag.records import record
 
 
 class AddressRefusal(Enum):
@@ -22,13 +23,13 @@ class AddressRefusal(Enum):
     SILENT = "silent"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NoAddress:
     how: AddressRefusal = AddressRefusal.REJECT_OPTION
     message: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Assignment:
     """What a server gives a client. A None in ``dns`` or ``nbns``: that option is rejected."""
 
@@ -175,7 +176,7 @@ class Ipv6cpPolicy:
         return answer(options, naks, rejects)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class CcpDemandPolicy:
     """A server that demands MPPE. The answers of a client that has it are never reached here: no
     payload is ever encrypted, the demand is all there is."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vpndiag.protocols.errors import DecodeError
 from vpndiag.protocols.ppp.packet import encode_header, read_header
 from vpndiag.protocols.wire import Reader
+from vpndiag.records import record
 
 REQUEST, ACK, NAK = 1, 2, 3
 NAMES = {REQUEST: "Authenticate-Request", ACK: "Authenticate-Ack", NAK: "Authenticate-Nak"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PapRequest:
     """Authenticate-Request; the password stays out of ``repr``."""
 
@@ -26,7 +27,7 @@ class PapRequest:
         return PapRequest(self.identifier, self.peer_id, b"")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PapReply:
     """Authenticate-Ack or -Nak with the peer's raw text."""
 
