@@ -22,7 +22,8 @@ def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
     gone, half = given_up(found), one_sided(attempt, found)
     if gone is not None:
         return Ended(t=gone.t, frames=gone.frames, why="stopped", one_sided=half)
-    return Ended(t=end, why="capture-end", one_sided=half)
+    kept = 0 if found else len(attempt.clear)
+    return Ended(t=end, why="capture-end", one_sided=half, keepalives=kept)
 
 
 def given_up(found: list[Observation]) -> Observation | None:

@@ -45,7 +45,8 @@ def _after_message_6(view: View) -> Ruling | None:
         return None
     if _lives_on(sa.messages, last[0].t):
         return None
-    said = _left(sa.messages, last[0])
+    farewell = _farewell(sa.messages, last[0])
+    said = farewell or _asked_again(sa.messages, last[0])
     # A gateway that answers the farewell with one of its own (Libreswan) has refused nothing.
     left = next((m.t for m in sa.messages if m.t >= last[0].t and m.direction == "out"), view.end)
     if said is None or any(
@@ -55,7 +56,7 @@ def _after_message_6(view: View) -> Ruling | None:
     certificate = any(c.direction == "in" for c in view.certificates) or sa.by_certificate
     if not certificate and _may_be_greeting(view, sa.messages, last[0].t):
         return None
-    if not certificate and "repeats" in said.text and sa.step("MM5")[0].port == 4500:
+    if not certificate and farewell is None and sa.step("MM5")[0].port == 4500:
         return None  # one key proves both sides: message 6 does not get there (vantage)
     if certificate:
         found = finding(
@@ -73,7 +74,7 @@ def _after_message_6(view: View) -> Ruling | None:
             said,
             detail="The client does not accept the gateway's proof or identity in message 6.",
             confidence="medium",
-            causes=_LEFT_CAUSES if "repeats" not in said.text else _UNPROVEN_CAUSES,
+            causes=_UNPROVEN_CAUSES if farewell is None else _LEFT_CAUSES,
         )
     return rule("auth", "failed", found, summary="the client does not accept message 6",
                 seen=sa.messages)  # fmt: skip
@@ -150,18 +151,25 @@ _CERTIFICATE_CAUSES = (
 )  # fmt: skip
 
 
-def _left(messages: list[IkeMessage], proof: IkeMessage) -> Evidence | None:
-    after = [m for m in messages if m.direction == "out" and m.t >= proof.t]
-    farewell = [m for m in after if m.step == "INFO" and m.t - proof.t <= SOON]
-    if farewell:
-        names = ", ".join(n.name for m in farewell for n in m.notifies) or (
-            "Delete" if any(m.deletes for m in farewell) else "an encrypted message"
-        )
-        return evidence(f"the client answers it with {names} and goes no further", *farewell)
-    again = [m for m in after if m.step == "MM5"]
-    if len(again) >= 2:
-        return evidence(f"the client repeats message 5 all the same, {times(len(again))}", *again)
-    return None
+def _farewell(messages: list[IkeMessage], proof: IkeMessage) -> Evidence | None:
+    """An INFORMATIONAL in place of quick mode."""
+    said = [
+        m for m in messages
+        if m.direction == "out" and m.step == "INFO" and 0 <= m.t - proof.t <= SOON
+    ]  # fmt: skip
+    if not said:
+        return None
+    names = ", ".join(n.name for m in said for n in m.notifies) or (
+        "Delete" if any(m.deletes for m in said) else "an encrypted message"
+    )
+    return evidence(f"the client answers it with {names} and goes no further", *said)
+
+
+def _asked_again(messages: list[IkeMessage], proof: IkeMessage) -> Evidence | None:
+    again = [m for m in messages if m.step == "MM5" and m.direction == "out" and m.t >= proof.t]
+    if len(again) < 2:
+        return None
+    return evidence(f"the client repeats message 5 all the same, {times(len(again))}", *again)
 
 
 def _after_challenge_response(view: View) -> Ruling | None:

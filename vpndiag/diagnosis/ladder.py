@@ -171,6 +171,15 @@ def _verdict(view: View, layers: list[Layer], findings: list[Finding]) -> Verdic
                 packets[o.what] = packets.get(o.what, 0) + o.packets
             kinds = ", ".join(f"{what} ({count} packets)" for what, count in packets.items())
             return Verdict("not_applicable", f"No L2TP/IPsec here, but {kinds}.")
+        if view.ended is not None and view.ended.keepalives:
+            return Verdict(
+                outcome="inconclusive",
+                headline="An L2TP tunnel that was set up before the capture began is kept up "
+                f"({view.ended.keepalives} packets of HELLO and acknowledgements); nothing else of "
+                "it is seen.",
+                layer="l2tp",
+                confidence="low",
+            )
         return Verdict("not_applicable", "Nothing of L2TP/IPsec is in this material.")
     return _healthy(view, reached)
 

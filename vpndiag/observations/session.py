@@ -32,3 +32,6 @@ class Ended(Observation):
     by the user; ``capture-end``: the capture shows no more."""
     one_sided: bool = False
     """A capture that shows only one direction."""
+    keepalives: int = 0
+    """Packets that keep an L2TP tunnel up (HELLO, acknowledgements), where a capture shows nothing
+    else of it."""

@@ -162,3 +162,16 @@ def test_what_is_said(name: str, tmp_path: Path) -> None:
     outcome, code, play = SCENES[name]
     verdict = played(play, tmp_path).verdict
     assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
+
+
+def test_a_tunnel_of_which_only_keepalives_are_seen_is_one(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        pair = Pair(wire, clear=True)
+        pair.tunnels = {True: 99, False: 98}
+        for n in range(3):
+            pair.control(True, 6, wait=60.0)
+            pair.l2tp(False, struct.pack("!HHHHHH", 0xC802, 12, 98, 0, 5, n + 1))
+
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.layer) == ("inconclusive", "l2tp")
+    assert "set up before the capture began" in verdict.headline
