@@ -363,7 +363,7 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
 def _reporter(view: View, error: IcmpError) -> str:
     if error.from_gateway:
         return "The gateway"
-    if view.local is not None and error.reporter == view.local.local_address:
+    if view.local is not None and error.reporter == view.local.local_address.partition("%")[0]:
         return "This computer finds nobody at the next hop: it"
     return f"A router on the way ({error.reporter})" if error.reporter else "The network"
 

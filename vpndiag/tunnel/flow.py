@@ -110,9 +110,11 @@ def address_towards(gateway: str) -> str:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)
-            return str(probe.getsockname()[0])
+            name = probe.getsockname()
     except OSError as error:
         raise CannotOpen(errno_name(error.errno), error.strerror or str(error)) from error
+    # A link-local address is none without its link (RFC 4007 section 11).
+    return f"{name[0]}%{name[3]}" if family == socket.AF_INET6 and name[3] else str(name[0])
 
 
 def same_host(one: str, other: str) -> bool:

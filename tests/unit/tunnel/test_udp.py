@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpndiag.observe.icmp import icmp_what
-from vpndiag.tunnel.flow import same_host
+from vpndiag.tunnel.flow import address_towards, gateway_sockaddr, same_host
 from vpndiag.tunnel.icmp import errno_name, parse_extended_error
 from vpndiag.tunnel.raw_esp import RawEsp
 from vpndiag.tunnel.udp import CannotOpen, Datagram, IcmpReport, SendFailed, UdpFlow
@@ -385,3 +385,31 @@ def test_scope_ids_count_only_where_both_sides_have_one() -> None:
     assert not same_host("fe80::1%1", "fe80::1%2")
     assert not same_host("192.0.2.1", "192.0.2.2")
     assert same_host("2001:db8:0::1", "2001:db8::1")
+
+
+class LinkLocal:
+    """A socket on a machine with a link-local address."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> LinkLocal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, _: object) -> None:
+        pass
+
+    def getsockname(self) -> tuple[str, int, int, int]:
+        return "fe80::2", 1234, 0, 1
+
+
+def test_a_link_local_address_of_this_machine_names_its_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vpndiag.tunnel.flow.socket.socket", LinkLocal)
+    local = address_towards("fe80::1%1")
+    assert local == "fe80::2%1"
+    assert gateway_sockaddr(local, 500)[1][3] == 1
