@@ -114,7 +114,7 @@ def test_a_lost_query_is_repeated() -> None:
 
 def test_an_answer_that_comes_after_the_question_was_repeated_counts() -> None:
     rows = ask(Zone({(NAME, "A"): ["192.0.2.1"]}, {NAME: "slow-first"}))
-    assert rows[0].addresses == ("192.0.2.1",) and rows[0].seconds > probe.RETRY_AFTER
+    assert rows[0].addresses == ("192.0.2.1",) and rows[0].seconds > resolvers.RETRY_AFTER
 
 
 def test_a_resolver_to_which_nothing_can_be_sent_is_silent_and_says_why() -> None:
