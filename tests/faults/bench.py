@@ -216,13 +216,13 @@ class Bench(Owned):
 
     def _live(self, row: Row, network: Network, address: str, folder: Path) -> Result:
         given = row.client
-        env = {
-            "VPNDIAG_PSK": given.get("psk", LAB_PSK),
-            "VPNDIAG_PASSWORD": given.get("password", LAB_PASSWORD),
-        }
+        user = given.get("user", LAB_USER)
+        env = {}
+        if user:
+            env["VPNDIAG_PSK"] = given.get("psk", LAB_PSK)
+            env["VPNDIAG_PASSWORD"] = given.get("password", LAB_PASSWORD)
         if "l2tp_secret" in given:
             env["VPNDIAG_L2TP_SECRET"] = given["l2tp_secret"]
-        user = given.get("user", LAB_USER)
         words: list[str | Path] = ["run", address, *self._plain, *row.options]
         words += ["--keys-out", folder / "keys"]
         if user:

@@ -130,8 +130,9 @@ def run(
     interrupt_at: str | None = None,
     timeout: float = 90,
 ) -> Result:
-    """``vpndiag run``, with the secrets of the lab unless told otherwise."""
-    env = {"VPNDIAG_PSK": psk, "VPNDIAG_PASSWORD": password}
+    """``vpndiag run``, with the secrets of the lab unless told otherwise; without a user, with
+    none."""
+    env = {"VPNDIAG_PSK": psk, "VPNDIAG_PASSWORD": password} if user else {}
     if l2tp_secret is not None:
         env["VPNDIAG_L2TP_SECRET"] = l2tp_secret
     return vpndiag(

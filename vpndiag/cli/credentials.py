@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vpndiag.cli.exits import UsageError
-from vpndiag.secrets import Secret, from_file, obtain
+from vpndiag.secrets import ENVIRONMENT, Secret, from_file, obtain
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from vpndiag.cli.run import RunOptions
     from vpndiag.protocols.ike.config import RsaCredentials
 
+_PSK = ENVIRONMENT["psk"]
+
 
 def secrets_of(
     given: RunOptions, certificate: bool, notes: list[str]
 ) -> tuple[bytes | None, str | None]:
     """Pre-shared key and password, as far as this run needs them."""
-    named = given.psk is not None or given.psk_file is not None or "VPNDIAG_PSK" in os.environ
+    named = given.psk is not None or given.psk_file is not None or bool(os.environ.get(_PSK))
     psk: Secret | None = None
     if not given.plain_l2tp and not certificate and (given.user is not None or named):
         psk = obtain("psk", option=given.psk, file=given.psk_file)

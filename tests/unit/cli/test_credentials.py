@@ -1,0 +1,18 @@
+"""Which secrets a run has, from its options and the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from vpndiag.cli.credentials import secrets_of
+from vpndiag.cli.run import RunOptions
+
+
+@pytest.mark.parametrize(("variable", "key"), [("a-key", b"a-key"), ("", None), (None, None)])
+def test_without_a_user_there_is_a_key_where_the_environment_has_one(
+    variable: str | None, key: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VPNDIAG_PSK", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("VPNDIAG_PSK", variable)
+    assert secrets_of(RunOptions(host="192.0.2.1"), False, []) == (key, None)
