@@ -22,7 +22,7 @@ from vpndiag.capture.l2tp_ids import (
     header_ids,
     message_type,
 )
-from vpndiag.capture.material import DataCount, End, Message
+from vpndiag.capture.material import DataCount, End, Message, other_host
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.report.text import visible
@@ -174,8 +174,7 @@ class _Calls:
         call.user = call.user or _user(m)
 
     def _count(self, count: DataCount) -> None:
-        hosts = (self._attempt.client, self._attempt.gateway)
-        other = hosts[1] if count.src == hosts[0] else hosts[0]
+        other = other_host((self._attempt.client, self._attempt.gateway), count.src)
         call = self._by_id.get((other, count.session)) or self._calls[0]
         call.data.append(count)
         if not call.closed:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from vpndiag.capture.flows import EspFlow
-from vpndiag.capture.material import Hosts, IkeTrack, Material, Message
+from vpndiag.capture.material import Hosts, IkeTrack, Material, other_host
+from vpndiag.capture.ports import NO_COOKIE
 
 APART = 30_000_000_000
 """Nanoseconds by which a message is at the wrong time: nobody repeats one for so long."""
-_NO_COOKIE = bytes(8)
 _SA = 1
 """Payload type of the first payload of an offer and of the answer to it."""
 
@@ -38,13 +38,13 @@ def one_clock(material: Material) -> dict[Hosts, int]:
 
 
 def _offset(track: IkeTrack) -> tuple[Hosts, int] | None:
-    asked = next((m for m in track.messages if m.data[8:16] == _NO_COOKIE), None)
+    asked = next((m for m in track.messages if m.data[8:16] == NO_COOKIE), None)
     if asked is None or asked.data[16] != _SA:
         return None
     ends = asked.src[0], asked.dst[0]
     answer = later = None
     for m in track.messages:
-        if m.data[8:16] == _NO_COOKIE:
+        if m.data[8:16] == NO_COOKIE:
             continue
         if later is None and (m.src[0], m.dst[0]) == ends:
             later = m
@@ -59,27 +59,23 @@ def _offset(track: IkeTrack) -> tuple[Hosts, int] | None:
     if asked.time_ns - APART < answer.time_ns < later.time_ns + APART:
         return None
     # Of an offer that was sent often, the last is the one that was answered.
-    offers = [m.time_ns for m in track.messages if m.data[8:16] == _NO_COOKIE]
+    offers = [m.time_ns for m in track.messages if m.data[8:16] == NO_COOKIE]
     last = max((t for t in offers if t <= later.time_ns), default=asked.time_ns)
     return ends[::-1], (last + later.time_ns) // 2 - answer.time_ns
 
 
 def _move(material: Material, moved: dict[Hosts, int]) -> None:
-    def message(m: Message) -> None:
-        m.time_ns += moved.get((m.src[0], m.dst[0]), 0)
-
     last = 0
     for messages in [t.messages for t in material.ike] + [t.messages for t in material.l2tp]:
         for m in messages:
-            message(m)
+            m.time_ns += moved.get((m.src[0], m.dst[0]), 0)
         messages.sort(key=lambda m: m.time_ns)
         last = max([last, *(m.time_ns for m in messages[-1:])])
     for ike in material.ike:
         ike.last_ns = max(m.time_ns for m in ike.messages)
     for tunnel in material.l2tp:
         for count in tunnel.data.values():
-            other = tunnel.hosts[1] if count.src == tunnel.hosts[0] else tunnel.hosts[0]
-            by = moved.get((count.src, other), 0)
+            by = moved.get((count.src, other_host(tunnel.hosts, count.src)), 0)
             count.first_ns += by
             count.last_ns += by
             last = max(last, count.last_ns)

@@ -11,6 +11,7 @@ from vpndiag.capture.material import (
     Hosts,
     L2tpTrack,
     Message,
+    other_host,
 )
 from vpndiag.capture.ppp_roles import client_vote
 from vpndiag.protocols.l2tp.constants import MessageType
@@ -36,7 +37,7 @@ def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
     for attempt in attempts:
         if attempt.inside and not attempt.ike and attempt.client != attempt.gateway:
             client = _l2tp_client(attempt.inside, tunnel.hosts)
-            attempt.client, attempt.gateway = client, _other(tunnel.hosts, client)
+            attempt.client, attempt.gateway = client, other_host(tunnel.hosts, client)
     for count in tunnel.data.values():
         for attempt in attempts:
             if attempt.first_ns <= count.first_ns <= attempt.last_ns:
@@ -59,10 +60,10 @@ def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
     everyone = found or ipsec
     if not everyone and tunnel.data:
         first = min(tunnel.data.values(), key=lambda d: d.first_ns)
-        other = tunnel.hosts[1] if first.src == tunnel.hosts[0] else tunnel.hosts[0]
+        other = other_host(tunnel.hosts, first.src)
         found = everyone = [Attempt(first.src, other, begun=False)]
     for count in tunnel.data.values():
-        home = homes.get((_other(tunnel.hosts, count.src), count.tunnel))
+        home = homes.get((other_host(tunnel.hosts, count.src), count.tunnel))
         if home is None:
             home = everyone[0]
             for attempt in everyone:
@@ -95,12 +96,12 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
             )
             if current is None or not (again or quick):
                 client, closed = m.src[0], False
-                current = Attempt(client, _other(tunnel.hosts, client))
+                current = Attempt(client, other_host(tunnel.hosts, client))
                 found.append(current)
             asked, home = offered, current
         elif current is None:
             client = _l2tp_client(messages, tunnel.hosts)
-            current = Attempt(client, _other(tunnel.hosts, client), begun=False)
+            current = Attempt(client, other_host(tunnel.hosts, client), begun=False)
             found.append(current)
         home = home or current
         if kind in (_SCCRQ, _SCCRP) and tunnel.hosts[0] != tunnel.hosts[1]:
@@ -111,10 +112,6 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
         if kind == _STOPCCN and home is current:
             closed = True
     return found, homes
-
-
-def _other(pair: Hosts, one: str) -> str:
-    return pair[1] if one == pair[0] else pair[0]
 
 
 def _l2tp_client(messages: list[Message], pair: Hosts) -> str:

@@ -22,6 +22,10 @@ def hosts(one: str, two: str) -> Hosts:
     return (one, two) if one <= two else (two, one)
 
 
+def other_host(pair: Hosts, one: str) -> str:
+    return pair[1] if one == pair[0] else pair[0]
+
+
 @record(slots=True)
 class Message:
     """A datagram of interest. ``data`` without the non-ESP marker."""

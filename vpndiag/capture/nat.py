@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
-
-_NO_COOKIE = bytes(8)
+from vpndiag.capture.ports import NO_COOKIE
 
 
 def join_strangers(material: Material) -> None:
@@ -56,7 +55,7 @@ def join_forwarded(material: Material) -> dict[tuple[str, str], str]:
         if len(ways) != 1:
             continue
         client, gateway = next(iter(ways))
-        taken = {m.data[8:16] for m in asked.messages} - {_NO_COOKIE}
+        taken = {m.data[8:16] for m in asked.messages} - {NO_COOKIE}
         for other in by_cookie[asked.cookie]:
             came = {(m.src[0], m.dst[0]) for m in other.messages}
             if len(came) != 1 or other.first_ns < asked.first_ns:

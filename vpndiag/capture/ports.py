@@ -8,6 +8,8 @@ _MAX_PAIRS = 4096
 _MARKER = b"\0\0\0\0"
 #: RFC 2408 section 3.1, RFC 2409 appendix A, IKEv2's from RFC 7296 section 3.1 on.
 EXCHANGES = frozenset((1, 2, 3, 4, 5, 6, 32, 33, *range(34, 48)))
+NO_COOKIE = bytes(8)
+"""In the place of a responder that has not answered yet (RFC 2408 section 3.1)."""
 LEAST_HEADER = 20
 """Bytes of an ISAKMP header that a snap length must leave: cookies, version, exchange, flags."""
 
@@ -21,7 +23,7 @@ def looks_like_ike(payload: bytes, length: int | None = None) -> bool:
         and payload[17] in (0x10, 0x20, 0x30)
         and payload[18] in EXCHANGES
         and int.from_bytes(payload[24:28], "big") == (len(payload) if length is None else length)
-        and payload[:8] != bytes(8)
+        and payload[:8] != NO_COOKIE
     )
 
 
@@ -31,7 +33,7 @@ def begins_like_ike(payload: bytes, length: int) -> bool:
         LEAST_HEADER <= len(payload) < 28 <= length
         and payload[17] in (0x10, 0x20)
         and payload[18] in EXCHANGES
-        and payload[:8] != bytes(8)
+        and payload[:8] != NO_COOKIE
     )
 
 

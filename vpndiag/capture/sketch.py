@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from vpndiag.capture.material import End, IkeTrack
+from vpndiag.capture.ports import NO_COOKIE
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import VendorIdPayload
@@ -15,7 +16,6 @@ _NOTIFICATION = 11
 _REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
 """Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
-_ZERO = bytes(8)
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
 
 
@@ -55,7 +55,7 @@ def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
     first = track.messages[0]
     head = first.data
     version, exchange = head[17] >> 4, head[18]
-    opening = head[8:16] == _ZERO and exchange in (_MAIN, _AGGRESSIVE, _SA_INIT)
+    opening = head[8:16] == NO_COOKIE and exchange in (_MAIN, _AGGRESSIVE, _SA_INIT)
     found = Sketch(
         track,
         version,
@@ -78,7 +78,7 @@ def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
         found.sent.append(mine)
         data = m.data
         exchange = data[18]
-        third = exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != _ZERO
+        third = exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != NO_COOKIE
         if third or exchange in (_QUICK, _TRANSACTION, _AUTH, _CHILD):
             found.deep = True
         if (
@@ -105,7 +105,7 @@ _SEVERAL = 3
 
 def _vendors(data: bytes) -> frozenset[bytes]:
     """Of a message that begins an SA of IKEv1; none of any other."""
-    if data[8:16] != _ZERO or data[17] >> 4 != 1:
+    if data[8:16] != NO_COOKIE or data[17] >> 4 != 1:
         return frozenset()
     try:
         payloads = decode(data).payloads
@@ -151,7 +151,7 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
 def _answers(data: bytes) -> bool:
     """A message that only a responder sends: the choice of a transform, or the refusal of an
     offer, neither of them encrypted."""
-    if len(data) < 40 or data[17] >> 4 != 1 or data[19] & 1 or data[8:16] == _ZERO:
+    if len(data) < 40 or data[17] >> 4 != 1 or data[19] & 1 or data[8:16] == NO_COOKIE:
         return False
     if data[18] in (_MAIN, _AGGRESSIVE):
         return data[16] == _SA_PAYLOAD

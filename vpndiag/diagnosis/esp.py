@@ -143,7 +143,8 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
     refused = told.refusals(view, 0, 4500, since=min(f.t for f in out))
     if view.interrupted or (span < 4.0 and not refused and (packets < 2 or not view.live)):
         return rule("esp", "inconclusive", summary="too short to tell", seen=out)
-    if packets < 2 and not view.live and not refused and not _unknown(view, out):
+    unknown = _unknown(view, out)
+    if packets < 2 and not view.live and not refused and not unknown:
         return rule(
             "esp", "inconclusive", seen=out,
             summary="one ESP packet of the client is seen, and it does not send it again: it left "
@@ -160,7 +161,6 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             "back takes another way, or was not recorded",
         )  # fmt: skip
     said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
-    unknown = _unknown(view, out)
     if unknown:
         return _failed(
             finding(

@@ -186,9 +186,9 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
         same_ends[a.client, a.gateway].append(a)
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
-    heard = _heard(attempts)
     moved = _moved(attempts)
     silent = any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
+    heard = _heard(attempts) if silent else {}
     served: dict[str, list[Judged]] = defaultdict(list)
     for a in attempts if silent else ():
         if _served(a):
@@ -227,11 +227,7 @@ def _went_on_at(one: Judged, other: Judged) -> Judged:
         other.first,
         other.frames,
     )
-    findings = tuple(
-        replace(f, evidence=(*f.evidence, seen)) if f.code == _GONE else f
-        for f in one.diagnosis.findings
-    )
-    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+    return _with_evidence(one, _GONE, seen)
 
 
 def _served_elsewhere(one: Judged, served: Sequence[Judged]) -> Judged:
@@ -249,13 +245,7 @@ def _served_elsewhere(one: Judged, served: Sequence[Judged]) -> Judged:
         other.first,
         other.frames,
     )
-    findings = tuple(
-        replace(f, evidence=(*f.evidence, seen), causes=_ONE_ADDRESS, owner=_ONE_ADDRESS[0].owner)
-        if f.code == _SILENT
-        else f
-        for f in one.diagnosis.findings
-    )
-    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+    return _with_evidence(one, _SILENT, seen, _ONE_ADDRESS)
 
 
 def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
@@ -268,13 +258,19 @@ def _silent_to_one(one: Judged, heard: Sequence[Judged]) -> Judged:
         others[0].first,
         others[0].frames,
     )
-    findings = tuple(
-        replace(f, evidence=(*f.evidence, seen), causes=_IGNORED, owner=_IGNORED[0].owner)
-        if f.code == _SILENT
-        else f
-        for f in one.diagnosis.findings
-    )
-    return replace(one, diagnosis=replace(one.diagnosis, findings=findings))
+    return _with_evidence(one, _SILENT, seen, _IGNORED)
+
+
+def _with_evidence(
+    one: Judged, code: str, seen: Evidence, causes: tuple[Cause, ...] = ()
+) -> Judged:
+    """``one`` with more to show for its finding ``code``, and the ``causes`` that this leaves."""
+    findings = list(one.diagnosis.findings)
+    for n, f in enumerate(findings):
+        if f.code == code:
+            more = replace(f, evidence=(*f.evidence, seen))
+            findings[n] = replace(more, causes=causes, owner=causes[0].owner) if causes else more
+    return replace(one, diagnosis=replace(one.diagnosis, findings=tuple(findings)))
 
 
 _SILENT, _GONE = "path.silent", "path.dpd-timeout"

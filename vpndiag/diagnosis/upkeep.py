@@ -64,10 +64,6 @@ def notes(view: View) -> list[Finding]:
     return [f for f in found if f is not None]
 
 
-def _came_up(view: View) -> bool:
-    return any(f.direction == "in" and f.packets for f in view.esp)
-
-
 def _last(view: View, direction: str) -> float:
     """When something last came this way, before the other side said goodbye."""
     farewells = [m.t for m in view.ike if m.direction != direction and liveness.says_goodbye(m)]
@@ -83,7 +79,7 @@ def _last(view: View, direction: str) -> float:
 def _gateway_gone(view: View) -> Ruling | None:
     """The session was up; then nothing more comes from the gateway, and questions whether it is
     still there (RFC 3706) stay unanswered."""
-    if not (_came_up(view) or (_set_up(view) and not view.esp)):
+    if not (view.esp_came or (_set_up(view) and not view.esp)):
         return None
     for silent, asking, who, other in SIDES:
         if sum(m.direction == asking and m.step in _QUESTIONS for m in view.ike) < 3:

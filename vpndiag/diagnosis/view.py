@@ -152,6 +152,11 @@ class View:
         return min(back) if back and any(d.direction == "out" for d in users) else None
 
     @once
+    def esp_came(self) -> bool:
+        """ESP of the gateway is seen."""
+        return any(f.direction == "in" and f.packets for f in self.esp)
+
+    @once
     def only_ikev2(self) -> bool:
         """A capture of another kind of VPN: all its IKE is version 2."""
         return (

@@ -180,10 +180,8 @@ def _tags(data: bytes) -> str:
     """The reason in a PADT (RFC 2516 appendix A)."""
     at = 0
     while at + 4 <= len(data):
-        kind, end = (
-            int.from_bytes(data[at : at + 2]),
-            at + 4 + int.from_bytes(data[at + 2 : at + 4]),
-        )
+        kind = int.from_bytes(data[at : at + 2])
+        end = at + 4 + int.from_bytes(data[at + 2 : at + 4])
         if kind == _GENERIC_ERROR:
             return _said(data[at + 4 : end])
         at = end
