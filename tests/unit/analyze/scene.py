@@ -373,6 +373,12 @@ class Scenes(dict[str, tuple[str, str | None, Scene]]):
 
         return kept
 
+    def check(self, name: str, place: Path) -> None:
+        """The verdict on this scene has its outcome and its finding."""
+        outcome, code, play = self[name]
+        verdict = played(play, place).verdict
+        assert (verdict.outcome, verdict.finding) == (outcome, code), verdict.headline
+
 
 def played(scene: Scene, place: Path) -> Report:
     """The report on what ``scene`` wrote."""
