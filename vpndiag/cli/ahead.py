@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from vpndiag.capture.errors import CaptureError
 from vpndiag.capture.heap import growing
 from vpndiag.capture.seams import Piece, divide
-from vpndiag.cli.process import Process, ProcessGone, pipes, possible, processors, receive, send
+from vpndiag.cli.process import Process, ProcessGone, possible, processors, receive, send
 
 if TYPE_CHECKING:
     from vpndiag.capture.pieces import Scanned
@@ -39,8 +39,10 @@ class _Reader:
     def __init__(self, ahead: Ahead) -> None:
         """:raises ProcessGone: it cannot be started."""
         self._ahead = ahead
-        self.process = Process(__name__)
+        self.process = Process(serve)
         self._thread = Thread(target=self._work, daemon=True)
+
+    def begin(self) -> None:
         self._thread.start()
 
     def _work(self) -> None:
@@ -61,7 +63,8 @@ class _Reader:
 
     def stop(self) -> None:
         self.process.stop()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
 
 class Ahead:
@@ -94,6 +97,9 @@ class Ahead:
         self.todo.extend(piece for pieces in self._pieces.values() for piece in pieces)
         for _ in range(min(others, len(self.todo) - 1)):
             self._readers.append(_Reader(self))
+        # Only now: with threads it is not safe to copy this process.
+        for reader in self._readers:
+            reader.begin()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -145,9 +151,8 @@ class Ahead:
         return join(parts) if len(parts) == len(pieces) else None
 
 
-def serve() -> None:
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """The main program of a process that reads pieces."""
-    source, target = pipes()
 
     def tell(done: int, _total: int) -> None:
         send(target, _TOLD + str(done).encode())

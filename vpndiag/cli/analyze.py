@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 LONG_FILE = 8 * 1024 * 1024
 """Bytes from which a progress bar is shown on a terminal."""
+_REDRAWN = 0.1
+"""Seconds until it is drawn again."""
 
 
 def analyze(
@@ -186,6 +189,7 @@ class _Progress:
         self._bar: Any = None
         self._task: Any = None
         self._done: dict[int, int] = {}
+        self._drawn = 0.0
         self._wanted = not silent and size >= LONG_FILE and sys.stderr.isatty()
 
     def __enter__(self) -> _Progress:
@@ -193,9 +197,12 @@ class _Progress:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            # Drawn as it is told: a thread that draws it would be in the way of copies of this
+            # process, which help (vpndiag.cli.process).
+            self._bar = Progress(console=Console(stderr=True), transient=True, auto_refresh=False)
             self._bar.start()
             self._task = self._bar.add_task("Reading", total=self._sizes)
+            self._bar.refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -208,7 +215,11 @@ class _Progress:
 
     def _tell(self, index: int, done: int, _total: int) -> None:
         self._done[index] = done
-        self._bar.update(self._task, completed=sum(self._done.values()))
+        now = monotonic()
+        drawn = now - self._drawn >= _REDRAWN
+        if drawn:
+            self._drawn = now
+        self._bar.update(self._task, completed=sum(self._done.values()), refresh=drawn)
 
 
 def _show(report: Report, output: Output) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 from vpndiag.capture.analyze import FileProgress, divisible
 from vpndiag.capture.asked import Asked
@@ -17,7 +18,6 @@ from vpndiag.cli.process import (
     Process,
     ProcessGone,
     message,
-    pipes,
     possible,
     processors,
     receive,
@@ -39,7 +39,7 @@ class Helper(Process):
 
     def __init__(self, paths: Sequence[Path], asked: Asked | None, shares: Sequence[Share]) -> None:
         """:raises ProcessGone: it cannot be started."""
-        super().__init__(__name__)
+        super().__init__(serve)
         self.say(pack((paths, asked, shares)))
 
     def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
@@ -101,9 +101,8 @@ def _divided(begin: float, end: float, turns: int) -> list[Share]:
     return [Share.of(*each) for each in pairwise(points)]
 
 
-def serve() -> None:
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """The main program of a helper."""
-    source, target = pipes()
     with contextlib.suppress(ProcessGone, OSError):
         work = Work(*unpack(receive(source)))
         said: list[bytes] = []  # nobody listens before all is done

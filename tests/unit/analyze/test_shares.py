@@ -18,7 +18,7 @@ from tests.helpers import pcap
 from vpndiag.capture import analyze as reading
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
-from vpndiag.cli import analysis, shares, work
+from vpndiag.cli import analysis, process, shares, work
 from vpndiag.cli.analysis import analyze
 from vpndiag.report.document import to_dict
 
@@ -105,7 +105,12 @@ def several(patch: pytest.MonkeyPatch, count: int = 3) -> list[shares.Helper]:
     return started
 
 
-def test_the_report_is_that_of_one_process(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("anew", [False, True])
+def test_the_report_is_that_of_one_process(
+    anew: bool, alone: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if anew:
+        alone.setattr(process, "copyable", lambda: False)
     path = write(tmp_path / "many.pcap", sessions(80, 30, 1) + asked_inside(30))
     expected = told(path)
     assert len({s["verdict"]["outcome"] for s in expected["sessions"]}) >= 2
@@ -115,7 +120,7 @@ def test_the_report_is_that_of_one_process(alone: pytest.MonkeyPatch, tmp_path: 
     alone.setattr(analysis, "_report", lambda found, *given: (
         together.append(len(found.attempts)), report(found, *given))[1])  # fmt: skip
     assert told(path) == expected
-    assert len(started) == 2 and all(h._process.returncode is not None for h in started)
+    assert len(started) == 2 and all(h.ended for h in started)
     assert together and together[0] < len(expected["sessions"]), "it was read as a whole"
 
 
@@ -187,8 +192,7 @@ def test_a_helper_that_dies(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
     results = shares.Helper.results
 
     def killed(self: shares.Helper) -> Any:
-        started[-1]._process.kill()
-        started[-1]._process.wait()
+        started[-1].kill()
         return results(self)
 
     alone.setattr(shares.Helper, "results", killed)
@@ -206,13 +210,14 @@ def test_interrupted_it_leaves_no_process(alone: pytest.MonkeyPatch, tmp_path: P
     alone.setattr(shares.Helper, "results", interrupted)
     with pytest.raises(KeyboardInterrupt):
         analyze([path])
-    assert len(started) == 2 and all(h._process.returncode is not None for h in started)
+    assert len(started) == 2 and all(h.ended for h in started)
 
 
 def test_where_no_helper_can_be_started(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write(tmp_path / "many.pcap", sessions(20, 9, 5))
     expected = told(path)
     several(alone)
+    alone.setattr(process, "copyable", lambda: False)
     alone.setattr(sys, "executable", str(tmp_path / "no-python-here"))
     assert told(path) == expected
 

@@ -16,7 +16,7 @@ from tests.helpers import pcap
 from vpndiag.capture import analyze as reading
 from vpndiag.capture import pieces
 from vpndiag.capture.errors import CaptureError
-from vpndiag.cli import ahead, shares
+from vpndiag.cli import ahead, process, shares
 from vpndiag.cli.ahead import Ahead
 from vpndiag.cli.analysis import judge
 from vpndiag.report.document import to_dict
@@ -76,12 +76,19 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def ended(readers: list[ahead._Reader]) -> bool:
-    return all(r.process._process.returncode is not None for r in readers)
+    return all(r.process.ended for r in readers)
 
 
+@pytest.mark.parametrize("anew", [False, True])
 def test_the_report_is_that_of_one_process(
-    capture: Path, readers: list[ahead._Reader], joined: list[bool]
+    anew: bool,
+    capture: Path,
+    readers: list[ahead._Reader],
+    joined: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if anew:
+        monkeypatch.setattr(process, "copyable", lambda: False)
     expected = alone(capture)
     assert told(capture) == expected
     assert len(readers) == 2 and ended(readers) and joined == [True]
@@ -117,7 +124,7 @@ def test_what_the_pieces_cannot_tell_is_read_again(
 
 def test_a_reader_that_dies(capture: Path, readers: list[ahead._Reader]) -> None:
     def kill() -> None:
-        readers[1].process._process.kill()
+        readers[1].process.kill()
 
     expected = alone(capture)
     assert told(capture, before=kill) == expected
@@ -128,6 +135,7 @@ def test_where_none_can_be_started(
     capture: Path, readers: list[ahead._Reader], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     expected = alone(capture)
+    monkeypatch.setattr(process, "copyable", lambda: False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python-here"))
     assert told(capture) == expected
     assert not readers
