@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2s
@@ -41,7 +41,10 @@ MAX_SAS = 4096
 """IKE SAs remembered at a time; the oldest is forgotten beyond that."""
 MAX_SEEN = 1024
 """Messages remembered for each SA to recognise repeats."""
+_SMALL = 1024
+"""Bytes of a message that is remembered as it is; of a larger one, a digest."""
 _MAX_LISTED = 40
+_NONE: frozenset[int] = frozenset()
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
@@ -55,7 +58,8 @@ _V2_EXCHANGES = {34: "SA_INIT", 35: "AUTH", 36: "CREATE_CHILD_SA", 37: "INFORMAT
 class _Sa:
     hash: int = 0
     client_began: bool = True
-    seen: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
+    seen: OrderedDict[tuple[Direction, bytes], str] = field(default_factory=OrderedDict)
+    """Messages of each direction: their steps."""
     quick: dict[int, Direction] = field(default_factory=dict)
     """Message ID of each quick mode: who began it."""
     own: tuple[bytes, ...] = ()
@@ -103,10 +107,11 @@ class IkeObserver:
         clear = message.payloads if payloads is None else payloads
         if protection is None:
             protection = "opaque" if header.encrypted else "clear"
-        digest = blake2s(bytes((direction == "out",)) + data, digest_size=16).digest()
-        repeat = digest in sa.seen
-        step = sa.seen[digest] if repeat else self._step(sa, header, clear, direction)
-        _remember(sa, digest, step)
+        what = direction, data if len(data) <= _SMALL else blake2s(data).digest()
+        known = sa.seen.get(what)
+        step = known or self._step(sa, header, clear, direction)
+        if known is None:
+            _remember(sa, what, step)
         details = _details(sa, message, clear, step, source, destination)
         return IkeMessage(
             t=t,
@@ -126,7 +131,7 @@ class IkeObserver:
             else sa.quick.get(header.message_id, direction) == "out",
             size=len(data),
             protection=protection,
-            repeat=repeat,
+            repeat=known is not None,
             other_source=other_source,
             **details,  # type: ignore[arg-type]
         )
@@ -148,7 +153,7 @@ class IkeObserver:
         first = header.responder_cookie == _NO_COOKIE
         if first and not sa.seen:
             sa.client_began = direction == "out"
-        kinds = {p.payload_type for p in payloads}
+        kinds = {p.payload_type for p in payloads} if payloads else _NONE
         phase_1 = exchange in (_MAIN, _AGGRESSIVE)
         if phase_1 and not first and not sa.seen and PayloadType.SA in kinds:
             # The choice of a transform, whose offer is not in the material: from the responder.
@@ -172,7 +177,7 @@ class IkeObserver:
         return {_INFORMATIONAL: "INFO", _TRANSACTION: "CONFIG"}.get(exchange, "?")
 
 
-def _main_mode_step(header: Header, kinds: set[int], from_initiator: bool) -> str:
+def _main_mode_step(header: Header, kinds: Set[int], from_initiator: bool) -> str:
     if header.encrypted:
         return "MM5" if from_initiator else "MM6"
     if PayloadType.SA in kinds:
@@ -182,8 +187,8 @@ def _main_mode_step(header: Header, kinds: set[int], from_initiator: bool) -> st
     return "?"
 
 
-def _remember(sa: _Sa, digest: bytes, step: str) -> None:
-    sa.seen[digest] = step
+def _remember(sa: _Sa, what: tuple[Direction, bytes], step: str) -> None:
+    sa.seen[what] = step
     if len(sa.seen) > MAX_SEEN:
         sa.seen.popitem(last=False)
 

@@ -11,10 +11,10 @@ from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.message import (
-    ControlMessage,
     DataMessage,
     OtherVersion,
     decode,
+    peek_control,
     peek_data,
 )
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
@@ -26,12 +26,11 @@ Values = Mapping[int, AvpValue | None]
 
 _HELLO, _ZLB = "HELLO", "ZLB"
 _REQUESTS = ("SCCRQ", "ICRQ")
+_TELLING = ("SCCRQ", "ICRQ", "ICRP")
+"""Those whose IDs must be known to understand what follows."""
 # As plain numbers: members of an enumeration are slow to look up.
-_TYPE, _RESULT = int(AvpType.MESSAGE_TYPE), int(AvpType.RESULT_CODE)
-_HOST, _VENDOR = int(AvpType.HOST_NAME), int(AvpType.VENDOR_NAME)
+_TYPE = int(AvpType.MESSAGE_TYPE)
 _TUNNEL, _SESSION = int(AvpType.ASSIGNED_TUNNEL_ID), int(AvpType.ASSIGNED_SESSION_ID)
-_FIRMWARE, _WINDOW = int(AvpType.FIRMWARE_REVISION), int(AvpType.RECEIVE_WINDOW_SIZE)
-_CHALLENGE, _RESPONSE = int(AvpType.CHALLENGE), int(AvpType.CHALLENGE_RESPONSE)
 MAX_SEEN = 4096
 MAX_IDS = 1024
 
@@ -41,9 +40,36 @@ def _number(values: Values, kind: int) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _text(values: Values, kind: int) -> str:
-    value = values.get(kind)
-    return visible(value, 64) if isinstance(value, bytes) else ""
+_NUMBERS = {
+    int(AvpType.ASSIGNED_TUNNEL_ID): "assigned_tunnel_id",
+    int(AvpType.ASSIGNED_SESSION_ID): "assigned_session_id",
+    int(AvpType.FIRMWARE_REVISION): "firmware",
+    int(AvpType.RECEIVE_WINDOW_SIZE): "receive_window",
+}
+_TEXTS = {int(AvpType.HOST_NAME): "host_name", int(AvpType.VENDOR_NAME): "vendor_name"}
+_PRESENT = {
+    int(AvpType.CHALLENGE): "challenge",
+    int(AvpType.CHALLENGE_RESPONSE): "challenge_response",
+}
+
+
+def _details(values: Values) -> dict[str, object]:
+    """What a message says beyond its header and type."""
+    found: dict[str, object] = {}
+    for kind, value in values.items():
+        if kind in _NUMBERS:
+            if isinstance(value, int):
+                found[_NUMBERS[kind]] = value
+        elif kind in _TEXTS:
+            if isinstance(value, bytes):
+                found[_TEXTS[kind]] = visible(value, 64)
+        elif kind in _PRESENT:
+            found[_PRESENT[kind]] = True
+        elif isinstance(value, ResultCode):
+            found["result_code"] = value.result
+            found["error_code"] = value.error
+            found["error_message"] = visible(value.message.rstrip(b"\0"))
+    return found
 
 
 class L2tpObserver:
@@ -82,84 +108,70 @@ class L2tpObserver:
         data = peek_data(datagram)
         if data is not None:
             return self._data(*data, datagram[6:], t, direction, frames)
-        try:
-            message = decode(datagram)
-        except ProtocolError:
+        usual = peek_control(datagram)
+        if usual is not None:
+            tunnel_id, session_id, ns, nr, values = usual
+            bare = len(datagram) == 12
+        else:
+            try:
+                message = decode(datagram)
+            except ProtocolError:
+                return None
+            if isinstance(message, OtherVersion):
+                return OtherTraffic(t=t, frames=frames, what=message.name, packets=1)
+            tunnel_id, session_id = message.tunnel_id, message.session_id
+            if isinstance(message, DataMessage):
+                return self._data(tunnel_id, session_id, message.payload, t, direction, frames)
+            ns, nr, values, bare = message.ns, message.nr, message.values(), not message.avps
+        if self._stale(tunnel_id, direction) or (bare and not self._held(nr, direction)):
             return None
-        if isinstance(message, OtherVersion):
-            return OtherTraffic(t=t, frames=frames, what=message.name, packets=1)
-        if isinstance(message, DataMessage):
-            ids = message.tunnel_id, message.session_id
-            return self._data(*ids, message.payload, t, direction, frames)
-        if self._stale(message.tunnel_id, direction):
-            return None
-        if not message.avps and not self._held(message, direction):
-            return None
-        values = message.values()
         kind = values.get(_TYPE)
         name = message_name(kind) if isinstance(kind, int) else "untyped"
-        if not message.avps:
+        if bare:
             name = _ZLB
-        self._learn(message, name, values, direction)
-        gateway, client = (destination, source) if direction == "out" else (source, destination)
-        assigned = _number(values, _TUNNEL)
+        elif name in _TELLING:
+            self._learn(name, session_id, values, direction)
         # A retransmission has the same Ns; its Nr may have moved (RFC 2661 section 5.8).
-        key = (direction, inside, message.tunnel_id, message.session_id, message.ns, name,
-               assigned)  # fmt: skip
+        key = (direction, inside, tunnel_id, session_id, ns, name, values.get(_TUNNEL))
         repeat = key in self._seen
-        self._note_request(message, name, direction, repeat)
-        if name == _HELLO and not repeat:
-            self._seen[key] = None
-            return None
+        self._note_request(ns, name, direction, repeat)
         self._seen[key] = None
+        if name == _HELLO and not repeat:
+            return None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
-        result = values.get(_RESULT)
-        if not isinstance(result, ResultCode):
-            result = None
+        gateway, client = (destination, source) if direction == "out" else (source, destination)
         return L2tpMessage(
             t=t,
             frames=frames,
             direction=direction,
             inside=inside,
             message=name,
-            tunnel_id=message.tunnel_id,
-            session_id=message.session_id,
-            ns=message.ns,
-            nr=message.nr,
+            tunnel_id=tunnel_id,
+            session_id=session_id,
+            ns=ns,
+            nr=nr,
             repeat=repeat,
-            assigned_tunnel_id=assigned,
-            assigned_session_id=_number(values, _SESSION),
-            host_name=_text(values, _HOST),
-            vendor_name=_text(values, _VENDOR),
-            firmware=_number(values, _FIRMWARE),
-            receive_window=_number(values, _WINDOW),
-            challenge=_CHALLENGE in values,
-            challenge_response=_RESPONSE in values,
             response_valid=response_valid,
-            result_code=result.result if result else None,
-            error_code=result.error if result else None,
-            error_message=visible(result.message.rstrip(b"\0")) if result else "",
             client_port=client[1],
             gateway_port=gateway[1],
             other_source=other_source,
+            **(_details(values) if len(values) > 1 else {}),  # type: ignore[arg-type]
         )
 
-    def _note_request(
-        self, message: ControlMessage, name: str, direction: Direction, repeat: bool
-    ) -> None:
+    def _note_request(self, ns: int, name: str, direction: Direction, repeat: bool) -> None:
         """Keep a request, or what had to be sent again, until something comes back."""
         if name in _REQUESTS or (repeat and name != _ZLB):
-            self._asked = direction, message.ns
+            self._asked = direction, ns
         elif self._asked is not None and direction != self._asked[0]:
             self._asked = None
 
-    def _held(self, zlb: ControlMessage, direction: Direction) -> bool:
+    def _held(self, nr: int, direction: Direction) -> bool:
         """A request is acknowledged and not answered (RFC 2661 section 5.8), or what was sent
         again is acknowledged after all."""
         if self._asked is None or direction == self._asked[0]:
             return False
-        return zlb.nr == (self._asked[1] + 1) % 65536
+        return nr == (self._asked[1] + 1) % 65536
 
     def _data(
         self,
@@ -175,11 +187,7 @@ class L2tpObserver:
         ppp = self._ppp_of(session_id, direction)
         return ppp.observe(payload, t=t, direction=direction, frames=frames)
 
-    def _learn(
-        self, message: ControlMessage, name: str, values: Values, direction: Direction
-    ) -> None:
-        if name not in ("SCCRQ", "ICRQ", "ICRP"):
-            return
+    def _learn(self, name: str, session_id: int, values: Values, direction: Direction) -> None:
         tunnel, session = _number(values, _TUNNEL), _number(values, _SESSION)
         if direction == "out" and name == "SCCRQ" and tunnel is not None:
             self._tunnels[tunnel] = None
@@ -190,7 +198,7 @@ class L2tpObserver:
         if name != "ICRP" or direction != "in" or session is None:
             return
         if len(self._gateway_session) < MAX_IDS:
-            self._gateway_session[session] = message.session_id
+            self._gateway_session[session] = session_id
 
     def _stale(self, tunnel_id: int, direction: Direction) -> bool:
         """A message of the gateway for a tunnel that the client did not open."""

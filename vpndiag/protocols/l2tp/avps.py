@@ -173,6 +173,32 @@ def read_avps(data: bytes, at: int) -> tuple[Avp, ...] | None:
     return tuple(found) if at == end and len(found) <= MAX_AVPS else None
 
 
+def read_values(data: bytes, at: int) -> dict[int, AvpValue | None] | None:
+    """The typed values of the attributes of vendor 0 from ``at`` to the end of ``data``, the first
+    of each; None for one that is hidden or malformed. None: as :func:`read_avps`."""
+    found: dict[int, AvpValue | None] = {}
+    end = len(data)
+    if end - at > MAX_AVPS * 6:
+        return None
+    while at + 6 <= end:
+        length = (data[at] << 8 | data[at + 1]) & _L
+        if length < 6 or at + length > end:
+            return None
+        vendor, kind, value = _meaning(data[at : at + length])
+        if not vendor and kind not in found:
+            found[kind] = value
+        at += length
+    return found if at == end else None
+
+
+@lru_cache(maxsize=1024)
+def _meaning(data: bytes) -> tuple[int, int, AvpValue | None]:
+    """Vendor, type and typed value of an AVP of the right length; most are the same in every
+    session."""
+    avp = _whole(data)
+    return avp.vendor, avp.type, None if avp.hidden else avp.typed
+
+
 def decode_avps(reader: Reader) -> tuple[Avp, ...]:
     """All AVPs to the end of ``reader``, in order, whatever they are.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps, read_avps
+from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps, read_avps, read_values
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.protocols.wire import Reader, u16
@@ -184,6 +184,18 @@ def _usual(datagram: bytes) -> Message | None:
             if avps is not None:
                 return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
     return None
+
+
+def peek_control(
+    datagram: bytes,
+) -> tuple[int, int, int, int, dict[int, AvpValue | None]] | None:
+    """Tunnel and session ID, Ns, Nr and :meth:`ControlMessage.values` of a control message in its
+    usual form, of 12 bytes for a ZLB. None: as :func:`peek_data`."""
+    if datagram[:2] != b"\xc8\x02" or len(datagram) < 12:
+        return None
+    length, tunnel_id, session_id, ns, nr = _CONTROL(datagram, 2)
+    values = read_values(datagram, 12) if length == len(datagram) else None
+    return None if values is None else (tunnel_id, session_id, ns, nr, values)
 
 
 def peek_data(datagram: bytes) -> tuple[int, int] | None:
