@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, cast
 
@@ -73,15 +73,23 @@ class UnknownFinding(LookupError):
     """No finding of this code stands in the catalogue."""
 
 
-def entry(code: str) -> Entry:
-    """The entry of ``code``. Raises :class:`UnknownFinding`."""
+@lru_cache(maxsize=512)
+def _entry_of(code: str) -> Entry | None:
     # Nearly all are in the file that their name begins with: the others need not be read then.
     likely = code.partition(".")[0]
     for layer in sorted(LADDER, key=lambda each: each != likely):
         found = _entries(layer).get(code)
         if found is not None:
             return found
-    raise UnknownFinding(code)
+    return None
+
+
+def entry(code: str) -> Entry:
+    """The entry of ``code``. Raises :class:`UnknownFinding`."""
+    found = _entry_of(code)
+    if found is None:
+        raise UnknownFinding(code)
+    return found
 
 
 def all_entries() -> tuple[Entry, ...]:

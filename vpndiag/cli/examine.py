@@ -73,10 +73,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
 
 def _frames(seen: Seen) -> tuple[int, ...]:
     """Those that show something, in order, and always the last."""
-    numbers: set[int] = set()
-    for o in seen:
-        numbers.update(o.frames)
-        if isinstance(o, EspFlow):
-            numbers.update(o.last_frames)
+    numbers = {n for o in seen for n in o.frames}
+    numbers.update(*[o.last_frames for o in seen if type(o) is EspFlow])
     ordered = sorted(numbers)
     return (*ordered[: MAX_FRAMES - 1], *ordered[MAX_FRAMES - 1 :][-1:])

@@ -77,7 +77,7 @@ def _went_on(view: View) -> bool:
     proof = sa.step("MM5")
     since = proof[0].t if proof else 0.0
     # ESP of an older session says nothing of this phase 1.
-    if sa.reached >= 5 and any(f.packets and f.t >= since for f in view.esp if f.direction == "in"):
+    if sa.reached >= 5 and any(f.t >= since for f in view.esp_back):
         return True
     # Neither side begins them before message 6 (RFC 2409 section 5), recorded or not.
     return any(m.step.startswith(("QM", "CONFIG")) for m in sa.messages)

@@ -215,8 +215,7 @@ def _hidden(layer: str, view: View) -> Ruling | None:
         return None
     if any(f.verified for f in view.esp):
         return None
-    out = [f for f in view.esp if f.direction == "out" and f.packets]
-    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    out, back = view.esp_out, view.esp_back
     if not out or not back:
         return None
     start = min(f.t for f in (*out, *back))

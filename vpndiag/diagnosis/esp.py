@@ -26,8 +26,7 @@ _UNKNOWN_SA = (
 def judge(view: View) -> Ruling:
     if view.plain:
         return not_reached("esp", view.without_ipsec)
-    out = [f for f in view.esp if f.direction == "out" and f.packets]
-    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    out, back = view.esp_out, view.esp_back
     if not out and not back:
         if view.l2tp and not view.live:
             return rule("esp", "passed", summary="seen inside IPsec", seen=view.l2tp[:1])

@@ -18,7 +18,7 @@ def judge(view: View) -> Ruling | None:
         f for f in view.fragments_lost
         if f.port in (0, 500, 4500) and f.protocol == 17 and not _arrived(view, f)
     ]  # fmt: skip
-    if view.esp_came or any(m.step.startswith("QM") for m in view.ike):
+    if view.esp_back or any(m.step.startswith("QM") for m in view.ike):
         return None
     if not lost:
         return _said_lost(view)

@@ -175,8 +175,7 @@ def _leaves(view: View, proofs: list[IkeMessage]) -> list[IkeMessage]:
 
 
 def _esp(view: View) -> Ruling | None:
-    out = [f for f in view.esp if f.direction == "out" and f.packets]
-    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    out, back = view.esp_out, view.esp_back
     if (out and back) or not (out or back):
         return None
     one = out or back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from vpndiag import catalogue
 from vpndiag.diagnosis import (
@@ -15,6 +15,7 @@ from vpndiag.diagnosis import (
     gave_up,
     host,
     ike,
+    inside,
     ipsec,
     l2tp,
     lcp,
@@ -56,6 +57,7 @@ _ENDED: dict[str, Callable[[View], Ruling | None]] = {
 }
 """Asked first: a session that was up and is not any more."""
 
+_IPSEC = ("ike", "auth", "ipsec", "esp")
 _INSIDE = ("address", "routes", "mtu", "dns", "app")
 
 _NOT_BUILT = "not tested by this version"
@@ -71,24 +73,21 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     view, lost = vantage.as_the_client_saw(everything)
     layers: dict[str, Layer] = {}
     findings: list[Finding] = []
-    for layer_id, judge in RULES.items():
-        if layer_id in layers and layers[layer_id].status in _OVER:
+    beside = _beside(view)
+    for layer_id in RULES:
+        known = layers.get(layer_id)
+        if known is not None and known.status in _OVER:
             continue
-        ended = _ENDED.get(layer_id)
-        ruling = (ended and ended(view)) or captured.judge(layer_id, view) or judge(view)
-        if layer_id == "auth" and ruling.layer.status == "not_reached":
-            ruling = vantage.client_gone(view) or ruling
-        if layer_id == "esp" and ruling.layer.status == "not_reached":
+        ruling = beside.get(layer_id) or _judged(layer_id, view)
+        if layer_id == "auth":
+            ruling = _proof(ruling, view, everything, lost)
+        elif layer_id == "esp" and ruling.layer.status == "not_reached":
             ruling = vantage.no_esp(view) or ruling
-        if layer_id == "auth" and lost and ruling.layer.status == "inconclusive":
-            # Message 6 may have been heard and not believed as well.
-            ruling = gave_up.judge("auth", everything) or ruling
-        if layer_id == "auth" and lost:
-            ruling = vantage.proof_unheard(ruling, view, everything, lost) or ruling
-        if ruling.layer.id != layer_id:
+        layer = ruling.layer
+        if layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer
             layers.setdefault(layer_id, own)
-        layers[ruling.layer.id] = ruling.layer
+        layers[layer.id] = layer
         findings += ruling.findings
     findings += captured.notes(view)
     ordered = _cut(layers)
@@ -106,6 +105,35 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         verdict = _verdict(view, ordered, findings)
     findings.sort(key=lambda f: (f.code != verdict.finding, f.severity != "error"))
     return Diagnosis(verdict, tuple(ordered), tuple(findings))
+
+
+def _beside(view: View) -> dict[str, Ruling]:
+    """Rungs that this material has nothing to do with."""
+    found: dict[str, Ruling] = {}
+    if view.plain and not view.ike and not view.ipsec_sas:
+        why = view.without_ipsec
+        found = {layer_id: not_reached(layer_id, why) for layer_id in _IPSEC}
+    if inside.scope(view) is None and not view.large_lost:
+        found |= {layer_id: inside.untested(view, layer_id) for layer_id in _INSIDE[1:]}
+    return found
+
+
+def _judged(layer_id: str, view: View) -> Ruling:
+    ended = _ENDED.get(layer_id)
+    found = (ended and ended(view)) or captured.judge(layer_id, view)
+    return found or RULES[layer_id](view)
+
+
+def _proof(ruling: Ruling, view: View, everything: View, lost: Sequence[Observation]) -> Ruling:
+    """The ruling of ``auth``, with what is known of where the capture was made."""
+    if ruling.layer.status == "not_reached":
+        ruling = vantage.client_gone(view) or ruling
+    if not lost:
+        return ruling
+    if ruling.layer.status == "inconclusive":
+        # Message 6 may have been heard and not believed as well.
+        ruling = gave_up.judge("auth", everything) or ruling
+    return vantage.proof_unheard(ruling, view, everything, lost) or ruling
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:

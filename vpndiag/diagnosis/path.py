@@ -34,7 +34,7 @@ def judge(view: View) -> Ruling:
             return rule("path", "passed", *extra, summary="packets arrive", seen=view.all[:1])
         return not_reached("path", "no IKE packet was sent")
     in500, in4500 = view.answered(500), view.answered(4500)
-    if in500 or in4500 or view.esp_came:
+    if in500 or in4500 or view.esp_back:
         return _something_answers(view, extra, bool(in500), bool(in4500))
     if view.running:
         return not_reached("path", "waiting for an answer")
@@ -155,7 +155,7 @@ def _elsewhere(view: View, said: list[Evidence], extra: list[Finding]) -> Ruling
 def _something_answers(view: View, extra: list[Finding], ok500: bool, ok4500: bool) -> Ruling:
     seen: list[Observation] = [*view.ike[:1], *view.answered(500)[:1], *view.answered(4500)[:1]]
     asked500, asked4500 = view.asked(500), view.asked(4500)
-    if ok500 and asked4500 and not ok4500 and not view.esp_came:
+    if ok500 and asked4500 and not ok4500 and not view.esp_back:
         ruling = _only_500(view, extra, seen)
         if ruling is not None:
             return ruling

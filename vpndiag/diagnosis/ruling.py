@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 from vpndiag.diagnosis.sorting import frames_of
@@ -39,13 +39,13 @@ def rule(
     *findings: Finding,
     summary: str = "",
     reason: str = "",
-    seen: Iterable[Observation] = (),
+    seen: Collection[Observation] = (),
     facts: dict[str, str] | None = None,
     own: Layer | None = None,
 ) -> Ruling:
     """A ruling; the rung's times are those of ``seen``. A passed rung with a warning among its
     findings becomes ``warning``."""
-    times = [o.t for o in seen]
+    times = [o.t for o in seen] if seen else ()
     if findings and status == "passed" and any(f.severity == "warning" for f in findings):
         status = "warning"
     return Ruling(

@@ -115,8 +115,10 @@ def cut_off(view: View) -> Ruling | None:
     """Layer ``path``: something was heard from the gateway, and then this computer lost its network
     and could send nothing more until the end. Whatever stays unanswered then is not the gateway's
     doing."""
+    if not view.live or view.ended is None or view.ended.why == "done":
+        return None
     last_in = _last_heard(view)
-    if not view.live or view.ended is None or view.ended.why == "done" or last_in is None:
+    if last_in is None:
         return None
     if any(e.direction == "in" and e.t > last_in for e in view.icmp):
         return None  # the system tells what others reported as if it could not send

@@ -79,15 +79,17 @@ def _last(view: View, direction: str) -> float:
 def _gateway_gone(view: View) -> Ruling | None:
     """The session was up; then nothing more comes from the gateway, and questions whether it is
     still there (RFC 3706) stay unanswered."""
-    if not (view.esp_came or (_set_up(view) and not view.esp)):
+    every = [m for m in view.ike if m.step in _QUESTIONS]
+    if len(every) < 3 or not (view.esp_back or (_set_up(view) and not view.esp)):
         return None
     for silent, asking, who, other in SIDES:
-        if sum(m.direction == asking and m.step in _QUESTIONS for m in view.ike) < 3:
+        questions = [m for m in every if m.direction == asking]
+        if len(questions) < 3:
             continue
         last = _last(view, silent)
         asked: list[IkeMessage] = []
-        for m in view.ike:
-            if m.direction == asking and m.t > last and m.step in _QUESTIONS:
+        for m in questions:
+            if m.t > last:
                 if liveness.says_goodbye(m):
                     break
                 if not m.deletes:
@@ -134,7 +136,7 @@ def last_packet(view: View, text: str, direction: Direction, t: float) -> Eviden
 
 def _selectors(view: View) -> Ruling | None:
     """The SA is for another port than L2TP's."""
-    if view.ppp or any(f.packets for f in view.esp if f.direction == "out"):
+    if view.ppp or view.esp_out:
         return _other_port(view)
     agreed: list[Observation] = list(view.ipsec_sas)
     agreed += [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
@@ -268,8 +270,7 @@ def _slow_renewal(view: View) -> Finding | None:
 
 def _one_way(view: View) -> Ruling | None:
     """ESP went both ways, and then the gateway's stopped while the client's went on."""
-    out = [f for f in view.esp if f.direction == "out" and f.packets]
-    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    out, back = view.esp_out, view.esp_back
     if not out or not back or view.only_ikev2:
         return None
     gap = max(f.last_t for f in out) - max(f.last_t for f in back)

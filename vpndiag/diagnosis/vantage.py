@@ -150,8 +150,7 @@ def _unheard_esp(view: View) -> list[EspFlow]:
         return []
     if not any(m.step == "QM3" and m.direction == "out" for m in view.ike):
         return []
-    out = [f for f in view.esp if f.direction == "out" and f.packets]
-    back = [f for f in view.esp if f.direction == "in" and f.packets]
+    out, back = view.esp_out, view.esp_back
     times_ = sorted(t for f in out for t in f.times)
     if not back or len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
         return []

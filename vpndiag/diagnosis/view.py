@@ -97,8 +97,8 @@ class View:
         self.live = self.scope is not None
 
     def of(self, kind: type[_T]) -> list[_T]:
-        found: list[_T] | None = self._kinds.get(kind)
-        return [] if found is None else found.copy()
+        """In order; not to be changed."""
+        return self._kinds.get(kind) or []
 
     @once
     def ended(self) -> Ended | None:
@@ -152,9 +152,14 @@ class View:
         return min(back) if back and any(d.direction == "out" for d in users) else None
 
     @once
-    def esp_came(self) -> bool:
-        """ESP of the gateway is seen."""
-        return any(f.direction == "in" and f.packets for f in self.esp)
+    def esp_out(self) -> list[EspFlow]:
+        """ESP of the client."""
+        return [f for f in self.esp if f.direction == "out" and f.packets]
+
+    @once
+    def esp_back(self) -> list[EspFlow]:
+        """ESP of the gateway."""
+        return [f for f in self.esp if f.direction == "in" and f.packets]
 
     @once
     def only_ikev2(self) -> bool:
@@ -228,7 +233,7 @@ class View:
 
     def asked(self, port: int) -> list[IkeMessage]:
         """IKE messages sent to this gateway port."""
-        return list(self._ports.get(("out", port), ()))
+        return self._ports.get(("out", port)) or []
 
     @once
     def _ports(self) -> dict[tuple[Direction, int], list[IkeMessage]]:
@@ -293,10 +298,12 @@ class View:
     def l2tp_of(self, direction: Direction, *messages: str) -> list[L2tpMessage]:
         """In order."""
         named = self._messages
+        if len(messages) == 1:
+            return named.get((direction, messages[0])) or []
         found = [named[direction, name] for name in messages if (direction, name) in named]
         if len(found) > 1:
             return [m for m in self.l2tp if m.direction == direction and m.message in messages]
-        return list(found[0]) if found else []
+        return found[0] if found else []
 
     @once
     def _messages(self) -> dict[tuple[Direction, str], list[L2tpMessage]]:
@@ -305,15 +312,23 @@ class View:
     def ppp_of(
         self, protocol: str, direction: Direction | None = None, *codes: str
     ) -> list[PppMessage]:
+        """In order."""
+        of_protocol = self._protocols.get(protocol)
+        if of_protocol is None or direction is None:
+            return of_protocol or []
+        if len(codes) == 1:
+            return self._packets.get((protocol, direction, codes[0])) or []
         return [
-            m
-            for m in self._protocols.get(protocol, ())
-            if (direction is None or m.direction == direction) and (not codes or m.code in codes)
+            m for m in of_protocol if m.direction == direction and (not codes or m.code in codes)
         ]
 
     @once
     def _protocols(self) -> dict[str, list[PppMessage]]:
         return by_key(self.ppp, lambda m: m.protocol)
+
+    @once
+    def _packets(self) -> dict[tuple[str, Direction, str], list[PppMessage]]:
+        return by_key(self.ppp, lambda m: (m.protocol, m.direction, m.code))
 
     @once
     def acknowledged(self) -> dict[str, dict[Direction, float]]:
@@ -327,7 +342,8 @@ class View:
     @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
         """Messages of either side that end something."""
-        return [m for m in self.all if ends(m)]
+        found = any(map(ends, [*self.ike, *self.l2tp_all, *self.ppp]))
+        return [m for m in self.all if ends(m)] if found else []
 
     @once
     def unrecorded(self) -> list[Observation]:
