@@ -59,7 +59,7 @@ class Attempt:
         if self.span is not None:
             return self.span[0]
         times = [part.first_ns for part in self._parts]
-        times += [m.time_ns for m in (*self.clear[:1], *self.inside[:1])]
+        times += [messages[0].time_ns for messages in (self.clear, self.inside) if messages]
         if self.ppp is not None:
             times.append(self.ppp.first_ns)
         return min(times, default=0)
@@ -69,7 +69,7 @@ class Attempt:
         if self.span is not None:
             return self.span[1]
         times = [part.last_ns for part in self._parts]
-        times += [m.time_ns for m in (*self.clear[-1:], *self.inside[-1:])]
+        times += [messages[-1].time_ns for messages in (self.clear, self.inside) if messages]
         if self.ppp is not None:
             times.append(self.ppp.last_ns)
         return max(times, default=0)

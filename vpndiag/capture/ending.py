@@ -13,7 +13,7 @@ from vpndiag.observations import (
 )
 from vpndiag.observations.goodbyes import ends
 
-_BOTH_WAYS = (IkeMessage, EspFlow, L2tpMessage, PppMessage)
+_BOTH_WAYS = frozenset((IkeMessage, EspFlow, L2tpMessage, PppMessage))
 
 
 def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
@@ -28,20 +28,20 @@ def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
 
 def given_up(found: list[Observation]) -> Observation | None:
     """The client's own farewell before it was let in; None after success."""
-    farewell: Observation | None = None
-    for o in found:
-        if isinstance(o, PppMessage) and o.direction == "in":
-            if o.protocol == "IPCP" and o.code == "Configure-Ack":
-                return None
-        elif farewell is None and ends(o) and o.direction == "out":
-            farewell = o
+    farewell = next((o for o in found if ends(o) and o.direction == "out"), None)
+    if farewell is not None and any(
+        o.code == "Configure-Ack" and o.protocol == "IPCP" and o.direction == "in"
+        for o in found
+        if type(o) is PppMessage
+    ):
+        return None
     return farewell
 
 
 def one_sided(attempt: Attempt, found: list[Observation]) -> bool:
     """Only one direction is in the capture although the other must have been there: a cookie, an
     acknowledgement or a session that cannot be without it."""
-    ways = {o.direction for o in found if isinstance(o, _BOTH_WAYS)}
+    ways = {o.direction for o in found if type(o) in _BOTH_WAYS}  # type: ignore[attr-defined]
     if len(ways) != 1:
         return False
     for o in found:

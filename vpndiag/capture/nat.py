@@ -5,21 +5,27 @@ cookie tells that both are one conversation."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 
 from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
 from vpndiag.capture.ports import NO_COOKIE
 
 
+def _shared(material: Material) -> list[list[IkeTrack]]:
+    """The tracks of each cookie that is seen between several pairs of hosts."""
+    by_cookie: dict[bytes, list[IkeTrack]] = {}
+    for track in material.ike:
+        by_cookie.setdefault(track.cookie, []).append(track)
+    if len(by_cookie) == len(material.ike):
+        return []
+    return [tracks for tracks in by_cookie.values() if len(tracks) > 1]
+
+
 def join_strangers(material: Material) -> None:
     """Answers with a client's cookie from another address than the one asked go to the SA that
     they answer, marked; a client that waits for the address that it asked never sees them."""
-    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
-    for track in material.ike:
-        by_cookie[track.cookie].append(track)
     gone: set[int] = set()
-    for tracks in by_cookie.values():
+    for tracks in _shared(material):
         for asked in tracks:
             client, gateway = asked.messages[0].src[0], asked.messages[0].dst[0]
             for other in tracks:
@@ -46,17 +52,17 @@ def join_forwarded(material: Material) -> dict[tuple[str, str], str]:
 
     Returns (answering address, client) -> address asked.
     """
-    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
-    for track in material.ike:
-        by_cookie[track.cookie].append(track)
+    shared = {tracks[0].cookie: tracks for tracks in _shared(material)}
     names: dict[tuple[str, str], str] = {}
-    for asked in material.ike:
+    for asked in material.ike if shared else ():
+        if asked.cookie not in shared:
+            continue
         ways = {(m.src[0], m.dst[0]) for m in asked.messages}
         if len(ways) != 1:
             continue
         client, gateway = next(iter(ways))
         taken = {m.data[8:16] for m in asked.messages} - {NO_COOKIE}
-        for other in by_cookie[asked.cookie]:
+        for other in shared[asked.cookie]:
             came = {(m.src[0], m.dst[0]) for m in other.messages}
             if len(came) != 1 or other.first_ns < asked.first_ns:
                 continue
@@ -77,11 +83,8 @@ def join_translated(material: Material) -> dict[tuple[str, str], str]:
 
     Returns (own address, gateway) -> translated address.
     """
-    by_cookie: dict[bytes, list[IkeTrack]] = defaultdict(list)
-    for track in material.ike:
-        by_cookie[track.cookie].append(track)
     names: dict[tuple[str, str], str] = {}
-    for tracks in by_cookie.values():
+    for tracks in _shared(material):
         for one in tracks:
             for two in tracks:
                 found = _one_way(one, two)

@@ -24,6 +24,7 @@ from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
 from vpndiag.capture.traces import traces
 from vpndiag.observations import (
+    CertificateSeen,
     DataFlow,
     EspFlow,
     FragmentsLost,
@@ -93,7 +94,8 @@ class Observer:
         found.sort(key=attrgetter("t"))
         if len(found) > MAX_OBSERVATIONS:
             del found[MAX_OBSERVATIONS - 1 : -1]
-        judge_dates(found, self._start)
+        if any(type(o) is CertificateSeen for o in found):
+            judge_dates(found, self._start)
         found.append(ended(attempt, found, self.t(attempt.end_ns)))
         return found
 
@@ -188,7 +190,7 @@ class Observer:
     ) -> Iterator[Observation]:
         if not messages:
             return
-        observer, t = L2tpObserver(), self.t
+        observer, start = L2tpObserver(), self._start
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
         # An LNS may answer from another port (RFC 2661 section 8.1): a client that takes that goes
@@ -196,9 +198,10 @@ class Observer:
         asked = {m.dst for m, mine in zip(messages, sent, strict=True) if mine}
         for m, mine in zip(messages, sent, strict=True):
             elsewhere = asked and not mine and m.src not in asked and _is_control(m)
+            since = m.time_ns - start
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
-                t=t(m.time_ns),
+                t=since / SECOND if since > 0 else 0.0,
                 direction="out" if mine else "in",
                 inside=inside,
                 other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),
@@ -307,7 +310,7 @@ class Observer:
 
     def _inside(self, attempt: Attempt, found: list[Observation]) -> list[Observation]:
         """What users' packets, or a run's questions, show of the network inside."""
-        ppp = [o for o in found if isinstance(o, PppMessage)]
+        ppp = [o for o in found if type(o) is PppMessage]
         if not ppp:
             return []
         if self._index is None:

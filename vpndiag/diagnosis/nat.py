@@ -15,7 +15,7 @@ from vpndiag.observations import IkeMessage
 from vpndiag.records import record
 from vpndiag.report.model import Confidence, Finding
 
-_SHARED = ("same NAT", "same router")
+_SAME_NAT, _SAME_ROUTER = "same NAT", "same router"
 """Words of causes that need a NAT in front of the client."""
 
 
@@ -100,7 +100,7 @@ def fitted(view: View, found: Finding) -> Finding:
     """``found``, complete with causes, and what NAT-D says about those that need several clients
     behind one NAT."""
     causes = found.causes
-    shared = [c for c in causes if any(words in c.text for words in _SHARED)]
+    shared = [c for c in causes if _SAME_NAT in c.text or _SAME_ROUTER in c.text]
     if not shared:
         return found
     here = seen(view)

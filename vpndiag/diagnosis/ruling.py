@@ -50,13 +50,13 @@ def rule(
         status = "warning"
     return Ruling(
         Layer(
-            id=layer,
-            status=status,
-            summary=summary,
-            reason=reason,
-            started=min(times) if times else None,
-            ended=max(times) if times else None,
-            facts=facts or {},
+            layer,
+            status,
+            summary,
+            reason,
+            min(times) if times else None,
+            max(times) if times else None,
+            facts or {},
         ),
         findings,
         own,

@@ -152,7 +152,7 @@ def gone(view: View) -> Ruling | None:
     more, though it was asked (the questions inside, and HELLO, which RFC 2661 section 5.5 has
     acknowledged by everyone)."""
     up = ppp.opened(view, "IPCP")
-    if up is None or view.running or view.interrupted or ppp.hang_up(view, up) is not None:
+    if up is None or view.running or view.interrupted or not (view.live or view.goodbyes):
         return None
     last_in = max(up, _last_heard(view) or up)
     if view.live:
@@ -164,6 +164,8 @@ def gone(view: View) -> Ruling | None:
         asked = until - up <= SHORT_LIFE
     sent = [f for f in view.esp if f.direction == "out" and f.last_t > last_in]
     if not asked or until - last_in < SILENT or not (sent or view.plain):
+        return None
+    if ppp.hang_up(view, up) is not None:
         return None
     found = finding(
         "path.dpd-timeout",

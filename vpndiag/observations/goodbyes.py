@@ -12,8 +12,8 @@ from vpndiag.observations.ppp import PppMessage
 
 def ends(o: Observation) -> TypeGuard[IkeMessage | L2tpMessage | PppMessage]:
     """Whether it is one: a Delete of IKE, CDN, StopCCN, LCP's Terminate-Request or PPPoE's PADT."""
-    if isinstance(o, PppMessage):
+    if type(o) is PppMessage:
         return (o.code == "Terminate-Request" and o.protocol == "LCP") or o.code == "PADT"
-    if isinstance(o, L2tpMessage):
+    if type(o) is L2tpMessage:
         return o.message in ("CDN", "StopCCN")
-    return isinstance(o, IkeMessage) and bool(o.deletes)
+    return type(o) is IkeMessage and bool(o.deletes)

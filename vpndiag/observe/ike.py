@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Set
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2s
@@ -16,7 +16,6 @@ from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
     NotifyType,
-    PayloadType,
     ProtocolId,
     name_of,
 )
@@ -25,6 +24,7 @@ from vpndiag.protocols.ike.message import Header, Message, decode
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
     IdPayload,
+    KePayload,
     NatDPayload,
     NotificationPayload,
     Payload,
@@ -36,6 +36,8 @@ from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
 from vpndiag.records import record
 
 Address = tuple[str, int]
+_Kinds = dict[type[Payload], list[Any]]
+"""Payloads by their class."""
 
 MAX_SAS = 4096
 """IKE SAs remembered at a time; the oldest is forgotten beyond that."""
@@ -44,7 +46,6 @@ MAX_SEEN = 1024
 _SMALL = 1024
 """Bytes of a message that is remembered as it is; of a larger one, a digest."""
 _MAX_LISTED = 40
-_NONE: frozenset[int] = frozenset()
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
@@ -109,10 +110,11 @@ class IkeObserver:
             protection = "opaque" if header.encrypted else "clear"
         what = direction, data if len(data) <= _SMALL else blake2s(data).digest()
         known = sa.seen.get(what)
-        step = known or self._step(sa, header, clear, direction)
+        kinds = _by_kind(clear)
+        step = known or self._step(sa, header, kinds, direction)
         if known is None:
             _remember(sa, what, step)
-        details = _details(sa, message, clear, step, source, destination)
+        details = _details(sa, message, clear, kinds, step, source, destination)
         return IkeMessage(
             t=t,
             frames=frames,
@@ -144,18 +146,15 @@ class IkeObserver:
                 self._sas.popitem(last=False)
         return sa
 
-    def _step(
-        self, sa: _Sa, header: Header, payloads: tuple[Payload, ...], direction: Direction
-    ) -> str:
+    def _step(self, sa: _Sa, header: Header, kinds: _Kinds, direction: Direction) -> str:
         if header.major >= 2:
             return f"IKEv2 {_V2_EXCHANGES.get(header.exchange, header.exchange)}"
         exchange = header.exchange
         first = header.responder_cookie == _NO_COOKIE
         if first and not sa.seen:
             sa.client_began = direction == "out"
-        kinds = {p.payload_type for p in payloads} if payloads else _NONE
         phase_1 = exchange in (_MAIN, _AGGRESSIVE)
-        if phase_1 and not first and not sa.seen and PayloadType.SA in kinds:
+        if phase_1 and not first and not sa.seen and SaPayload in kinds:
             # The choice of a transform, whose offer is not in the material: from the responder.
             sa.client_began = direction == "in"
         from_initiator = (direction == "out") == sa.client_began
@@ -173,16 +172,23 @@ class IkeObserver:
                 return "QM1"
             if direction != began:
                 return "QM2"
-            return "QM1" if PayloadType.SA in kinds else "QM3"
+            return "QM1" if SaPayload in kinds else "QM3"
         return {_INFORMATIONAL: "INFO", _TRANSACTION: "CONFIG"}.get(exchange, "?")
 
 
-def _main_mode_step(header: Header, kinds: Set[int], from_initiator: bool) -> str:
+def _by_kind(payloads: tuple[Payload, ...]) -> _Kinds:
+    kinds: _Kinds = {}
+    for p in payloads:
+        kinds.setdefault(type(p), []).append(p)
+    return kinds
+
+
+def _main_mode_step(header: Header, kinds: _Kinds, from_initiator: bool) -> str:
     if header.encrypted:
         return "MM5" if from_initiator else "MM6"
-    if PayloadType.SA in kinds:
+    if SaPayload in kinds:
         return "MM1" if from_initiator else "MM2"
-    if PayloadType.KE in kinds:
+    if KePayload in kinds:
         return "MM3" if from_initiator else "MM4"
     return "?"
 
@@ -197,6 +203,7 @@ def _details(
     sa: _Sa,
     message: Message,
     payloads: tuple[Payload, ...],
+    kinds: _Kinds,
     step: str,
     source: Address,
     destination: Address,
@@ -211,16 +218,12 @@ def _details(
     if not payloads:
         return {}
     found: dict[str, object] = {"payloads": tuple([p.label for p in payloads[:_MAX_LISTED]])}
-    kinds: defaultdict[type[Payload], list[Any]] = defaultdict(list)
-    for p in payloads:
-        kinds[type(p)].append(p)
-    sas: list[SaPayload] = kinds[SaPayload]
+    sas: list[SaPayload] = kinds.get(SaPayload, [])
     if sas:
         found |= _offer(sa, sas[0], step)
-    vids = tuple([p.vendor_id for p in kinds[VendorIdPayload][:_MAX_LISTED]])
-    if vids:
-        found |= _vendors(vids)
-    notifies: list[NotificationPayload] = kinds[NotificationPayload][:8]
+    if VendorIdPayload in kinds:
+        found |= _vendors(tuple([p.vendor_id for p in kinds[VendorIdPayload][:_MAX_LISTED]]))
+    notifies: list[NotificationPayload] = kinds.get(NotificationPayload, [])[:8]
     if notifies:
         found["notifies"] = tuple(
             IkeNotify(
@@ -231,13 +234,13 @@ def _details(
             )
             for n in notifies
         )
-    deletes: list[DeletePayload] = kinds[DeletePayload][:8]
+    deletes: list[DeletePayload] = kinds.get(DeletePayload, [])[:8]
     if deletes:
         found["deletes"] = tuple(_deleted(d, message.header) for d in deletes)
-    identities: list[IdPayload] = kinds[IdPayload]
+    identities: list[IdPayload] = kinds.get(IdPayload, [])
     if identities:
         found["identity"] = " -> ".join(i.text for i in identities[:2])
-    nat_d: list[NatDPayload] = kinds[NatDPayload]
+    nat_d: list[NatDPayload] = kinds.get(NatDPayload, [])
     if len(nat_d) >= 2:
         found |= _nat(sa, message.header, nat_d, source, destination, step)
     if step == "MM6" and sa.own:
@@ -341,6 +344,8 @@ def _nat(
 
 def _hashed(sa: _Sa, header: Header, hosts: list[str], ports: tuple[int, ...]) -> str:
     """Which of these ends the responder hashed as its own; empty: none."""
+    if not sa.own:
+        return ""
     cookies = (header.initiator_cookie, header.responder_cookie)
     for host in hosts:
         for port in dict.fromkeys(ports):

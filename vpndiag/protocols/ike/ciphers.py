@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from vpndiag.protocols.blocks import aes_cbc, des_cbc
 from vpndiag.protocols.errors import LocalProtocolError, RemoteProtocolError
@@ -48,9 +50,14 @@ def hash_data(hash_id: int, data: bytes) -> bytes:
 
     :raises LocalProtocolError: not one that is known here.
     """
-    make = getattr(hashlib, _hash_name(hash_id))  # hashlib.new takes twice the time
-    digest: bytes = make(data, usedforsecurity=False).digest()
+    digest: bytes = _maker(hash_id)(data).digest()
     return digest
+
+
+@lru_cache(maxsize=16)
+def _maker(hash_id: int) -> Callable[[bytes], Any]:
+    # hashlib.new takes twice the time.
+    return partial(getattr(hashlib, _hash_name(hash_id)), usedforsecurity=False)
 
 
 def prf(hash_id: int, key: bytes, data: bytes) -> bytes:

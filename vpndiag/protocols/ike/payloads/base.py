@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from functools import lru_cache
 
 from vpndiag.protocols.ike.constants import PayloadType, name_of
 from vpndiag.records import record
@@ -38,7 +39,13 @@ class Payload:
 
     @property
     def label(self) -> str:
-        return name_of(PayloadType, self.payload_type)
+        # As a plain number: members of an enumeration are slow to look up.
+        return _label(int(self.payload_type))
+
+
+@lru_cache(maxsize=256)
+def _label(kind: int) -> str:
+    return name_of(PayloadType, kind)
 
 
 @record(frozen=True, slots=True)
