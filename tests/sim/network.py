@@ -53,7 +53,8 @@ ROUGH = Line(jitter=0.01, loss=0.3, duplicate=0.1, reorder=0.15)
 class Network:
     """``reject`` answers datagrams to these ports with ICMP port unreachable, ``block`` drops them
     silently, both ways. ``client_nat`` masquerades all clients behind one address,
-    ``gateway_nat`` forwards the public address to a private one."""
+    ``gateway_nat`` forwards the public address to a private one. ``rate``: only so many datagrams
+    a second pass, both ways together, ``burst`` of them at once."""
 
     up: Line = CLEAN
     down: Line = CLEAN
@@ -62,6 +63,8 @@ class Network:
     reject: frozenset[int] = frozenset()
     block: frozenset[int] = frozenset()
     icmp: str = "port-unreachable"
+    rate: float = 0.0
+    burst: float = 1.0
 
 
 def rough(loss: float = 0.3) -> Network:
@@ -161,6 +164,7 @@ class Simulation:
         self._closed = network.reject | config.faults.closed_ports
         self._mapped: dict[tuple[int, Flow], Address] = {}
         self._back: dict[Address, tuple[int, Flow]] = {}
+        self._tokens = (network.burst, self.now)
         self.taps: list[Callable[[Simulation, str, Flow, bytes, int], None]] = []
         """Called with each datagram: ``tap(simulation, "up"|"down", flow, data, client)``."""
 
@@ -171,6 +175,8 @@ class Simulation:
 
     def _travel(self, line: Line, act: Callable[[float], None]) -> None:
         draw = self._random.random
+        if self._network.rate and not self._passes():
+            return
         for _ in range(2 if line.duplicate and draw() < line.duplicate else 1):
             if line.loss and draw() < line.loss:
                 continue
@@ -178,6 +184,14 @@ class Simulation:
             if line.reorder and draw() < line.reorder:
                 delay += draw() * line.held
             self.at(self.now + delay, act)
+
+    def _passes(self) -> bool:
+        """The rate limit has room for one more datagram: a token bucket, as firewalls have it."""
+        left, since = self._tokens
+        left = min(self._network.burst, left + (self.now - since) * self._network.rate)
+        passes = left >= 1
+        self._tokens = (left - passes, self.now)
+        return passes
 
     def _source(self, client: int, flow: Flow) -> Address:
         """The address and port that the gateway sees."""

@@ -7,7 +7,7 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import aggressive, auth_causes, nat, outer_mtu, xauth
+from vpndiag.diagnosis import aggressive, auth_causes, loss, nat, outer_mtu, xauth
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -326,6 +326,9 @@ def _silence(
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
         return rule("auth", "inconclusive", summary=why, seen=sa.messages)
+    lost = loss.silence(view, "auth", sent)
+    if lost is not None:
+        return lost
     dropped = said[1:]
     said = [evidence(f"message 5 sent {times(silence.tries)} in {silence.seconds:.1f} s, "
                      "never answered", silence.first, silence.last), *dropped]  # fmt: skip

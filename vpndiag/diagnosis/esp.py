@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import liveness, numbers, told
+from vpndiag.diagnosis import liveness, loss, numbers, told
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage
@@ -174,6 +174,9 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             f"{packets} out, none back",
             view,
         )
+    lost = None if refused else loss.silence(view, "esp", view.l2tp_of("out", "SCCRQ") or out)
+    if lost is not None:
+        return lost
     own = rule("esp", "inconclusive", summary=f"{packets} out, none back", seen=out).layer
     if not any(f.udp_encapsulated for f in out):
         return rule(

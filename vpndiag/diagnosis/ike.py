@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import aggressive, outer_mtu
+from vpndiag.diagnosis import aggressive, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, IkeSa
 from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
@@ -79,6 +79,9 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
         )
     stalled = _stalled(view, sa)
     if stalled is not None:
+        lost = loss.silence(view, "ike", sa.step("MM3")) if stalled.code == "ike.stalled" else None
+        if lost is not None:
+            return lost
         return rule("ike", "failed", stalled, *findings, summary=summary, seen=sa.messages)
     seen = [m for m in sa.messages if m.step in ("MM1", "MM2", "AM1", "AM2")]
     facts = {"transform": chosen.transforms[0]} if chosen else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import liveness, nat
+from vpndiag.diagnosis import liveness, loss, nat
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -251,6 +251,9 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
     if silence is None or not view.conclusive(silence):
         why = "interrupted" if view.interrupted else "too short to tell"
         return rule("ipsec", "inconclusive", summary=why, seen=ours)
+    lost = loss.silence(view, "ipsec", ours)
+    if lost is not None:
+        return lost
     return rule(
         "ipsec",
         "failed",

@@ -20,6 +20,7 @@ from vpndiag.diagnosis import (
     l2tp,
     lcp,
     login,
+    loss,
     mtu,
     name,
     nat,
@@ -92,6 +93,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     findings += captured.notes(view)
     ordered = _cut(layers)
     findings = [nat.fitted(view, catalogue.complete(f)) for f in _distinct(findings)]
+    findings = loss.doubted(findings)
     failed = next((x for x in ordered if x.status == "failed"), None)
     if failed is not None:
         # What stands beyond the failing rung was judged on too little.
@@ -137,9 +139,11 @@ def _proof(ruling: Ruling, view: View, everything: View, lost: Sequence[Observat
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:
+    """One of each code: the first, or the one that is an error."""
     seen: dict[str, Finding] = {}
     for f in findings:
-        seen.setdefault(f.code, f)
+        if seen.setdefault(f.code, f).severity != "error" == f.severity:
+            seen[f.code] = f
     return list(seen.values())
 
 

@@ -1,13 +1,16 @@
-"""``path.lossy``: packets are lost on the way, whatever else is well."""
+"""``path.lossy``: packets are lost on the way, whatever else is well; or so many that silence to
+a question says nothing of the gateway."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from vpndiag.diagnosis.ruling import at_frames, evidence, finding
+from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage, InsidePing, L2tpMessage
-from vpndiag.report.model import Finding
+from vpndiag.observations import IkeMessage, InsidePing, L2tpMessage, Observation
+from vpndiag.report.model import Cause, Evidence, Finding
 
 LOSS = 0.03
 """Share of packets of a long session from which on loss is told."""
@@ -97,21 +100,126 @@ def _by_repeats(view: View) -> Finding | None:
     )
 
 
+_Asked = IkeMessage | L2tpMessage
+
+
 def _answered_repeats(view: View) -> int:
-    """Steps that were repeated and answered in the end: loss, not refusal. And not a slow gateway,
-    which answers each of the repeats."""
-    count = 0
+    return len(_repeated(view))
+
+
+def _repeated(view: View) -> list[tuple[Sequence[_Asked], _Asked]]:
+    """Steps that were repeated and answered in the end, and the answer: loss, not refusal. And not
+    a slow gateway, which answers each of the repeats."""
+    pairs: list[tuple[Sequence[_Asked], Sequence[_Asked]]] = []
     for sa in view.ike_sas:
         for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
-            tries = [m for m in sa.step(ask) if m.direction == "out"]
-            count += _lost(tries, [m for m in sa.step(answer) if m.direction == "in"])
+            pairs.append((_way(sa, ask, "out"), _way(sa, answer, "in")))
     for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
-        count += _lost(view.l2tp_of("out", ask), view.l2tp_of("in", answer))
-    return count
+        pairs.append((view.l2tp_of("out", ask), view.l2tp_of("in", answer)))
+    return [
+        (tries, answers[0])
+        for tries, answers in pairs
+        if answers and len(answers) < len(tries)
+        and any(m.repeat and m.t < answers[0].t for m in tries)
+    ]  # fmt: skip
 
 
-def _lost(tries: Sequence[IkeMessage | L2tpMessage],
-          answers: Sequence[IkeMessage | L2tpMessage]) -> bool:  # fmt: skip
-    if not answers or len(answers) >= len(tries):
-        return False
-    return any(m.repeat and m.t < answers[0].t for m in tries)
+def _way(sa: IkeSa, step: str, direction: str) -> list[IkeMessage]:
+    return [m for m in sa.step(step) if m.direction == direction]
+
+
+MANY, VERY_MANY = 4, 8
+"""Tries that a question needs where packets are lost by the dozen: seen twice, or once of the
+second."""
+UNHEARD = 3
+"""Repeats of quick mode message 2 behind message 3: a responder leaves off as soon as that comes
+(RFC 2409 section 5.5)."""
+
+
+def silence(view: View, layer: str, tries: Sequence[Observation]) -> Ruling | None:
+    """What to say of a question of ``layer`` that was asked in vain, where loss alone explains
+    that: others needed half as many tries, or as much time, or the gateway shows by its repeats
+    that it does not hear the client. None: loss does not explain it."""
+    said = _hardly_answered(view, tries) or _not_heard(view)
+    if not said:
+        return None
+    detail = (
+        "Most packets are lost on the way: what little is answered had to be sent many times. That "
+        "the rest is not answered says nothing of the gateway."
+    )
+    why = "not answered; most packets are lost on the way"
+    own = rule(layer, "inconclusive", summary=why, seen=tries).layer
+    asked = evidence(f"what is not answered was sent {times(len(tries))}", tries[0], tries[-1])
+    return rule(
+        "path",
+        "failed",
+        finding("path.lossy", *said, asked, detail=detail, confidence="medium"),
+        summary="most packets are lost",
+        seen=tries,
+        own=None if layer == "path" else own,
+    )
+
+
+def _hardly_answered(view: View, tries: Sequence[Observation]) -> list[Evidence]:
+    needed = [(_until(asked, answer), answer) for asked, answer in _repeated(view)]
+    hard = [(asked, answer) for asked, answer in needed if len(asked) >= MANY]
+    most = max((len(asked) for asked, _ in hard), default=0)
+    longest = max((answer.t - asked[0].t for asked, answer in hard), default=0.0)
+    rare = len(hard) >= 2 or most >= VERY_MANY
+    waited = view.end - tries[0].t
+    if not rare or (len(tries) >= 2 * most and waited >= 2 * longest):
+        return []
+    return [
+        evidence(f"{_name(asked[0])} had to be sent {times(len(asked))} before an answer came",
+                 asked[0], answer)
+        for asked, answer in hard[:3]
+    ]  # fmt: skip
+
+
+def _until(asked: Sequence[_Asked], answer: _Asked) -> list[_Asked]:
+    return [m for m in asked if m.t <= answer.t]
+
+
+def _name(m: _Asked) -> str:
+    if isinstance(m, L2tpMessage):
+        return f"L2TP {m.message}"
+    what = {"MM1": "message 1", "MM3": "message 3", "MM5": "message 5"}.get(m.step, "quick mode")
+    return f"{what} (UDP {m.port})"
+
+
+def _not_heard(view: View) -> list[Evidence]:
+    """The gateway repeats quick mode message 2, and the client answers each time."""
+    for sa in view.ike_sas:
+        third = _way(sa, "QM3", "out")
+        again = [m for m in _way(sa, "QM2", "in") if third and m.repeat and m.t > third[0].t]
+        if len(again) >= UNHEARD and len(third) >= UNHEARD:
+            return [
+                evidence(f"the gateway repeats quick mode message 2, {times(len(again))}, though "
+                         f"message 3 is sent {times(len(third))}: it does not come to the gateway",
+                         third[0], *again)
+            ]  # fmt: skip
+    return []
+
+
+_MADE_OF_SILENCE = {
+    *("ike.stalled", "auth.unanswered", "ipsec.unanswered", "esp.no-return", "l2tp.no-answer"),
+    *("lcp.no-answer", "lcp.hung-up", "login.no-answer", "login.hung-up"),
+    *("address.no-answer", "address.hung-up", "address.pool-empty"),
+}
+"""Findings that lost packets may bring about: an answer that never comes, or a gateway that gives
+up a client of which it hears too little."""
+_LOSS = Cause("So many packets are lost on the way that this may be nothing else", "network",
+              "Try from another network; look for a limit of packets a second, and flood "
+              "protection, on the way", "likely")  # fmt: skip
+
+
+def doubted(findings: list[Finding]) -> list[Finding]:
+    """``findings``; where packets are lost as well, less sure of what may be just that."""
+    if all(f.code != "path.lossy" for f in findings):
+        return findings
+    return [
+        replace(f, confidence="medium" if f.confidence == "high" else f.confidence,
+                causes=(_LOSS, *f.causes))
+        if f.code in _MADE_OF_SILENCE and f.severity == "error" else f
+        for f in findings
+    ]  # fmt: skip

@@ -244,6 +244,9 @@ def _only_500(view: View, extra: list[Finding], seen: list[Observation]) -> Ruli
     if floated and primary is not None and view.gone_since(floated[0].t):
         # A fresh question to UDP 500 is not answered either: the gateway, not the port.
         return None
+    lost = loss.silence(view, "path", floated or fresh)
+    if lost is not None:
+        return lost
     if not floated and (refusal := _refused(view, 4500, 500, silence[1], extra, seen)):
         return refusal
     code = "path.float-blocked" if floated else "path.4500-silent"

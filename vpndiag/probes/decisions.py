@@ -293,7 +293,9 @@ class Decisions:
         elif event.waiting_for in AGAIN and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for
-        if event.waiting_for not in ("MM2", "MM6"):
+        # Begun anew, with a gateway that chose a proposal before, there is nothing else to ask.
+        anew = event.waiting_for == "MM2" and self.first_contact.chosen
+        if anew or event.waiting_for not in ("MM2", "MM6"):
             self._end("stopped")
 
     def _ike_failed(self, event: ike_events.Failed, now: float) -> None:

@@ -1,0 +1,52 @@
+"""Networks that let only a few packets a second through: what is lost then is nobody's refusal."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.network import Line, Network, Result, simulate
+from vpndiag.diagnosis.loss import doubted
+from vpndiag.diagnosis.ruling import finding
+
+NEAR = Line(delay=0.005, jitter=0.01)
+
+
+def limited(rate: float, burst: float, line: Line = NEAR) -> Result:
+    return simulate(network=Network(up=line, down=line, rate=rate, burst=burst), limit=400.0)
+
+
+@pytest.mark.parametrize("burst", [5, 8])
+def test_where_hardly_anything_passes_the_path_is_blamed_and_neither_key_nor_esp(
+    burst: int,
+) -> None:
+    """A fresh question on UDP 4500 needs 16 tries, or quick mode thirteen: that message 5, or ESP,
+    is not answered 16 times then shows nothing."""
+    result = limited(2.0, burst)
+    verdict = result.diagnosis.verdict
+    assert (verdict.layer, verdict.finding) == ("path", "path.lossy")
+    assert verdict.confidence == "medium"
+    main = result.diagnosis.findings[0]
+    assert any("before an answer came" in e.text or "does not come to" in e.text
+               for e in main.evidence)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ["lcp.hung-up", "address.pool-empty", "l2tp.no-answer"])
+def test_what_lost_packets_may_bring_about_is_less_sure_beside_them(code: str) -> None:
+    found = finding(code, confidence="high")
+    alone, beside = doubted([found])[0], doubted([found, finding("path.lossy")])[0]
+    assert alone == found
+    assert beside.confidence == "medium"
+    assert "lost on the way" in beside.causes[0].text
+
+
+def test_what_the_gateway_says_itself_is_as_sure_beside_lost_packets() -> None:
+    found = finding("login.wrong-password", confidence="certain")
+    assert doubted([found, finding("path.lossy")])[0] == found
+
+
+def test_a_run_that_began_anew_ends_when_the_gateway_is_not_heard_any_more() -> None:
+    """It had chosen a proposal before: no other question is due, and nothing more comes."""
+    result = limited(2.0, 3, Line(delay=0.03, jitter=0.01))
+    assert result.outcome == "failed"
+    assert result.run.patience.begun == 2
+    assert result.seconds < 60
