@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
 from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.diagnosis.together import Judged, is_scan
+from vpndiag.diagnosis.scans import is_scan
+from vpndiag.diagnosis.together import Judged
 from vpndiag.observations import EspFlow, Observation
 from vpndiag.records import record
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import aggressive, loss, outer_mtu
-from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, IkeSa
+from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, NATT_VENDOR_IDS, IkeSa
 from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -20,13 +20,6 @@ _WRONG_VERSION = (
     7,
     29,
 )  # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
-_NATT_VIDS = (
-    "4a131c81070358455c5728f20e95452f",
-    "7d9419a65310ca6f2c179d9215529d56",
-    "cd60464335df21f87cfdb2fc68b6a448",
-    "90cb80913ebb696e086381b5ec427b1f",
-    "4485152d18b6bbcd0be8a8469579ddcc",
-)
 
 
 def judge(view: View) -> Ruling:
@@ -260,8 +253,8 @@ def _accepts(sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
     assert chosen is not None
     how = "refused (NO-PROPOSAL-CHOSEN)" if refused else "not answered"
     offered = "; ".join(sa.offered.transforms[:4])
-    had = any(v in _NATT_VIDS for v in sa.offered.vendor_ids)
-    has = any(v in _NATT_VIDS for v in other.offered.vendor_ids)
+    had = any(v in NATT_VENDOR_IDS for v in sa.offered.vendor_ids)
+    has = any(v in NATT_VENDOR_IDS for v in other.offered.vendor_ids)
     same = set(other.offered.transforms) == set(sa.offered.transforms)
     seen: list[Observation] = [*sa.messages, *other.messages]
     said = [

@@ -15,6 +15,23 @@ _REACHED = (
 
 CERTIFICATE_METHODS = frozenset((2, 3, 4, 5, 9, 10, 11))
 """Authentication methods by signature or public key (RFC 2409 appendix A, RFC 4754)."""
+NATT_VENDOR_IDS = frozenset(
+    (
+        "4a131c81070358455c5728f20e95452f",
+        "4485152d18b6bbcd0be8a8469579ddcc",
+        "16f6ca16e4a4066d83821a0f0aeaa862",
+        "cd60464335df21f87cfdb2fc68b6a448",
+        "90cb80913ebb696e086381b5ec427b1f",
+        "7d9419a65310ca6f2c179d9215529d56",
+        "9909b64eed937c6573de52ace952fa6b",
+        "80d0bb3def54565ee84645d4c85ce3ee",
+        "4d1e0e136deafa34c4f3ea9f02ec7285",
+        "439b59f8ba676c4c7737ae22eab8f582",
+        "8f8d83826d246b6fc7a8a6a428c11de8",
+        "4df37928e9fc4fd1b3262170d515c662",
+    )
+)
+"""With which a side says that it knows NAT traversal (RFC 3947 section 3.1, drafts); hex."""
 ERROR_NOTIFY_LIMIT = 16384
 """Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
 

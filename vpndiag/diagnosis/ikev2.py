@@ -17,6 +17,8 @@ ONLY_A_NOTIFY = 112
 header, 4 of the encrypted payload, up to 16 each of IV and padding, 8 or 9 of notification, and an
 integrity value of up to 32. A success has identity, proof, SA, both selectors: well above 150."""
 
+GOES_ON = 5.0
+"""Seconds in which a client answers a round of EAP, which its user does not see."""
 SOON = 2.0
 """Seconds within which a side leaves because of what it has just read."""
 
@@ -116,9 +118,14 @@ def _auth(view: View) -> Ruling:
     last = answers[-1]
     after = [m for m in later if m.t >= last.t and m.direction != last.direction]
     answered_after = [m for m in later if m.t >= last.t and m.direction == last.direction]
-    short = last.size <= ONLY_A_NOTIFY and proofs[-1] is last
+    # Fragments (RFC 7383) share a message ID.
+    whole = [m for m in answers if m.message_id == last.message_id and not m.repeat]
+    short = sum(m.size for m in whole) <= ONLY_A_NOTIFY and proofs[-1] is last
+    eap = len({m.message_id for m in proofs}) > 1
+    if short and eap and not (both or after) and view.end - last.t < GOES_ON:
+        return rule("auth", "inconclusive", seen=proofs,
+                    summary="the capture ends in the middle of IKE_AUTH with EAP")  # fmt: skip
     if short and not both and not (after and answered_after):
-        eap = len({m.message_id for m in proofs}) > 1
         return rule(
             "auth",
             "failed",

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.diagnosis.upkeep import CLIENT_GONE
-from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation, OtherTraffic
+from vpndiag.observations import OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
 from vpndiag.records import record
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding, Verdict
@@ -30,26 +29,9 @@ class Judged:
     frames: tuple[int, ...] = ()
     """Of the first observation."""
     scan: bool = False
-    """Who began it only asks what answers (:func:`is_scan`)."""
+    """Who began it only asks what answers (:mod:`~vpndiag.diagnosis.scans`)."""
     caller: str = ""
     """Whose call it is, where one L2TP tunnel carries those of several users."""
-
-
-def is_scan(observations: Iterable[Observation]) -> bool:
-    """First messages that tell nothing of who sends them, and no more of the client: so ask those
-    who look what is there. A VPN client says by vendor IDs what it can do, of NAT at least (RFC
-    3947 section 3.1)."""
-    asked = False
-    for o in observations:
-        if isinstance(o, IkeMessage):
-            if o.direction == "in":
-                continue
-            if o.step not in ("MM1", "AM1") or o.vendor_ids or not o.transforms:
-                return False
-            asked = True
-        elif not isinstance(o, (IcmpError, Ended)):
-            return False
-    return asked
 
 
 def choose(attempts: Sequence[Judged]) -> int | None:
@@ -58,15 +40,18 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     The last one that failed without a later success of the same client and gateway; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
     came as far as what failed or is not clear: one that the capture cuts short is none.
-    A client that fell silent and came back from another address has not failed. Scans, and what a
-    gateway that serves clients begins with yet others, are for when there is nothing else.
+    A client that fell silent and came back from another address has not failed. Scans, who asks
+    many gateways in vain, and what a gateway that serves clients begins with yet others, are for
+    when there is nothing else.
     """
     served, pairs = {a.gateway for a in attempts if _served(a)}, set[tuple[str, str]]()
     if served:
         pairs = {(a.gateway, a.client) for a in attempts}
+    sweeping = _sweeping(attempts)
     clients = [
         i for i, a in enumerate(attempts)
-        if not a.scan and not (a.client in served and (a.client, a.gateway) not in pairs)
+        if not a.scan and a.client not in sweeping
+        and not (a.client in served and (a.client, a.gateway) not in pairs)
     ]  # fmt: skip
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
@@ -106,6 +91,19 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     return by_outcome["not_applicable"][-1] if by_outcome["not_applicable"] else None
 
 
+SWEEP = 8
+"""Gateways of which a client of one VPN hears nothing, at most: its entries, and then some."""
+
+
+def _sweeping(attempts: Sequence[Judged]) -> set[str]:
+    """Who asks one gateway after the other, and is answered by none of these."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    for a in attempts:
+        if a.diagnosis.verdict.finding == _SILENT:
+            asked[a.client].add(a.gateway)
+    return {client for client, gateways in asked.items() if len(gateways) > SWEEP}
+
+
 _PLACES = {one: place for place, one in enumerate(LADDER)}
 _ESP = _PLACES["esp"]
 
@@ -135,7 +133,7 @@ def _moved(attempts: Sequence[Judged]) -> dict[int, Judged]:
     index, the session there. A laptop that changes its network says nothing from the old one."""
     gone = [
         i for i, a in enumerate(attempts)
-        if a.diagnosis.verdict.finding == _GONE and a.diagnosis.verdict.headline == CLIENT_GONE
+        if a.diagnosis.verdict.finding == _GONE and _fact(a, "path", "silent") == "client"
     ]  # fmt: skip
     if not gone:
         return {}
@@ -164,7 +162,11 @@ def _served(a: Judged) -> bool:
 
 def _agreed(a: Judged) -> str:
     """What the gateway chose in phase 1: clients of one kind get the same."""
-    return next((x.facts.get("transform", "") for x in a.diagnosis.layers if x.id == "ike"), "")
+    return _fact(a, "ike", "transform")
+
+
+def _fact(a: Judged, layer: str, name: str) -> str:
+    return next((x.facts.get(name, "") for x in a.diagnosis.layers if x.id == layer), "")
 
 
 MOVES, MOVED = 5.0, 120.0

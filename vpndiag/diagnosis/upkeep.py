@@ -29,7 +29,7 @@ SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
 )
 """Who falls silent, who asks, and their names."""
 GATEWAY_GONE = "The session was up, and then the gateway answered nothing any more."
-CLIENT_GONE = "The session was up, and then the client answered nothing any more."
+_CLIENT_GONE = "The session was up, and then the client answered nothing any more."
 _CLIENT_LEFT = (
     Cause("The computer was suspended, switched off, or went to another network",
           "user", "Connect again; nothing is wrong with the VPN then", "likely"),
@@ -111,10 +111,10 @@ def _gateway_gone(view: View) -> Ruling | None:
         )  # fmt: skip
         if silent == "out":
             found = replace(
-                found, detail=CLIENT_GONE, causes=_CLIENT_LEFT, owner=_CLIENT_LEFT[0].owner
+                found, detail=_CLIENT_GONE, causes=_CLIENT_LEFT, owner=_CLIENT_LEFT[0].owner
             )
         summary = f"nothing from the {who} after {last:.0f} s"
-        return rule("path", "failed", found, summary=summary, seen=asked)
+        return rule("path", "failed", found, summary=summary, seen=asked, facts={"silent": who})
     return None
 
 

@@ -82,12 +82,12 @@ def v2_auth(p: Peer, answer: int = 220) -> None:
 
 
 def v2_eap(p: Peer) -> None:
-    """Three rounds of EAP; the last answer is an EAP Failure."""
+    """Three rounds of EAP; the last answer is an EAP Failure. The capture goes on for a while."""
     sa_init(p)
     for number, size in enumerate((1200, 120, 60), 1):
         v2(p, True, 35, number, 0x08, p.rng.randbytes(100))
         v2(p, False, 35, number, 0x20, p.rng.randbytes(size))
-    p.at += 5
+    p.packets.append((p.at + 6, p.client, 40_000, "203.0.113.99", 123, bytes(48)))
 
 
 def v2_asked(p: Peer, mine: bool) -> None:
