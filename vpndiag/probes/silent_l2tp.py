@@ -32,7 +32,8 @@ class SilentL2tp:
         return self._asked_at is not None
 
     def note_vendor_ids(self, vendor_ids: Iterable[bytes]) -> None:
-        self._dpd_supported = any(v[:14] == _DPD for v in vendor_ids)
+        """Those of one message; a gateway may spread them over several."""
+        self._dpd_supported |= any(v[:14] == _DPD for v in vendor_ids)
 
     def begin(self, now: float) -> None:
         """The SA is up: SCCRQ leaves."""

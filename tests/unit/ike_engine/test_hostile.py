@@ -349,8 +349,8 @@ def test_a_peer_that_did_not_announce_it_gets_whole_messages() -> None:
 
 
 def test_fragments_in_any_order_and_twice() -> None:
-    data = bytes(range(250))
     header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
+    data = Message(header, (VendorIdPayload(bytes(range(218))),)).encode()
     pieces = [decode(piece) for piece in fragment.split(data, header, 1, 76)]
     assert len(pieces) == 7
     collector = fragment.Reassembler()
@@ -358,6 +358,28 @@ def test_fragments_in_any_order_and_twice() -> None:
     results = [collector.add(piece) for piece in order[:7]]
     assert results == [None] * 6 + [data]
     assert len(collector) == 0
+
+
+def test_a_fragment_id_may_stand_for_one_message_after_the_other() -> None:
+    """strongSwan says 1 always: a late copy of a piece must not become part of the next message."""
+    header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
+    old, new = (Message(header, (VendorIdPayload(bytes((n,)) * 100),)).encode() for n in (1, 2))
+    first, second = ([decode(p) for p in fragment.split(one, header, 1, 106)] for one in (old, new))
+    collector = fragment.Reassembler()
+    assert [collector.add(p) for p in (*first, first[0], *second)] == [
+        None, old, None, None, new,
+    ]  # fmt: skip
+
+
+def test_pieces_of_two_messages_are_none() -> None:
+    header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
+    old, new = (Message(header, (VendorIdPayload(bytes(n)),)).encode() for n in (90, 99))
+    first, second = ([decode(p) for p in fragment.split(one, header, 1, 106)] for one in (old, new))
+    collector = fragment.Reassembler()
+    assert [collector.add(p) for p in (*first, first[1])] == [None, old, None]
+    with pytest.raises(DecodeError, match="not of one message"):
+        collector.add(second[0])
+    assert [collector.add(p) for p in second] == [None, new]
 
 
 def piece(number: int, last: bool, size: int = 10, fragment_id: int = 1) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vpndiag.protocols.ike.algorithms import EspCipher
-from vpndiag.protocols.ike.constants import NotifyType, ProtocolId
+from vpndiag.protocols.ike.constants import ExchangeType, NotifyType, ProtocolId
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     Deleted,
@@ -23,7 +23,7 @@ from vpndiag.protocols.ike.events import (
     Trust,
 )
 from vpndiag.protocols.ike.message import Header
-from vpndiag.protocols.ike.payloads import DeletePayload
+from vpndiag.protocols.ike.payloads import DeletePayload, HashPayload, NotificationPayload, Payload
 from vpndiag.protocols.ike.transforms import parse_esp
 
 from .wire import Link, initiator_config, link, of, one
@@ -205,3 +205,29 @@ def test_messages_are_reported_with_their_payloads_in_clear() -> None:
     received = one(joined.server_events, MessageReceived)
     assert received.protection is Protection.DECRYPTED
     assert [payload.label for payload in received.payloads] == ["HASH", "NOTIFICATION"]
+
+
+@pytest.mark.parametrize(
+    ("before", "protection"),
+    [((HashPayload(bytes(20)),), Protection.BAD_HASH), ((), Protection.DECRYPTED)],
+    ids=["a wrong hash", "none"],
+)
+def test_what_is_encrypted_and_not_proven_is_told_and_changes_nothing(
+    before: tuple[Payload, ...], protection: Protection
+) -> None:
+    """Not even what it would end: the IKE SA."""
+    joined = up()
+    server = joined.server
+    cookies = server.initiator_cookie + server.responder_cookie
+    payloads = (
+        *before,
+        NotificationPayload(NotifyType.INVALID_SPI, ProtocolId.ESP),
+        DeletePayload(ProtocolId.ISAKMP, (cookies,)),
+    )
+    server._send("INFO", ExchangeType.INFORMATIONAL, payloads, message_id=77)
+    joined.run()
+    assert one(joined.client_events, MessageReceived).protection is protection
+    assert one(joined.client_events, NotifyReceived).trust is Trust.UNAUTHENTICATED
+    assert one(joined.client_events, DeleteReceived).trust is Trust.UNAUTHENTICATED
+    assert joined.client.state is IkeState.ESTABLISHED
+    assert joined.client.children  # type: ignore[attr-defined]

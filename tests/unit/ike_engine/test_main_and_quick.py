@@ -13,10 +13,12 @@ from vpndiag.protocols.ike.events import (
     MessageSent,
     NatDetected,
     PeerAuthenticated,
+    PeerVendorIds,
     ProposalChosen,
     Protection,
     QuickModeEstablished,
 )
+from vpndiag.protocols.ike.payloads import VendorIdPayload
 from vpndiag.protocols.ike.transforms import parse_esp, parse_ike
 
 from .wire import CLIENT, SERVER, Link, initiator_config, link, of, one, responder_config
@@ -166,3 +168,19 @@ def test_the_same_seeds_make_the_same_bytes() -> None:
     first, second, other = link().run(), link().run(), link(seed="another").run()
     assert [p.data for p in first.sent] == [p.data for p in second.sent]
     assert [p.data for p in first.sent] != [p.data for p in other.sent]
+
+
+def test_vendor_ids_of_message_4_are_heard_as_well() -> None:
+    """Cisco says there that it knows dead peer detection."""
+    joined = link(server=responder_config(vendor_ids=(natt.VID_RFC3947,)))
+    send = joined.server._send_main  # type: ignore[attr-defined]
+
+    def with_vendor_id(name, payloads, **how):  # type: ignore[no-untyped-def]
+        more = (VendorIdPayload(VID_DPD),) if name == "MM4" else ()
+        return send(name, (*payloads, *more), **how)
+
+    joined.server._send_main = with_vendor_id  # type: ignore[attr-defined]
+    assert_agreement(joined.run())
+    first, second = of(joined.client_events, PeerVendorIds)
+    assert VID_DPD not in first.vendor_ids
+    assert second.vendor_ids == (VID_DPD,)

@@ -10,6 +10,7 @@ import pytest
 
 from vpndiag.probes.decisions import Decisions
 from vpndiag.probes.patience import Patience
+from vpndiag.probes.silent_l2tp import SilentL2tp
 from vpndiag.protocols.ike import events
 from vpndiag.protocols.ike.constants import ProtocolId
 from vpndiag.protocols.l2tp import events as l2tp_events
@@ -233,3 +234,20 @@ def test_which_repeats_of_l2tp_are_a_sign_of_loss(kind: MessageType | None, ipse
     stack.events.append(l2tp_events.MessageReceived(message, b""))
     decisions.decide(2.0, all_sent=True)
     assert decisions.patience.lossy is not (ipsec and kind == MessageType.SCCRP)
+
+
+def test_a_run_that_began_anew_ends_when_nothing_answers_it_any_more() -> None:
+    """The gateway had chosen a proposal before, so no other question is due."""
+    chosen = object.__new__(events.ProposalChosen)
+    decisions, stack, begun = lossy_run(chosen, events.TimedOut("MM4", 12))
+    assert begun == [1.0]
+    stack.events.append(events.TimedOut("MM2", 17))
+    decisions.decide(20.0, all_sent=True)
+    assert decisions.over == "stopped"
+
+
+def test_vendor_ids_of_a_later_message_do_not_take_back_those_of_an_earlier_one() -> None:
+    silent = SilentL2tp(None)
+    silent.note_vendor_ids((bytes.fromhex("afcad71368a1f1c96b8696fc77570100"),))
+    silent.note_vendor_ids((bytes(16),))
+    assert silent._dpd_supported

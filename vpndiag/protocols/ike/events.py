@@ -143,7 +143,7 @@ class NatDetected(IkeEvent):
 
 @record(frozen=True, slots=True)
 class PeerVendorIds(IkeEvent):
-    """The vendor ids of MM1 or MM2, in order."""
+    """The vendor ids of one of the messages 1, 2 and 4, in order."""
 
     vendor_ids: tuple[bytes, ...]
 

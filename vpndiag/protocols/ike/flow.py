@@ -20,7 +20,7 @@ MAX_SEEN = 256
 MAX_RESENDS = 32
 """Times one of our messages is sent again because the peer repeated its own."""
 MAX_EARLY = 4
-"""Quick mode and informational messages kept because they overtook the end of phase 1."""
+"""Quick mode messages kept because they overtook the end of phase 1."""
 MAX_MESSAGE_IDS = 4096
 
 

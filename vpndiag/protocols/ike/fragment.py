@@ -46,7 +46,11 @@ class Reassembler:
     def add(self, message: Message) -> bytes | None:
         """One fragment; the whole message when it was the missing piece, else None.
 
-        :raises DecodeError: no usable Fragment payload, or too many or contradictory pieces.
+        A fragment ID may stand for one message after the other (strongSwan says 1 always): a piece
+        that differs from the one known begins a new message.
+
+        :raises DecodeError: no usable Fragment payload, too many or contradictory pieces, or what
+            they make is not one message.
         """
         piece = message.first(FragmentPayload)
         if piece is None:
@@ -55,6 +59,9 @@ class Reassembler:
             raise DecodeError(f"fragment number {piece.number}", HEADER_SIZE + 6)
         key = (message.header.message_id, piece.fragment_id)
         pending = self._pending.get(key)
+        if pending is not None and pending.pieces.get(piece.number, piece.data) != piece.data:
+            pending = None
+            del self._pending[key]
         if pending is None:
             while len(self._pending) >= MAX_PENDING:
                 self._pending.popitem(last=False)
@@ -75,7 +82,10 @@ class Reassembler:
         ):
             return None
         del self._pending[key]
-        return b"".join(pending.pieces[number] for number in range(1, pending.last + 1))
+        whole = b"".join(pending.pieces[number] for number in range(1, pending.last + 1))
+        if Header.decode(whole).length != len(whole):
+            raise DecodeError("the fragments are not of one message", HEADER_SIZE)
+        return whole
 
 
 def split(data: bytes, header: Header, fragment_id: int, size: int) -> tuple[bytes, ...]:

@@ -144,6 +144,9 @@ class IkeInitiator(Informational):
             return
         main.learn_nat_d(message, inbound.local, inbound.remote, config.force_encapsulation)
         self._accept(inbound)
+        late = main.learn_vendor_ids(message)
+        if late:  # Cisco says XAUTH, DPD and Unity here
+            self._emit(PeerVendorIds(late))
         self._report_nat()
         if main.encapsulate and main.dialect is not None and main.dialect.floats:
             self._natt = True
