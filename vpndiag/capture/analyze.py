@@ -28,7 +28,7 @@ from vpndiag.capture.sessions import sessions
 from vpndiag.capture.share import Share
 from vpndiag.capture.window import CHUNK, Progress
 from vpndiag.observations import Observation, OtherTraffic
-from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
+from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS, NAT_KEEPALIVES
 from vpndiag.protocols.esp.transport import guess_null
 from vpndiag.records import record
 
@@ -248,6 +248,7 @@ _KINDS = {
     "pppoe-discovery": "PPPoE",
     "ike-tcp": "IKE over TCP",
     not_esp.NAME: "UDP 4500 that is no IPsec",
+    "natt-keepalive": NAT_KEEPALIVES,
 }
 
 

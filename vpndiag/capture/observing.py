@@ -109,6 +109,8 @@ class Observer:
         proof: dict[bool, Payload] = {}
         client = attempt.is_client(s)
         asked: set[End] = set()
+        if not s.opening:
+            observer.begun(s.track.cookie.hex(), client)
         for m, from_initiator in zip(s.track.messages, s.sent, strict=True):
             payloads, protection = None, None
             wire: IkeWire | None = None
@@ -128,7 +130,15 @@ class Observer:
             other_source = m.other_source
             if out:
                 asked.add(m.dst)
-            elif asked and m.src not in asked and not other_source:
+            elif (
+                asked
+                and m.src not in asked
+                and not other_source
+                and (
+                    s.opening
+                    or m.src[0] not in {host for host, _ in asked}  # on a port asked before
+                )
+            ):
                 other_source = f"{m.src[0]}:{m.src[1]}"
             seen = observer.observe(
                 data,

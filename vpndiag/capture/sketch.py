@@ -143,8 +143,11 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
     if len(known) == 1:
         return first.dst if known[0] == first.src else first.src
     if first.data[18] == _MAIN or not esp:
-        # Who began main mode begins the first quick mode behind it; later on either side may.
-        return next((m.src for m in track.messages if m.data[18] == _QUICK), first.src)
+        # Who began main mode begins the first quick mode behind it; later on either side may. And
+        # it sends the first encrypted message, where the recording begins before that.
+        quick = (m.src for m in track.messages if m.data[18] == _QUICK)
+        proof = (m.src for m in track.messages if m.data[18] == _MAIN and m.data[19] & 1)
+        return next(quick, None) or next(proof, None) or first.src
     return first.src
 
 

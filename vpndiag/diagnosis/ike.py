@@ -50,6 +50,8 @@ def _no_main_mode(view: View) -> Ruling:
 
 def _chosen(view: View, sa: IkeSa) -> Ruling:
     chosen = sa.chosen
+    if chosen is not None and sa.foreign_choice and not view.running:
+        return _foreign(sa, chosen)
     summary = chosen.transforms[0] if chosen else "agreed before the capture began"
     product = next((m.product for m in sa.answers if m.product), "")
     if product:
@@ -81,6 +83,25 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
     if product:
         facts["gateway"] = product
     return rule("ike", "passed", *findings, summary=summary, seen=seen, facts=facts)  # fmt: skip
+
+
+def _foreign(sa: IkeSa, chosen: IkeMessage) -> Ruling:
+    picked = "; ".join(chosen.transforms[:3])
+    said = [m for m, _ in sa.notifies("out") if m.t >= chosen.t]
+    return rule(
+        "ike",
+        "failed",
+        finding(
+            "ike.malformed",
+            evidence(f"offered: {'; '.join(sa.offered.transforms[:6])}", sa.first),
+            evidence(f"the gateway chose {picked}", chosen),
+            *([evidence("the client does not take it", *said)] if said else []),
+            detail=f"The gateway chose what was not offered ({picked}); a responder has to take "
+            "one of the client's transforms as it is.",
+        ),
+        summary="chose what was not offered",
+        seen=sa.messages,
+    )
 
 
 def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:

@@ -94,6 +94,15 @@ class IkeSa:
                 return m
         return None
 
+    @once
+    def foreign_choice(self) -> bool:
+        """The gateway chose what the client had not offered, or not one thing, and the client did
+        not go on."""
+        chosen, offered = self.chosen, self.first.transforms
+        if chosen is None or self.reached > 2 or not offered or not self.by_client:
+            return False
+        return len(chosen.transforms) != 1 or chosen.transforms[0] not in offered
+
     @property
     def by_certificate(self) -> bool:
         """Whether the gateway chose that both sides prove themselves by certificate."""

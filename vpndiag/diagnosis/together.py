@@ -10,7 +10,7 @@ from dataclasses import replace
 from vpndiag import catalogue
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.observations import OtherTraffic
-from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS
+from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS, NAT_KEEPALIVES
 from vpndiag.records import record
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding, Verdict
 
@@ -389,6 +389,14 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
             "the way."
         )
         return Verdict("inconclusive", text, layer="path", confidence="low")
+    kept = [o for o in seen if o.what == NAT_KEEPALIVES]
+    if kept:
+        text = (
+            f"A client behind a NAT keeps its mapping alive ({kept[0].packets} keepalives on UDP "
+            "4500 or 500), so it has an IPsec connection, or believes so; nothing else of it is in "
+            "this capture."
+        )
+        return Verdict("inconclusive", text, layer="esp", confidence="low")
     kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
     told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
     text = f"No L2TP/IPsec in this capture, but {kinds}."

@@ -54,7 +54,10 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
     if _asked_again(view.ike):
         cookies = {sa.cookie: [m for m in sa.messages if m.version == 1] for sa in view.ike_sas}
     deaf: set[str] = set()
+    strange = {sa.cookie for sa in view.ike_sas if sa.foreign_choice} if cookies else set()
     for cookie, messages in cookies.items():
+        if cookie in strange:
+            continue  # heard, and not taken
         answers = _unheard_ike(messages)
         lost |= {id(m) for m in answers}
         if answers:
@@ -275,6 +278,16 @@ def client_gone(view: View) -> Ruling | None:
         names = ", ".join(dict.fromkeys(n.name for m in said for n in m.notifies))
         return rule("auth", "inconclusive", seen=[sa.chosen, *said],
                     summary=f"the client answers the gateway's choice with {names}")  # fmt: skip
+    closed = [e for e in view.icmp if e.direction == "out" and e.t >= sa.chosen.t]
+    if closed:
+        return rule(
+            "auth",
+            "inconclusive",
+            summary=f"the client sends nothing after the gateway's choice, and ICMP "
+            f"{closed[0].what.replace('-', ' ')} comes back for that: the choice does not get to "
+            "who asked (its program has ended, a firewall there, or it has only asked)",
+            seen=[sa.first, sa.chosen, *closed],
+        )
     return rule(
         "auth",
         "inconclusive",

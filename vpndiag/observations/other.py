@@ -10,6 +10,8 @@ from vpndiag.records import record
 IKE_CUT_OFF = "IKE, cut off by the capture"
 """Messages of which a snap length left less than the exchange they belong to."""
 IKE_FRAGMENTS = "IKE in incomplete IP fragments"
+NAT_KEEPALIVES = "NAT keepalives"
+"""With which a client behind a NAT keeps its mapping (RFC 3948 section 4): it has an IPsec SA."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

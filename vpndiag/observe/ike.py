@@ -76,6 +76,10 @@ class IkeObserver:
         self._sas: OrderedDict[str, _Sa] = OrderedDict()
         self._ports = dict(ports or {})
 
+    def begun(self, cookie: str, by_client: bool) -> None:
+        """Who began an SA of which the first messages are missing."""
+        self._sa(cookie, "out" if by_client else "in")
+
     def observe(
         self,
         data: bytes,
