@@ -40,6 +40,7 @@ def flow_seen(flow: FlowTrack, direction: Direction, t: Callable[[int], float]) 
         direction=direction,
         spi=f"0x{flow.spi:08x}",
         udp_encapsulated=flow.udp,
+        client_port=(flow.src if direction == "out" else flow.dst)[1] if flow.udp else 0,
         packets=packets,
         bytes=size,
         last_t=t(flow.last_ns),

@@ -17,7 +17,8 @@ from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
 from vpndiag.cli.process import ProcessGone
 from vpndiag.cli.shares import Helper, workers
 from vpndiag.cli.work import Outline, Place, Work, independent
-from vpndiag.diagnosis.together import choose, nothing, with_notes
+from vpndiag.diagnosis.no_attempt import nothing
+from vpndiag.diagnosis.together import choose, with_notes
 from vpndiag.report.document import Report, Session, Tool
 from vpndiag.report.model import LADDER, Diagnosis, Layer
 

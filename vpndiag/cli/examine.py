@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
+from vpndiag.capture.sketch import MAIN
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.scans import is_scan
 from vpndiag.diagnosis.together import Judged
@@ -68,8 +69,19 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         seen[0].frames if seen else (),
         is_scan(seen),
         attempt.caller,
+        _half(attempt),
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))
+
+
+def _half(attempt: Attempt) -> str:
+    """The cookie of a main mode that is begun here and does not end, or ends and was not begun."""
+    for s in attempt.ike[:2]:
+        if s.version == 1 and (not s.opening or s.established_ns is None):
+            head = s.track.messages[0].data
+            if s.opening or (head[18] == MAIN and head[19] & 1):
+                return s.track.cookie.hex()
+    return ""
 
 
 def _frames(seen: Seen) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ def _auth(view: View) -> Ruling:
         if later or view.esp:
             return rule("auth", "passed", summary="IKEv2, before the capture began",
                         seen=later[:1] or view.esp[:1])  # fmt: skip
-        return not_reached("auth", "no IKE_AUTH in this material")
+        return _left_off(view)
     began = _asked_first(proofs)
     answers = [m for m in proofs if m.direction != began]
     asked = [m for m in proofs if m.direction == began]
@@ -146,6 +146,23 @@ def _auth(view: View) -> Ruling:
     if proofs[-1].direction == began and not (both or later):
         return rule("auth", "inconclusive", summary="IKE_AUTH is not complete here", seen=proofs)
     return rule("auth", "passed", summary="IKE_AUTH answered (encrypted)", seen=proofs)
+
+
+def _left_off(view: View) -> Ruling:
+    """Nothing behind IKE_SA_INIT."""
+    inits = _of(view, "SA_INIT")
+    began = _asked_first(inits)
+    chosen = [m for m in inits if m.direction != began]
+    if not chosen or _ike(view).layer.status != "passed":
+        return not_reached("auth", "no IKE_AUTH in this material")
+    waited = view.end - chosen[-1].t
+    summary = "the capture ends behind IKE_SA_INIT"
+    if waited >= GOES_ON:
+        summary = (
+            f"nothing follows IKE_SA_INIT in {waited:.0f} s: IKE_AUTH is lost on the way here, or "
+            "the client has only asked"
+        )
+    return rule("auth", "inconclusive", summary=summary, seen=inits)
 
 
 def _ipsec(view: View) -> Ruling:

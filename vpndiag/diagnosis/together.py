@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
+from vpndiag.diagnosis import split
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.observations import OtherTraffic
-from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS, NAT_KEEPALIVES
 from vpndiag.records import record
-from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding, Verdict
+from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
 
 
 @record(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class Judged:
     """Who began it only asks what answers (:mod:`~vpndiag.diagnosis.scans`)."""
     caller: str = ""
     """Whose call it is, where one L2TP tunnel carries those of several users."""
+    half: str = ""
+    """Cookie of a main mode of which this is one half (:mod:`~vpndiag.diagnosis.split`)."""
 
 
 def choose(attempts: Sequence[Judged]) -> int | None:
@@ -56,7 +57,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
-    moved = _moved(attempts)
+    moved = {*_moved(attempts), *split.halves(attempts).values()}
     healthy_last: dict[tuple[object, int], float] = {}
     for a in attempts:
         if a.diagnosis.verdict.outcome == "healthy":
@@ -188,7 +189,7 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
         same_ends[a.client, a.gateway].append(a)
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
-    moved = _moved(attempts)
+    moved, halves = _moved(attempts), split.halves(attempts)
     silent = any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
     heard = _heard(attempts) if silent else {}
     served: dict[str, list[Judged]] = defaultdict(list)
@@ -198,6 +199,8 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     for number, a in enumerate(attempts):
         a = _silent_to_one(a, heard.get(a.gateway, ()))
         a = _served_elsewhere(a, served.get(a.client, ()))
+        if number in halves:
+            a = _began_elsewhere(a, attempts[halves[number]])
         if number in moved:
             a = _went_on_at(a, moved[number])
         index = at[a.key]
@@ -230,6 +233,21 @@ def _went_on_at(one: Judged, other: Judged) -> Judged:
         other.frames,
     )
     return _with_evidence(one, _GONE, seen)
+
+
+def _began_elsewhere(one: Judged, other: Judged) -> Judged:
+    verdict = one.diagnosis.verdict
+    if verdict.finding not in split.CODES:
+        return one
+    seen = Evidence(split.TEXT.format(one.half, other.client), other.first, other.frames)
+    findings = tuple(
+        replace(split.explained(f), evidence=(seen, *f.evidence[:1]))
+        if f.code == verdict.finding
+        else f
+        for f in one.diagnosis.findings
+    )
+    verdict = replace(verdict, headline=split.DETAIL)
+    return replace(one, diagnosis=replace(one.diagnosis, verdict=verdict, findings=findings))
 
 
 def _served_elsewhere(one: Judged, served: Sequence[Judged]) -> Judged:
@@ -354,50 +372,3 @@ def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
         severity="warning" if failed else "info",
         confidence="high",
     )
-
-
-_WHAT = {
-    "AH": "AH (IP protocol 51) is IPsec that proves who sent a packet and encrypts nothing; "
-    "L2TP/IPsec uses ESP, and no packet of AH gets through a NAT.",
-    "PPTP": "PPTP is another VPN: TCP 1723 for its calls, GRE (IP protocol 47) for the data.",
-    "L2TPv3": "L2TPv3 (RFC 3931) joins networks; remote access uses L2TPv2.",
-    "GRE": "GRE alone is a tunnel without encryption.",
-    "IKE over TCP": "IKE over TCP is Cisco's own; L2TP clients use UDP.",
-    "PPPoE": "PPPoE is the line to the provider; the VPN would be inside of it.",
-}
-
-
-def nothing(other: Iterable[OtherTraffic]) -> Verdict:
-    """The verdict for a capture without any attempt."""
-    seen = list(other)
-    if not seen:
-        return Verdict(
-            "not_applicable", "Nothing of L2TP/IPsec is in this capture.", confidence="high"
-        )
-    cut = [o for o in seen if o.what == IKE_CUT_OFF]
-    if cut:
-        text = (
-            f"IKE is in this capture ({cut[0].packets} packets), but its snap length left too "
-            "little of it: record whole packets (tcpdump -s 0)."
-        )
-        return Verdict("inconclusive", text, confidence="certain")
-    parts = [o for o in seen if o.what == IKE_FRAGMENTS]
-    if parts:
-        text = (
-            f"Of the IKE messages in this capture ({parts[0].packets}) only some IP fragments were "
-            "recorded: either a capture filter by port left the others out, or they are lost on "
-            "the way."
-        )
-        return Verdict("inconclusive", text, layer="path", confidence="low")
-    kept = [o for o in seen if o.what == NAT_KEEPALIVES]
-    if kept:
-        text = (
-            f"A client behind a NAT keeps its mapping alive ({kept[0].packets} keepalives on UDP "
-            "4500 or 500), so it has an IPsec connection, or believes so; nothing else of it is in "
-            "this capture."
-        )
-        return Verdict("inconclusive", text, layer="esp", confidence="low")
-    kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
-    told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
-    text = f"No L2TP/IPsec in this capture, but {kinds}."
-    return Verdict("not_applicable", f"{text} {told}".rstrip())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
-from vpndiag.diagnosis import fragments, ipsec, liveness, told
+from vpndiag.diagnosis import fragments, ipsec, liveness, rebound, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -47,7 +46,8 @@ def judge(layer: str, view: View) -> Ruling | None:
     if view.live and (view.soak is None or view.running):
         return None
     if layer == "path":
-        return (None if view.live else fragments.judge(view)) or _gateway_gone(view)
+        found = None if view.live else fragments.judge(view) or rebound.judge(view)
+        return found or _gateway_gone(view)
     if layer == "ipsec":
         return (None if view.live else _selectors(view)) or _renewal_failed(view)
     if layer == "esp":
@@ -60,7 +60,7 @@ def notes(view: View) -> list[Finding]:
     if view.live:
         found = [_slow_renewal(view)] if view.soak is not None else []
     else:
-        found = [_nat_rebound(view), _slow_renewal(view), fragments.note(view)]
+        found = [rebound.note(view), _slow_renewal(view), fragments.note(view)]
     return [f for f in found if f is not None]
 
 
@@ -334,28 +334,3 @@ def _was_quiet(out: list[EspFlow], back: list[EspFlow], gap: float) -> bool:
         )
         for b in back
     )
-
-
-def _nat_rebound(view: View) -> Finding | None:
-    """One SPI of the client from two ports, one after the other: the NAT gave it a new mapping."""
-    by_spi: dict[str, list[EspFlow]] = {}
-    for f in view.esp:
-        if f.direction == "out" and f.udp_encapsulated:
-            by_spi.setdefault(f.spi, []).append(f)
-    for flows in by_spi.values():
-        ordered = sorted(flows, key=lambda f: f.t)
-        for one, two in pairwise(ordered):
-            if two.t < one.last_t:
-                continue
-            back = any(f.direction == "in" and f.last_t > two.t for f in view.esp)
-            return finding(
-                "path.nat-rebound",
-                at_frames(f"SPI {one.spi} comes from one port until {one.last_t:.1f} s and from "
-                          f"another from {two.t:.1f} s on", one.last_t,
-                          (one.last_frames[-2:] or one.frames) + two.frames[:2]),
-                detail="The NAT in front of the client forgot its mapping and made a new one"
-                + ("." if back else "; nothing came back after that."),
-                severity="info" if back else "warning",
-                confidence="high",
-            )  # fmt: skip
-    return None

@@ -69,3 +69,5 @@ class EspFlow(Observation):
     """Bytes of the largest packet; None: not counted."""
     lowest: int | None = None
     """Lowest sequence number: 1 where the SA was made just then; None: not told."""
+    client_port: int = 0
+    """The client's UDP port, as seen where the capture was made; 0: no UDP, or not told."""
