@@ -16,10 +16,12 @@ from vpndiag.protocols.ike.events import (
     DropReason,
     Failed,
     FailureCode,
+    MessageReceived,
     MessageSent,
     NotifyReceived,
     PhaseOneEstablished,
     ProposalChosen,
+    Protection,
     QuickModeEstablished,
     Rejected,
     SecretMismatch,
@@ -77,6 +79,33 @@ def test_no_key_for_the_peer() -> None:
     assert {event.code for event in of(joined.server_events, Rejected)} == {FailureCode.NO_KEY}
 
 
+def test_no_certificate_for_the_peer() -> None:
+    signed = (parse_ike("aes256-sha1-modp1024", auth_method=AuthMethod.RSA_SIG),)
+    joined = link(initiator_config(transforms=signed), responder_config(transforms=signed)).run()
+    assert one(joined.client_events, TimedOut).waiting_for == "MM2"
+    assert {event.code for event in of(joined.server_events, Rejected)} == {FailureCode.NO_KEY}
+
+
+def test_who_is_turned_away_hears_it_again_when_it_asks_again() -> None:
+    """The proof was right; the answer to it got lost."""
+    joined = link(server=responder_config(refuse_peer=NotifyType.INVALID_ID_INFORMATION))
+    lost: list[Packet] = []
+
+    def fate(packet: Packet) -> list[float]:
+        header = Header.decode(packet.data)
+        if header.exchange == ExchangeType.INFORMATIONAL and not lost:
+            lost.append(packet)
+            return []
+        return [0.01]
+
+    joined.fate = fate
+    joined.run()
+    sent = [(e.name, e.retransmission) for e in of(joined.server_events, MessageSent)]
+    assert sent == [("MM2", False), ("MM4", False), ("NOTIFY", False), ("NOTIFY", True)]
+    assert one(joined.client_events, Failed).notify_type == NotifyType.INVALID_ID_INFORMATION
+    assert not of(joined.server_events, PhaseOneEstablished)
+
+
 @pytest.mark.parametrize("nat", [False, True])
 def test_wrong_psk_against_silence(nat: bool) -> None:
     joined = link(
@@ -101,6 +130,8 @@ def test_wrong_psk_against_an_encrypted_notification() -> None:
     assert one(joined.client_events, TimedOut).waiting_for == "MM6"
     assert not of(joined.client_events, Failed)
     assert not of(joined.server_events, PhaseOneEstablished)
+    fifth = of(joined.server_events, MessageReceived)[2]
+    assert (fifth.name, fifth.protection) == ("MM5", Protection.UNDECRYPTABLE)
 
 
 def test_wrong_psk_against_a_clear_notification() -> None:

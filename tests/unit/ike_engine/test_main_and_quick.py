@@ -7,6 +7,7 @@ import pytest
 from vpndiag.protocols.ike import natt
 from vpndiag.protocols.ike.algorithms import EncapsulationMode
 from vpndiag.protocols.ike.config import VID_DPD
+from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.engine import IkeState
 from vpndiag.protocols.ike.events import (
     MessageReceived,
@@ -51,6 +52,15 @@ def test_six_and_three_messages_make_the_sas() -> None:
         Protection.CLEAR,
         Protection.DECRYPTED,
     }
+    received = [(e.name, e.protection) for e in of(joined.server_events, MessageReceived)]
+    assert received == [
+        ("MM1", Protection.CLEAR), ("MM3", Protection.CLEAR), ("MM5", Protection.DECRYPTED),
+        ("QM1", Protection.DECRYPTED), ("QM3", Protection.DECRYPTED),
+    ]  # fmt: skip
+    assert one(joined.server_events, ProposalChosen).transform.short == "aes256-sha1-modp1024"
+    assert one(joined.server_events, PeerVendorIds).vendor_ids == initiator_config().vendor_ids
+    fourth = of(joined.server_events, MessageSent)[1]
+    assert PayloadType.CERTREQ not in {p.payload_type for p in fourth.payloads}
     assert one(joined.client_events, PeerAuthenticated).identity.value_text == SERVER
     assert one(joined.server_events, PeerAuthenticated).identity.value_text == CLIENT
 

@@ -80,9 +80,7 @@ class IkeResponder(Informational):
         message, main, config = inbound.message, self._main, self._responder_config
         self._report(inbound, "MM1", message.payloads, Protection.CLEAR)
         offered = message.first(SaPayload)
-        if offered is None:
-            self._reject("MM1", FailureCode.MALFORMED, "no SA payload")
-            return
+        assert offered is not None  # or it would be of another kind
         theirs = {p.vendor_id for p in message.all(VendorIdPayload)}
         dialect = choose_dialect(config.vendor_ids, theirs)
         if config.require_natt_vid and dialect is None:
