@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
 
 MAX_OBSERVATIONS = 5_000
+_BEGIN = (2, 4, 34)
+"""Exchange types of an SA's first messages."""
 _AGGRESSIVE = b"\x04"
 
 
@@ -130,15 +132,7 @@ class Observer:
             other_source = m.other_source
             if out:
                 asked.add(m.dst)
-            elif (
-                asked
-                and m.src not in asked
-                and not other_source
-                and (
-                    s.opening
-                    or m.src[0] not in {host for host, _ in asked}  # on a port asked before
-                )
-            ):
+            elif asked and m.src not in asked and not other_source and _strange(s, m, asked):
                 other_source = f"{m.src[0]}:{m.src[1]}"
             seen = observer.observe(
                 data,
@@ -370,6 +364,15 @@ class Observer:
         for d in answers_for(self._material.dns, attempt, until):
             found += _name_answers(d[0], self.t(d[0].time_ns), d[1])
         return found
+
+
+def _strange(s: Sketch, m: Message, asked: set[End]) -> bool:
+    """Whether an answer from an end that was not asked is one, or the question was not recorded: of
+    an SA whose beginning is missing, or behind the change of port (RFC 3947 section 4)."""
+    if m.src[0] not in {host for host, _ in asked}:
+        return True
+    beyond = m.data[19] & 1 or m.data[18] not in _BEGIN
+    return s.opening and not (m.marker and beyond)
 
 
 def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:

@@ -37,7 +37,8 @@ def _of(view: View, step: str) -> list[IkeMessage]:
 
 
 def _asked_first(messages: list[IkeMessage]) -> str:
-    return messages[0].direction if messages else "out"
+    """The initiator asks in both (RFC 7296 section 1.2)."""
+    return "out" if not messages or messages[0].initiated_by_client else "in"
 
 
 def _ike(view: View) -> Ruling:

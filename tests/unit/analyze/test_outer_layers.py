@@ -538,6 +538,23 @@ def _(w: Wire) -> None:
     goes_on(w)
 
 
+@scene("IKEv2, what IKE_AUTH is answered to was not recorded", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    v2_begun(p, [(260, 220)])
+    del w.shots[2]
+    goes_on(w)
+
+
+@scene("message 5 was not recorded, and the answer to it was", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    p.main_mode()
+    del w.shots[4]
+    p.quick_mode()
+    p.inside()
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_scene(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
