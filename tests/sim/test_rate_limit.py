@@ -26,6 +26,7 @@ def test_where_hardly_anything_passes_the_path_is_blamed_and_neither_key_nor_esp
     assert (verdict.layer, verdict.finding) == ("path", "path.lossy")
     assert verdict.confidence == "medium"
     main = result.diagnosis.findings[0]
+    assert "so many packets a second" in main.causes[0].text  # it began well
     assert any("before an answer came" in e.text or "does not come to" in e.text
                for e in main.evidence)  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage, InsidePing, L2tpMessage, Observation
+from vpndiag.observations import EspFlow, IkeMessage, InsidePing, L2tpMessage, Observation
 from vpndiag.report.model import Cause, Evidence, Finding
 
 LOSS = 0.03
@@ -140,24 +140,63 @@ def silence(view: View, layer: str, tries: Sequence[Observation]) -> Ruling | No
     """What to say of a question of ``layer`` that was asked in vain, where loss alone explains
     that: others needed half as many tries, or as much time, or the gateway shows by its repeats
     that it does not hear the client. None: loss does not explain it."""
-    said = _hardly_answered(view, tries) or _not_heard(view)
-    if not said:
-        return None
     detail = (
         "Most packets are lost on the way: what little is answered had to be sent many times. That "
         "the rest is not answered says nothing of the gateway."
     )
+    said = _hardly_answered(view, tries)
+    if not said:
+        said = _not_heard(view)
+        detail = (
+            "What the client sends hardly gets to the gateway any more: it asks again and again "
+            "for what the client answers each time."
+        )
+    if not said:
+        return None
     why = "not answered; most packets are lost on the way"
     own = rule(layer, "inconclusive", summary=why, seen=tries).layer
-    asked = evidence(f"what is not answered was sent {times(len(tries))}", tries[0], tries[-1])
+    asked = evidence(f"what is not answered was sent {times(_count(tries))}", tries[0],
+                     tries[-1])  # fmt: skip
     return rule(
         "path",
         "failed",
-        finding("path.lossy", *said, asked, detail=detail, confidence="medium"),
+        finding(
+            "path.lossy",
+            *said,
+            asked,
+            detail=detail,
+            confidence="medium",
+            causes=_limited() if _began_well(view) else (),
+        ),
         summary="most packets are lost",
         seen=tries,
         own=None if layer == "path" else own,
     )
+
+
+def _began_well(view: View) -> bool:
+    """Messages 1 and 3 were answered at the first try: what loses packets at random does not begin
+    with the fifth."""
+    return any(
+        all(len(_way(sa, step, "out")) == 1 for step in ("MM1", "MM3")) and sa.step("MM4")
+        for sa in view.ike_sas
+    )
+
+
+def _limited() -> tuple[Cause, ...]:
+    return (
+        Cause("A firewall on the way lets only so many packets a second through, or shuts a sender "
+              "out after the first few (flood protection)", "network",
+              "Raise the limit for UDP 500 and 4500, or except the VPN from it", "likely"),
+        Cause("The gateway limits the rate of packets, or is overloaded", "gateway-admin",
+              "Look at its CPU and its limits", "possible"),
+        Cause("The line became bad just then: weak Wi-Fi or mobile reception, overload", "user",
+              "Move closer, or use a cable", "possible"),
+    )  # fmt: skip
+
+
+def _count(tries: Sequence[Observation]) -> int:
+    return sum(o.packets if isinstance(o, EspFlow) else 1 for o in tries)
 
 
 def _hardly_answered(view: View, tries: Sequence[Observation]) -> list[Evidence]:
@@ -167,7 +206,7 @@ def _hardly_answered(view: View, tries: Sequence[Observation]) -> list[Evidence]
     longest = max((answer.t - asked[0].t for asked, answer in hard), default=0.0)
     rare = len(hard) >= 2 or most >= VERY_MANY
     waited = view.end - tries[0].t
-    if not rare or (len(tries) >= 2 * most and waited >= 2 * longest):
+    if not rare or (_count(tries) >= 2 * most and waited >= 2 * longest):
         return []
     return [
         evidence(f"{_name(asked[0])} had to be sent {times(len(asked))} before an answer came",

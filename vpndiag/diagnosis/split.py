@@ -56,7 +56,20 @@ CAUSES = (
           "Enter the key again on both sides", "possible"),
 )  # fmt: skip
 
+_NOW = (
+    "Network: See which lines and addresses the client's packets to UDP 500 and UDP 4500 leave by, "
+    "and make it one.",
+    "User: Try over one line only, for example a phone's hotspot.",
+)
+
 
 def explained(found: Finding) -> Finding:
     """The finding on a message 5 that is not answered, in these words."""
-    return replace(found, detail=DETAIL, causes=CAUSES, owner=CAUSES[0].owner, confidence="medium")
+    return replace(
+        found,
+        detail=DETAIL,
+        causes=CAUSES,
+        fix=_NOW,
+        owner=CAUSES[0].owner,
+        confidence="medium",
+    )
