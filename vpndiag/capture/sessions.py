@@ -193,12 +193,10 @@ def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]
             home += component
             home.sort(key=lambda s: s.first_ns)
             continue
-        deep = [_span(s, flows) for s in component if s.deep]
         for lane in lanes:
-            busy = [_span(s, flows) for s in lane if s.deep]
             if (
                 lane[0].initiator[0] == component[0].initiator[0]
-                and not any(a[0] < b[1] and b[0] < a[1] for a in deep for b in busy)
+                and not _at_once(component, lane, flows)
                 and not other_kind(lane[0], component[0])
             ):
                 lane += component
@@ -207,6 +205,31 @@ def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]
         else:
             lanes.append(component)
     return lanes
+
+
+def _at_once(one: list[Sketch], two: list[Sketch], flows: list[FlowTrack]) -> bool:
+    """Whether both are busy at the same time, beyond message 2; or one is, while the other repeats
+    message 1: a client that has gone on does not, and one that begins anew has left off."""
+    spans = [
+        [(*_span(s, flows), s.deep) for s in each if s.deep or _insists(s)] for each in (one, two)
+    ]
+    return any(
+        (a[2] or b[2]) and a[0] + slack < b[1] and b[0] + slack < a[1]
+        for a in spans[0]
+        for b in spans[1]
+        for slack in (0 if a[2] and b[2] else SECOND,)
+    )
+
+
+def _insists(s: Sketch) -> bool:
+    """Message 1 of main mode, again and again, not answered."""
+    return (
+        s.opening
+        and s.version == 1
+        and s.last_ns - s.first_ns >= 2 * SECOND
+        and all(s.sent)
+        and len(s.sent) >= 3
+    )
 
 
 def _back(component: list[Sketch], lane: list[Sketch]) -> bool:

@@ -262,6 +262,37 @@ def test_one_client_at_two_addresses_is_told(tmp_path: Path) -> None:
     assert main.causes[0].owner == "network"
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+def test_who_is_not_answered_beside_a_session_behind_the_same_nat_is_another_client(
+    first: bool, tmp_path: Path
+) -> None:
+    """It asks on while the session goes on, from another port: no renewal, and no probe."""
+
+    def scene(w: Wire) -> None:
+        w.at = 2.0
+        Pair(w, **CARRIER).session()  # type: ignore[arg-type]
+        w.at = 1.0 if first else 4.0
+        other = Pair(w, client="203.0.113.8", ports=(20333, 20334), seed=9)
+        for wait in (1, 2, 4, 8):
+            other.mm1(wait=wait)
+
+    report = played(scene, tmp_path)
+    verdicts = {(s.verdict.outcome, s.verdict.finding) for s in report.sessions}
+    assert verdicts == {("healthy", None), ("failed", "path.silent")}
+    assert "path.two-clients-one-nat" in {f.code for f in report.findings}
+
+
+def test_a_client_that_begins_anew_from_another_port_is_the_same(tmp_path: Path) -> None:
+    def scene(w: Wire) -> None:
+        for port in (20011, 20012):
+            p = Pair(w, client="203.0.113.8", ports=(port, port + 9000), seed=port)
+            for wait in (1, 2, 4):
+                p.mm1(wait=wait)
+        Pair(w, **CARRIER).session()  # type: ignore[arg-type]
+
+    assert played(scene, tmp_path).verdict.outcome == "healthy"
+
+
 def _another_mapping(w: Wire) -> Pair:
     p = Pair(w, **CARRIER)  # type: ignore[arg-type]
     p.session()
