@@ -3,8 +3,8 @@
 What makes a new attempt: a new IKE SA (a new initiator cookie) of the same client after the
 attempt before had ended or was silent. What does not: a retransmission (same cookie); a rekey
 (the ESP of the attempt goes on while the new SA is made); IKE SAs that never get beyond message 2
-and overlap an attempt (probes, other proposals). Two clients behind one NAT have different UDP
-ports at the same time, and so different ``lane`` numbers.
+and overlap an attempt (probes, other proposals). Which IKE SAs are of one client is told in
+:mod:`~vpndiag.capture.lanes`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from collections.abc import Iterable
 from vpndiag.capture.attempt import SECOND, SLACK, Attempt
 from vpndiag.capture.calls import by_call
 from vpndiag.capture.l2tp_attempts import clear, put_inside
+from vpndiag.capture.lanes import SERVER_PORTS, called, client_ends, lanes_of, own_ends
 from vpndiag.capture.material import (
-    End,
     FlowTrack,
     Hosts,
     Material,
 )
 from vpndiag.capture.outer_mtu import is_sized, is_sized_head
 from vpndiag.capture.ppp_sides import rounds
-from vpndiag.capture.sketch import INFORMATIONAL, Sketch, other_kind, sketch
+from vpndiag.capture.sketch import INFORMATIONAL, Sketch, sketch
 
 PROBE = 5 * SECOND
 """A question beside a session that is up is given up sooner than this; an attempt is not."""
-_SERVER_PORTS = (500, 4500, 1701)
 
 
 def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
@@ -94,7 +93,7 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
         notices = []
     neighbours = _of_neighbours(sketches, flows)
     flows = [f for f in flows if f not in neighbours]
-    lanes = _lanes(sketches, flows)
+    lanes = lanes_of(sketches, flows)
     found: list[Attempt] = []
     left = list(flows)
     for number, lane in enumerate(lanes):
@@ -139,10 +138,10 @@ def _of_neighbours(sketches: list[Sketch], flows: list[FlowTrack]) -> list[FlowT
     answered, at another port than that one's: of another client behind the same address. A NAT
     keeps one port for all that a client sends to UDP 4500 (RFC 3948 section 2.2). And ESP without
     UDP that was going on already: of another tunnel, since IKE behind a marker means ESP in UDP."""
-    begun = [s for s in sketches if s.opening and not _called(s)]
+    begun = [s for s in sketches if s.opening and not called(s)]
     if not begun or not any(m.marker for s in sketches for m in s.track.messages):
         return []
-    start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in _own(s)}
+    start, ends = min(s.first_ns for s in begun), {e for s in sketches for e in own_ends(s)}
     known = {f.spi for f in flows if f.src in ends or f.dst in ends}
     sources = {f.src for f in flows}
     return [
@@ -159,125 +158,15 @@ def _flows_only(flows: list[FlowTrack], lane: int = 0) -> Attempt:
     one that is seen to send first."""
     first = min(flows, key=lambda f: f.first_ns)
     client, gateway = first.src, first.dst
-    if first.udp and first.src[1] in _SERVER_PORTS and first.dst[1] not in _SERVER_PORTS:
+    if first.udp and first.src[1] in SERVER_PORTS and first.dst[1] not in SERVER_PORTS:
         client, gateway = gateway, client
     return Attempt(client[0], gateway[0], lane, begun=False, flows=flows)
-
-
-def _component_of(sketches: list[Sketch]) -> list[list[Sketch]]:
-    """SAs that share an end of the initiator's host: surely of one client."""
-    groups: list[tuple[set[End], list[Sketch]]] = []
-    for s in sketches:
-        ends = set(s.ends)
-        merged: tuple[set[End], list[Sketch]] = (ends, [s])
-        rest = []
-        for group in groups:
-            if group[0] & merged[0]:
-                merged = (group[0] | merged[0], group[1] + merged[1])
-            else:
-                rest.append(group)
-        groups = [*rest, merged]
-    found = [sorted(group, key=lambda s: s.first_ns) for _, group in groups]
-    return sorted(found, key=lambda g: g[0].first_ns)
-
-
-def _lanes(sketches: list[Sketch], flows: list[FlowTrack]) -> list[list[Sketch]]:
-    """One list for each client: components that are busy at the same time, or of another make, are
-    different ones."""
-    if len({e for s in sketches for e in s.ends}) <= 1:
-        return [sketches] if sketches else []
-    lanes: list[list[Sketch]] = []
-    for component in _component_of(sketches):
-        home = next((lane for lane in lanes if _back(component, lane)), None)
-        if home is not None:
-            home += component
-            home.sort(key=lambda s: s.first_ns)
-            continue
-        for lane in lanes:
-            if (
-                lane[0].initiator[0] == component[0].initiator[0]
-                and not _at_once(component, lane, flows)
-                and not other_kind(lane[0], component[0])
-            ):
-                lane += component
-                lane.sort(key=lambda s: s.first_ns)
-                break
-        else:
-            lanes.append(component)
-    return lanes
-
-
-def _at_once(one: list[Sketch], two: list[Sketch], flows: list[FlowTrack]) -> bool:
-    """Whether both are busy at the same time, beyond message 2; or one is, while the other repeats
-    message 1: a client that has gone on does not, and one that begins anew has left off."""
-    spans = [
-        [(*_span(s, flows), s.deep) for s in each if s.deep or _insists(s)] for each in (one, two)
-    ]
-    return any(
-        (a[2] or b[2]) and a[0] + slack < b[1] and b[0] + slack < a[1]
-        for a in spans[0]
-        for b in spans[1]
-        for slack in (0 if a[2] and b[2] else SECOND,)
-    )
-
-
-def _insists(s: Sketch) -> bool:
-    """Message 1 of main mode, again and again, not answered."""
-    return (
-        s.opening
-        and s.version == 1
-        and s.last_ns - s.first_ns >= 2 * SECOND
-        and all(s.sent)
-        and len(s.sent) >= 3
-    )
-
-
-def _back(component: list[Sketch], lane: list[Sketch]) -> bool:
-    """Whether these are SAs that the gateway began with the client of ``lane``, whose session was
-    up: gateways begin no sessions, they renew keys, or try to get back a client that is gone. One
-    that fails at the proof is told for itself."""
-    first, client = component[0], lane[0].initiator[0]
-    return (
-        first.initiator[0] != client
-        and first.initiator[0] == lane[0].responder
-        and all(s.opening and (not s.deep or s.established_ns is not None) for s in component)
-        and any(s.established_ns is not None and s.established_ns < first.first_ns for s in lane)
-        and first.track.messages[0].dst in _client_ends(lane)
-    )
-
-
-def _client_ends(lane: list[Sketch]) -> set[End]:
-    client = lane[0].initiator[0]
-    return {e for s in lane if s.initiator[0] == client for e in _own(s)}
-
-
-def _called(s: Sketch) -> bool:
-    """Whether a gateway began this SA with a client behind a NAT: it goes from UDP 4500 to a port
-    that only a NAT makes (RFC 3947 section 4)."""
-    first = s.track.messages[0]
-    to = first.dst[1]
-    return s.opening and first.marker and s.initiator[1] == 4500 and to not in _SERVER_PORTS
-
-
-def _own(s: Sketch) -> set[End]:
-    """UDP ends of the client."""
-    return {s.track.messages[0].dst} if _called(s) else s.ends
-
-
-def _span(s: Sketch, flows: list[FlowTrack]) -> tuple[int, int]:
-    """From when to when an SA, or ESP between the same ends, was in use."""
-    ends = _own(s)
-    last = s.last_ns
-    for flow in flows:
-        if flow.udp and (flow.src in ends or flow.dst in ends) and flow.first_ns >= s.first_ns:
-            last = max(last, flow.last_ns)
-    return s.first_ns, last
 
 
 def _flows_of(lane: list[Sketch], flows: list[FlowTrack]) -> list[FlowTrack]:
     """The flows of one client of several behind one address: by its ports, and by SPI when it has
     another port in the meantime (the NAT forgot it)."""
-    ends = _client_ends(lane)
+    ends = client_ends(lane)
     mine = [f for f in flows if f.src in ends or f.dst in ends]
     spis = {(f.spi, f.dst) for f in mine} | {(f.spi, f.src) for f in mine}
     return [f for f in flows if f in mine or (f.spi, f.dst) in spis or (f.spi, f.src) in spis]
@@ -296,7 +185,7 @@ def _attempts(lane: list[Sketch], flows: list[FlowTrack], number: int) -> list[A
             current = Attempt(*_sides(s), number, begun=False)
             found.append(current)
         elif current is None or not _belongs(current, s, last, flows):
-            current = Attempt(*_sides(s), number, begun=s.opening and not _called(s))
+            current = Attempt(*_sides(s), number, begun=s.opening and not called(s))
             found.append(current)
             last = 0
         current.ike.append(s)
@@ -307,7 +196,7 @@ def _attempts(lane: list[Sketch], flows: list[FlowTrack], number: int) -> list[A
 def _sides(s: Sketch) -> tuple[str, str]:
     """Client and gateway."""
     one, two = s.initiator[0], s.responder
-    return (two, one) if _called(s) else (one, two)
+    return (two, one) if called(s) else (one, two)
 
 
 def _alive(flows: list[FlowTrack], at: int) -> bool:
