@@ -19,6 +19,7 @@ from vpndiag.protocols.ike.message import (
     encode_payloads,
 )
 from vpndiag.protocols.ike.payloads import (
+    CertRequestPayload,
     FragmentPayload,
     HashPayload,
     NoncePayload,
@@ -149,6 +150,12 @@ def test_the_walk_stops_at_an_ikev2_encrypted_payload() -> None:
 def test_broken_messages_are_decode_errors(change, what) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DecodeError, match=what):
         decode(change(WINDOWS_7_MM1))
+
+
+def test_a_windows_server_asks_for_certificates_of_all_authorities_it_trusts() -> None:
+    header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
+    requests = tuple(CertRequestPayload(authority=bytes(90)) for _ in range(300))
+    assert decode(Message(header, requests).encode()).payloads == requests
 
 
 def test_more_payloads_than_the_limit_are_refused() -> None:

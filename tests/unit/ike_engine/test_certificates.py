@@ -110,6 +110,20 @@ def test_both_sides_say_which_authority_they_trust() -> None:
         assert request.authority == subject_dn(certificate(CA, CA))
 
 
+def test_who_trusts_many_authorities_asks_for_any() -> None:
+    """With all that a system trusts, message 3 would have 14 KB."""
+    anchors = (certificate(CA, CA), *(certificate(f"ca {n}", CA) for n in range(9)))
+    joined = link(
+        initiator_config(**side(CLIENT_NAME, trust_anchors=anchors)),
+        responder_config(**side(SERVER_NAME)),
+    ).run()
+    assert_agreement(joined)
+    third = of(joined.client_events, MessageSent)[1]
+    (request,) = [p for p in third.payloads if isinstance(p, CertRequestPayload)]
+    assert request.authority == b""
+    assert len(third.data) < 1200
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

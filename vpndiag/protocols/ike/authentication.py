@@ -28,6 +28,8 @@ from vpndiag.protocols.ike.payloads import (
 from vpndiag.protocols.ike.signatures import rsa_sign, rsa_verify
 
 MAX_PEER_CERTIFICATES = 16
+MAX_REQUESTS = 5
+"""Authorities that are named; each takes about 100 bytes."""
 
 
 class ProofError(RemoteProtocolError):
@@ -39,8 +41,11 @@ class ProofError(RemoteProtocolError):
 
 
 def certificate_requests(config: IkeConfig) -> tuple[CertRequestPayload, ...]:
-    """One request per trust anchor, or an open one without any (RFC 4945 section 3.2.7)."""
-    authorities = [subject_dn(anchor) for anchor in config.trust_anchors] or [b""]
+    """One request per trust anchor, or an open one without any (RFC 4945 section 3.2.7), or with so
+    many that message 3 would go in IP fragments, which many networks drop."""
+    authorities = [subject_dn(anchor) for anchor in config.trust_anchors[: MAX_REQUESTS + 1]]
+    if not 0 < len(authorities) <= MAX_REQUESTS:
+        authorities = [b""]
     return tuple(
         CertRequestPayload(CertEncoding.X509_SIGNATURE, authority) for authority in authorities
     )

@@ -15,8 +15,8 @@ from vpndiag.records import record
 
 HEADER_SIZE = 28
 MAX_MESSAGE_SIZE = 0xFFFF
-MAX_PAYLOADS = 128
-"""Payloads of one message."""
+MAX_PAYLOADS = 512
+"""Payloads of one message. Windows asks for a certificate of each root authority that it trusts."""
 NON_ESP_MARKER = bytes(4)
 """Precedes every IKE message on UDP 4500 (RFC 3948 section 2.2); not part of the message."""
 
