@@ -62,6 +62,9 @@ class Network:
     gateway_nat: bool = False
     reject: frozenset[int] = frozenset()
     block: frozenset[int] = frozenset()
+    l2tp_from: int = 0
+    """The port that the gateway answers L2TP from and then listens on: who goes on sending to 1701
+    is not heard (RFC 2661 section 8.1)."""
     icmp: str = "port-unreachable"
     rate: float = 0.0
     burst: float = 1.0
@@ -232,6 +235,11 @@ class Simulation:
 
         self._travel(self._network.up, arrive)
 
+    def _l2tp_port(self, flow: Flow, data: bytes) -> int:
+        """Where the gateway hears this, if not on the usual port: there it hears SCCRQ alone."""
+        other = self._network.l2tp_from if flow is Flow.L2TP else 0
+        return 0 if other and data[18:20] == b"\0\1" else other
+
     def _unreachable(self, client: int, port: int) -> None:
         what = self._network.icmp
         kinds = {"port-unreachable": (3, 3), "prohibited": (3, 13), "host-unreachable": (3, 1),
@@ -253,6 +261,8 @@ class Simulation:
         client, flow = found
         for tap in self.taps:
             tap(self, "down", flow, data, client)
+        if flow is Flow.L2TP and self._network.l2tp_from:
+            port = self._network.l2tp_from
         source = (GATEWAY, port or 23456)
         self.deliver(client, flow, data, source)
 
@@ -281,7 +291,8 @@ class Simulation:
                     continue
                 run = self.runs[n]
                 for packet in run.packets_to_send(self.now):
-                    self.to_gateway(n, packet.flow, packet.data)
+                    if packet.port == self._l2tp_port(packet.flow, packet.data):
+                        self.to_gateway(n, packet.flow, packet.data)
                 if self.ended[n] is None and run.ended is not None:
                     self.ended[n] = self.now
                 self._due[n] = run.get_timer()

@@ -197,11 +197,9 @@ class Observer:
         observer, start = L2tpObserver(), self._start
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
-        # An LNS may answer from another port (RFC 2661 section 8.1): a client that takes that goes
-        # on with it.
-        asked = {m.dst for m, mine in zip(messages, sent, strict=True) if mine}
+        strange = _not_asked(messages, sent)
         for m, mine in zip(messages, sent, strict=True):
-            elsewhere = asked and not mine and m.src not in asked and _is_control(m)
+            elsewhere = not mine and m.src in strange and _is_control(m)
             since = m.time_ns - start
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
@@ -382,6 +380,26 @@ def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) 
         return m.src[0] == attempt.client
     # Both have one address: told by ports, and by who began.
     return m.src == first.src
+
+
+def _not_asked(messages: list[Message], sent: list[bool]) -> set[End]:
+    """Ends that answer, and that the client never sent to. An LNS may answer from another port
+    (RFC 2661 section 8.1): who takes that goes on with it, or has nothing more to say."""
+    asked, strange = set(), {}
+    last = 0
+    for m, mine in zip(messages, sent, strict=True):
+        if mine:
+            asked.add(m.dst)
+            last = m.time_ns
+        elif m.src not in strange:
+            strange[m.src] = m.time_ns
+    if not asked:
+        return set()
+    at_home = {address for address, _ in asked}
+    return {
+        end for end, first in strange.items()
+        if end not in asked and (end[0] not in at_home or first < last)
+    }  # fmt: skip
 
 
 def _is_control(m: Message) -> bool:

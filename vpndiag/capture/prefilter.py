@@ -91,8 +91,8 @@ class Prefilter:
 
     @property
     def odd_ports(self) -> bool:
-        """Whether ESP may be between other ports, as IKE in this file says."""
-        return bool(self._ports.odd)
+        """Whether ESP or L2TP may be between other ports, as packets in this file say."""
+        return bool(self._ports.odd or self._ports.l2tp)
 
     @property
     def notes(self) -> list[Note]:

@@ -203,7 +203,7 @@ def _transmit(packets: list[Packet], sockets: Sockets) -> None:
     for packet in packets:
         sock = sockets.flows.get(packet.flow)
         if isinstance(sock, UdpFlow):
-            sock.send(packet.data, sockets.ports[packet.flow])
+            sock.send(packet.data, packet.port or sockets.ports[packet.flow])
         elif sock is not None:
             sock.send(packet.data)
 

@@ -10,7 +10,7 @@ from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.l2tp.config import L2tpConfig, Role
 from vpndiag.protocols.l2tp.reliable import RetransmitConfig
 from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
-from vpndiag.tunnel.options import TunnelOptions
+from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
 
 L2TP_PORT = 1701
@@ -37,6 +37,9 @@ class L2tpChannel:
         """Earlier questions had to be repeated."""
         self.heard_at = 0.0
         """When the last packet came."""
+        self.other_port = 0
+        """Of the gateway, if it accepted the tunnel from another one than it was asked on
+        (RFC 2661 section 8.1). Not inside ESP, whose selectors are for one port."""
         self._options = options
         self._recorder = recorder
         self._random = random_bytes
@@ -67,6 +70,7 @@ class L2tpChannel:
         self._asking = True
         self._session = None
         self._tunnels += 1
+        self.other_port = 0
         self._tunnel = L2tpTunnel(Role.LAC, config, self._random)
         self._tunnel.start(now)
 
@@ -106,6 +110,10 @@ class L2tpChannel:
         self.heard_at = now
         self._tunnel.receive(datagram, now)
         events = self.drain(now)
+        accepted = any(isinstance(event, l2tp_events.TunnelEstablished) for event in events)
+        if accepted and self._options.plain_l2tp:
+            asked = self._options.gateway_ports[Flow.L2TP]
+            self.other_port = source[1] if source[1] != asked else 0
         wrong = any(isinstance(event, l2tp_events.SecretMismatch) for event in events)
         self._recorder.add(
             self._recorder.l2tp.observe(
@@ -171,7 +179,7 @@ class L2tpChannel:
                     direction="out",
                     inside=self._inside,
                     source=(self._options.local, L2TP_PORT),
-                    destination=(self._options.gateway, L2TP_PORT),
+                    destination=(self._options.gateway, self.other_port or L2TP_PORT),
                 )
             )
 

@@ -34,6 +34,8 @@ class Packet:
 
     flow: Flow
     data: bytes
+    port: int = 0
+    """The gateway's, where it is another than the flow's."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

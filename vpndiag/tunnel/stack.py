@@ -249,13 +249,12 @@ class Stack:
             source = (self.options.gateway, datagram.source_port)
             self.receive_l2tp(datagram.payload, source, frame, now)
 
-    def _send(self, flow: Flow, data: bytes, now: float) -> int:
+    def _send(self, flow: Flow, data: bytes, now: float, other_port: int = 0) -> int:
         o = self.options
         port = {Flow.NATT: o.port_natt, Flow.IKE: o.port_ike}.get(flow, 0)
-        frame = self._recorder.packet(
-            now, flow, "out", (o.local, port), (o.gateway, o.gateway_ports[flow]), data
-        )
-        self._out.append(Packet(flow, data))
+        to = (o.gateway, other_port or o.gateway_ports[flow])
+        frame = self._recorder.packet(now, flow, "out", (o.local, port), to, data)
+        self._out.append(Packet(flow, data, other_port))
         return frame
 
     # --- L2TP -------------------------------------------------------------------------------
@@ -289,7 +288,7 @@ class Stack:
 
     def _send_l2tp(self, datagram: bytes, now: float) -> int | None:
         if self.options.plain_l2tp:
-            return self._send(Flow.L2TP, datagram, now)
+            return self._send(Flow.L2TP, datagram, now, self.l2tp.other_port)
         return self.esp.protect(datagram, now)
 
     # --- PPP --------------------------------------------------------------------------------
