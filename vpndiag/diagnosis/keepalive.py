@@ -1,19 +1,19 @@
-"""One side of a session falls silent: L2TP's Hello and LCP's Echo-Request are asked in vain.
+"""One side of a session falls silent: L2TP's Hello, LCP's Echo-Request, or LCP that is begun anew
+are asked in vain.
 
-RFC 2661 section 6.5 and RFC 1661 section 5.8. Captures only; what says the same of IKE is in
-``upkeep``.
+RFC 2661 section 6.5 and RFC 1661 sections 5.8 and 4.3. Captures only; what says the same of IKE is
+in ``upkeep``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.upkeep import SIDES
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import (
-    DataFlow,
-    L2tpMessage,
-    Observation,
-)
+from vpndiag.observations import DataFlow, Observation
 
 REPEATS = 3
 """Repeats of one control message, none of them acknowledged."""
@@ -26,7 +26,7 @@ def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
     if view.ended is not None and view.ended.one_sided:
         return None
-    found = _hello(view) if layer == "l2tp" else _echo(view)
+    found = _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
     return None if found is None or view.unrecorded else found
 
 
@@ -63,20 +63,45 @@ def _echo(view: View) -> Ruling | None:
     return None
 
 
+def _anew(view: View) -> Ruling | None:
+    """Configure-Requests after LCP was open close the link and negotiate it again (RFC 1661 section
+    4.3): who does not answer them has forgotten it, or is gone."""
+    up = ppp.opened(view, "LCP")
+    if up is None:
+        return None
+    for silent, asking, who, other in SIDES:
+        last = view.last_seen[silent]
+        asked = [m for m in view.ppp_of("LCP", asking, "Configure-Request") if m.t > max(last, up)]
+        if len(asked) < REPEATS or asked[-1].t - last < SECONDS:
+            continue
+        ended = ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)
+        if ended is None:
+            return _failed("lcp", who, last, asked, f"the {other} begins LCP anew, "
+                           f"{times(len(asked))} in {asked[-1].t - asked[0].t:.0f} s, without an "
+                           "answer", up="The PPP link")  # fmt: skip
+    return None
+
+
 def _in_vain(d: DataFlow, last: float) -> float:
     """How many of these echoes were sent after ``last``, by their rate: they are only counted."""
     return (d.last_t - last) * (d.packets - 1) / max(d.last_t - d.t, 0.001)
 
 
-def _failed(layer: str, who: str, last: float, seen: list[Observation] | list[L2tpMessage]
-            | list[DataFlow], said: str) -> Ruling:  # fmt: skip
+def _failed(
+    layer: str,
+    who: str,
+    last: float,
+    seen: Sequence[Observation],
+    said: str,
+    up: str = "The session",
+) -> Ruling:
     return rule(
         layer,
         "failed",
         finding(
             f"{layer}.peer-gone",
             evidence(f"{said} (the last packet of the {who} came at {last:.1f} s)", *seen),
-            detail=f"The session was up, and then the {who} answered nothing any more.",
+            detail=f"{up} was up, and then the {who} answered nothing any more.",
         ),
         summary=f"nothing from the {who} after {last:.0f} s",
         seen=seen,

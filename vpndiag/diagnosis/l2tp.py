@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, Observation
-from vpndiag.report.model import Evidence, Finding
+from vpndiag.report.model import Cause, Evidence, Finding
 
 STOPCCN_TEXT = {
     1: "general request to clear control connection",
@@ -64,6 +64,9 @@ def judge(view: View) -> Ruling:
     secret = _secret(view)
     if secret is not None and not view.running:
         return secret
+    gone = None if view.running else _unacknowledged(view)
+    if gone is not None:
+        return gone
     if view.l2tp_of("out", "ICCN") or view.ppp:
         return _passed(view)
     if not ours and theirs:
@@ -212,6 +215,43 @@ def _passed(view: View) -> Ruling:
 def _acknowledged(sent: L2tpMessage, heard: list[L2tpMessage]) -> bool:
     """Whether ``sent`` was acknowledged (RFC 2661 section 5.8), and so is not sent again."""
     return any((m.nr - sent.ns - 1) % 65536 < 32768 for m in heard)
+
+
+_SECRET = (
+    Cause("The two sides have different tunnel secrets, and the gateway drops the wrong response "
+          "without a word", "helpdesk", "Enter the L2TP secret again on both sides", "likely"),
+    Cause("The way broke, or the gateway stopped, just then", "network", "Try again", "possible"),
+)  # fmt: skip
+
+
+def _unacknowledged(view: View) -> Ruling | None:
+    """The last message of the tunnel's or the call's handshake is repeated in vain (RFC 2661
+    section 5.8), and nothing at all comes any more."""
+    for name, before in (("SCCCN", "SCCRP"), ("ICCN", "ICRP")):
+        tries = view.l2tp_of("out", name)
+        silence = view.unanswered(tries)
+        if len(tries) < 3 or silence is None or not view.conclusive(silence):
+            continue
+        replies = view.l2tp_of("in", before)
+        if not replies or view.last_seen["in"] > tries[0].t:
+            continue
+        secret = name == "SCCCN" and any(m.challenge_response for m in tries)
+        return rule(
+            "l2tp",
+            "failed",
+            finding(
+                "l2tp.peer-gone",
+                evidence(f"the gateway answers {before}", replies[-1]),
+                evidence(f"{name} sent {times(silence.tries)} in {silence.seconds:.1f} s, no "
+                         "acknowledgement", silence.first, silence.last),
+                detail=f"The gateway answers {before}, and then nothing any more.",
+                confidence="medium" if secret else "high",
+                causes=_SECRET if secret else (),
+            ),
+            summary=f"no acknowledgement of {name}",
+            seen=[*replies, *tries],
+        )  # fmt: skip
+    return None
 
 
 def _unanswered(view: View) -> Ruling:

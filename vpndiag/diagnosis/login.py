@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import login_eap, ppp
+from vpndiag.diagnosis import login_eap, login_refused, ppp
 from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -31,7 +31,7 @@ def judge(view: View) -> Ruling:
     if failures and not [m for m in good if m.t > failures[-1].t]:
         if view.running:
             return not_reached("login", "refused")
-        return _refused(packets, failures)
+        return login_refused.judge(packets, failures, good)
     if good or (ppp.network(view) and not _only_ours(packets)):
         return _passed(view, packets, good)
     if not packets:
@@ -60,20 +60,11 @@ def _failures(packets: list[PppMessage]) -> list[PppMessage]:
     ]  # fmt: skip
 
 
-def _method(packets: list[PppMessage]) -> str:
-    for m in reversed(packets):
-        if m.protocol == "PAP":
-            return "PAP"
-        if m.method and m.method not in ("Identity", "Nak", "Notification"):
-            return f"{m.protocol} {m.method}" if m.protocol == "EAP" else m.method
-    return packets[-1].protocol if packets else ""
-
-
 def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ruling:
     findings: list[Finding] = []
     if not packets:
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
-    method = _method(packets)
+    method = ppp.login_method(packets)
     name = next((m.name for m in packets if m.direction == "out" and m.name), "")
     summary = method + (f" as {name}" if name else "")
     if any(p.outcome == "verified" for p in view.proofs):
@@ -107,39 +98,6 @@ def _passed(view: View, packets: list[PppMessage], good: list[PppMessage]) -> Ru
 def _guessable(packets: list[PppMessage]) -> bool:
     """Challenge and response of a kind whose password can be searched for."""
     return any(m.protocol == "CHAP" or m.method in ("MD5", "MS-CHAPv2") for m in packets)
-
-
-def _refused(packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
-    last = failures[-1]
-    told = reasons.told(failures)
-    code, detail = "login.wrong-password", "The user name or the password is wrong."
-    if told is not None:
-        code, detail = told.code, told.detail
-    elif last.protocol == "EAP" and not any(
-        m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
-        for m in packets
-    ):
-        code = "login.eap-method"
-        detail = (
-            "The server refuses before any EAP method was agreed" + login_eap.methods(packets) + "."
-        )
-    elif last.protocol == "EAP" and _method(packets)[4:] in login_eap.REFUSED:
-        code, detail = "login.refused", login_eap.REFUSED[_method(packets)[4:]]
-    text = f"{last.protocol} {last.code}"
-    if last.error_code is not None:
-        text += f" E={last.error_code}"
-    if last.message:
-        text += f', "{last.message}"'
-    return rule(
-        "login",
-        "failed",
-        finding(code, evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
-                confidence="certain" if (told is not None and told.by_number) or (
-                    last.protocol != "EAP" and code == "login.wrong-password") else "high",
-                causes=login_eap.CAUSES if detail == login_eap.REFUSED["TLS"] else ()),
-        summary=detail.rstrip("."),
-        seen=packets,
-    )  # fmt: skip
 
 
 def _unproven(good: list[PppMessage], outcome: str) -> Ruling:
@@ -298,7 +256,7 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
     end = ppp.hang_up(view, packets[0].t)
-    method = _method(packets)
+    method = ppp.login_method(packets)
     naks = [m for m in ours if m.protocol == "EAP" and m.method == "Nak"]
     if end is not None:
         if naks:

@@ -79,6 +79,12 @@ def alerted(packets: list[PppMessage]) -> Ruling | None:
     )
 
 
+def notices(packets: list[PppMessage]) -> list[PppMessage]:
+    """What the server wants shown to the user, the last of it (RFC 3748 section 5.2)."""
+    found = [m for m in packets if m.direction == "in" and m.method == "Notification" and m.message]
+    return found[-1:]
+
+
 def methods(packets: list[PppMessage]) -> str:
     """Which EAP methods the server asked for, and what the client would do instead."""
     asked = dict.fromkeys(

@@ -56,9 +56,10 @@ _WORDS = {
 them)."""
 
 
-def told(failures: Sequence[PppMessage]) -> Told | None:
-    """What is said of the reason; None: nothing."""
-    number, said = _number(failures), in_words(failures[-1].message)
+def told(failures: Sequence[PppMessage], notice: str = "") -> Told | None:
+    """What is said of the reason; None: nothing. ``notice``: what was shown to the user before
+    (RFC 3748 section 5.2)."""
+    number, said = _number(failures), in_words(failures[-1].message or notice)
     if number in (None, _WRONG) and said is not None:
         return Told(*said, by_number=False)
     if number is None:

@@ -95,6 +95,9 @@ def undecided(view: View) -> str:
         return "interrupted"
     if view.ended is not None and view.ended.one_sided:
         return "the capture shows one direction only"
+    ways = {m.direction for m in view.l2tp} | {m.direction for m in view.ppp}
+    if not view.live and len(ways) == 1 and view.esp_came:
+        return "of what is inside ESP the capture shows one direction only"
     farewell = left(view)
     if view.live or farewell is None:
         return "too short to tell"
@@ -105,6 +108,16 @@ def agreed_login(view: View) -> str:
     """The Authentication-Protocol that the client agreed to last; empty: none."""
     agreed = view.ppp_of("LCP", "out", "Configure-Ack")[-1:]
     return next((option(m, "Authentication-Protocol") or "" for m in agreed), "")
+
+
+def login_method(packets: list[PppMessage]) -> str:
+    """Such as ``PAP``, ``MS-CHAPv2``, ``EAP TLS``; empty: no login is seen."""
+    for m in reversed(packets):
+        if m.protocol == "PAP":
+            return "PAP"
+        if m.method and m.method not in ("Identity", "Nak", "Notification"):
+            return f"{m.protocol} {m.method}" if m.protocol == "EAP" else m.method
+    return packets[-1].protocol if packets else ""
 
 
 IDLE = 10.0

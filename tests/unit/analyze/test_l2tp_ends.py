@@ -53,6 +53,44 @@ def _(wire: Wire) -> None:
     pair.control(True, 0)
 
 
+def _in_vain(pair: Pair, kind: int, *avps: Avp, call: int = 0) -> None:
+    pair.control(True, kind, *avps, call=call)
+    for wait in (1, 2, 4):
+        pair.wire.at += wait
+        pair.control(True, kind, *avps, call=call, again=True)
+
+
+@scene("SCCCN is never acknowledged", "failed", "l2tp.peer-gone")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    _in_vain(pair, 3)
+
+
+@scene("nor ICCN, and LCP is asked for in vain beside it", "failed", "l2tp.peer-gone")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    pair.ppp(True, 0xC021, 1, 1, b"\1\4\5\x78")
+    _in_vain(pair, 12, (24, b"\0\0\x10\0"), (19, b"\0\0\0\1"), call=9)
+
+
+@scene("ICCN is acknowledged in the end, and LCP is not answered", "failed", "lcp.no-answer")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    _in_vain(pair, 12, (24, b"\0\0\x10\0"), (19, b"\0\0\0\1"), call=9)
+    pair.control(False, 0)
+    for number in range(4):
+        pair.ppp(True, 0xC021, 1, number, b"\1\4\5\x78", wait=3)
+
+
 @scene("the client's Challenge gets no response", "failed", "l2tp.secret-mismatch")
 def _(wire: Wire) -> None:
     pair = _asked(wire, (11, bytes(16)))
@@ -173,3 +211,14 @@ def test_a_tunnel_of_which_only_keepalives_are_seen_is_one(tmp_path: Path) -> No
     verdict = played(play, tmp_path).verdict
     assert (verdict.outcome, verdict.layer) == ("inconclusive", "l2tp")
     assert "set up before the capture began" in verdict.headline
+
+
+def test_a_wrong_tunnel_secret_may_be_met_with_silence(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        pair = _asked(wire)
+        _answered(pair, (11, bytes(16)))
+        _in_vain(pair, 3, (13, bytes(16)))
+
+    found = played(play, tmp_path).findings[0]
+    assert (found.code, found.confidence) == ("l2tp.peer-gone", "medium")
+    assert "secret" in found.causes[0].text

@@ -338,3 +338,19 @@ def test_what_was_not_recorded_of_a_text_is_not_quoted(tmp_path: Path) -> None:
     wire.shots[-1] = replace(wire.shots[-1], data=wire.shots[-1].data[:-7])
     said = [e.text for f in wire.report(tmp_path).findings for e in f.evidence]
     assert any(text.endswith('M=Access"') for text in said)
+
+
+def test_what_a_server_shows_the_user_is_its_reason(tmp_path: Path) -> None:
+    """An EAP Notification (RFC 3748 section 5.2) before a Failure, which has no text."""
+
+    def play(wire: Wire) -> None:
+        pair = linked(wire, BY_EAP)
+        pair.ppp(False, EAP, 1, 1, b"\1")
+        pair.ppp(True, EAP, 2, 1, b"\1bob")
+        pair.ppp(False, EAP, 1, 2, b"\2Your password has expired")
+        pair.ppp(True, EAP, 2, 2, b"\2")
+        pair.ppp(False, EAP, 4, 2)
+
+    found = played(play, tmp_path).findings[0]
+    assert found.code == "login.password-expired"
+    assert "Your password has expired" in found.evidence[0].text
