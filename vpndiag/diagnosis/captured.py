@@ -147,6 +147,9 @@ def _only_data(layer: str, view: View) -> Ruling | None:
     if layer == "l2tp" and first.inside != "ppp":
         return rule("l2tp", "passed", summary="tunnel was up before the capture began", seen=seen)
     if layer == "lcp":
+        silent = keepalive.judge(layer, view)
+        if silent is not None:
+            return silent
         echoes = sum(d.echoes for d in seen)
         summary = "link was up before the capture began"
         return rule("lcp", "passed", seen=seen,

@@ -64,21 +64,24 @@ def _echo(view: View) -> Ruling | None:
 
 
 def _anew(view: View) -> Ruling | None:
-    """Configure-Requests after LCP was open close the link and negotiate it again (RFC 1661 section
-    4.3): who does not answer them has forgotten it, or is gone."""
-    up = ppp.opened(view, "LCP")
-    if up is None:
-        return None
-    for silent, asking, who, other in SIDES:
-        last = view.last_seen[silent]
-        asked = [m for m in view.ppp_of("LCP", asking, "Configure-Request") if m.t > max(last, up)]
-        if len(asked) < REPEATS or asked[-1].t - last < SECONDS:
+    """Configure-Requests after LCP or IPCP was open close it and negotiate it again (RFC 1661
+    section 4.3): who does not answer them has forgotten the link, or is gone."""
+    for protocol in ("LCP", "IPCP"):
+        up = ppp.opened(view, protocol)
+        if up is None:
             continue
-        ended = ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)
-        if ended is None:
-            return _failed("lcp", who, last, asked, f"the {other} begins LCP anew, "
-                           f"{times(len(asked))} in {asked[-1].t - asked[0].t:.0f} s, without an "
-                           "answer", up="The PPP link")  # fmt: skip
+        for silent, asking, who, other in SIDES:
+            last = view.last_seen[silent]
+            asked = [m for m in view.ppp_of(protocol, asking, "Configure-Request")
+                     if m.t > max(last, up)]  # fmt: skip
+            if len(asked) < REPEATS or asked[-1].t - last < SECONDS:
+                continue
+            if (ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)) is None:
+                said = (
+                    f"the {other} begins {protocol} anew, {times(len(asked))} in "
+                    f"{asked[-1].t - asked[0].t:.0f} s, without an answer"
+                )
+                return _failed("lcp", who, last, asked, said, up="The PPP link")
     return None
 
 

@@ -92,7 +92,9 @@ def reason(m: L2tpMessage) -> str:
     text = m.message
     if m.result_code is not None:
         text += f", result {m.result_code} ({table.get(m.result_code, 'unknown')})"
-    if m.error_code:
+    if m.result_code == 5 and m.message == "StopCCN" and m.error_code:
+        text += f", highest version {m.error_code >> 8}.{m.error_code & 255}"  # RFC 2661 4.4.2
+    elif m.error_code:
         text += f", error {m.error_code} ({ERROR_TEXT.get(m.error_code, 'unknown')})"
     if m.error_message:
         text += f', "{m.error_message}"'

@@ -165,6 +165,33 @@ def _passed(view: View) -> Ruling:
     return rule("lcp", "passed", summary=", ".join(parts), seen=seen or view.ppp, facts=facts)
 
 
+_SOON = 2.0
+"""Seconds within which a client leaves because of what it has just read."""
+
+
+def _turned_down(view: View, refusals: list[PppMessage]) -> Ruling | None:
+    """The client leaves right behind a refusal of what it asked for."""
+    said = [m for m in refusals if m.direction == "in"]
+    left = ppp.left(view, said[-1].t) if said else None
+    if left is None or left.t - said[-1].t > _SOON:
+        return None
+    what = ", ".join(name for name, _ in said[-1].options) or "an option"
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-convergence",
+            evidence(f"the gateway answers {said[-1].code} for {what}", said[-1]),
+            evidence(f"the client ends with {ppp.how(left)}", left),
+            detail=f"The gateway turns down what the client asks for ({what}), and the client "
+            "leaves.",
+            confidence="medium",
+        ),
+        summary=f"the client leaves: {what} is turned down",
+        seen=[*said, left],
+    )
+
+
 def _never_spoke(ours: list[PppMessage], end: PppMessage | L2tpMessage) -> Ruling:
     """The gateway says nothing in PPP, and closes the call after a while."""
     seconds = end.t - ours[0].t
@@ -255,6 +282,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary="negotiation does not end",
             seen=packets,
         )
+    left = None if view.live else _turned_down(view, refusals)
+    if left is not None:
+        return left
     silence = view.unanswered(ours)
     last_in = max((m.t for m in view.ppp if m.direction == "in"), default=start)
     since = view.unanswered([m for m in ours if m.t > last_in])

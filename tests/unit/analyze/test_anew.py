@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.analyze.links import linked, logged_in
-from tests.unit.analyze.scene import CHAP, LCP, Pair, Scenes, Wire, played
+from tests.unit.analyze.scene import CHAP, IPCP, LCP, Pair, Scenes, Wire, played
 
 SCENES = Scenes()
 scene = SCENES.keep
@@ -17,6 +17,13 @@ scene = SCENES.keep
 def _begin(pair: Pair, mine: bool, times: int) -> None:
     for number in range(times):
         pair.ppp(mine, LCP, 1, 9 + number, b"\1\4\5\x78\5\6\x9a\2\3\4", wait=3)
+
+
+def _echoes(pair: Pair, times: int) -> None:
+    """LCP Echo-Requests every 30 s, and their answers."""
+    for number in range(times):
+        pair.ppp(True, LCP, 9, number, b"\1\2\3\4")
+        pair.ppp(False, LCP, 10, number, b"\5\6\7\x08", wait=30)
 
 
 def _used(wire: Wire) -> Pair:
@@ -41,6 +48,13 @@ def _(wire: Wire) -> None:
     _begin(_used(wire), False, 4)
 
 
+@scene("the client begins IPCP anew", "failed", "lcp.peer-gone")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    for number in range(4):
+        pair.ppp(True, IPCP, 1, 9 + number, b"\3\6\x0a\x09\0\5", wait=3)
+
+
 @scene("twice is not enough to tell", "healthy")
 def _(wire: Wire) -> None:
     _begin(_used(wire), True, 2)
@@ -58,6 +72,19 @@ def _(wire: Wire) -> None:
     pair = _used(wire)
     pair.ppp(False, LCP, 5, 1, b"Session-Timeout")
     _begin(pair, True, 4)
+
+
+@scene("of a link older than the capture only echoes are seen, answered", "healthy")
+def _(wire: Wire) -> None:
+    _echoes(Pair(wire, clear=True), 4)
+
+
+@scene("and then not", "failed", "lcp.peer-gone")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    _echoes(pair, 4)
+    pair.only = True
+    _echoes(pair, 4)
 
 
 @scene("it is answered, and all is well again", "healthy")

@@ -213,6 +213,16 @@ def test_a_tunnel_of_which_only_keepalives_are_seen_is_one(tmp_path: Path) -> No
     assert "set up before the capture began" in verdict.headline
 
 
+def test_a_refused_version_is_told_with_the_one_that_is_known(tmp_path: Path) -> None:
+    """Its error code is the highest version, 1.0 of L2TPv2 (RFC 2661 section 4.4.2)."""
+
+    def play(wire: Wire) -> None:
+        pair = _asked(wire)
+        pair.control(False, 4, (9, b"\0\x22"), (1, b"\0\5\1\0"))
+
+    assert "highest version 1.0" in played(play, tmp_path).verdict.headline
+
+
 def test_a_wrong_tunnel_secret_may_be_met_with_silence(tmp_path: Path) -> None:
     def play(wire: Wire) -> None:
         pair = _asked(wire)

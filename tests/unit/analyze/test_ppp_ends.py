@@ -299,6 +299,26 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 2)
 
 
+@scene("an option is turned down, and the client leaves", "failed", "lcp.no-convergence")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    pair.ppp(True, LCP, 1, 1, b"\1\4\2\0\5\6\1\2\3\4")
+    pair.ppp(False, LCP, 4, 1, b"\1\4\2\0")
+    pair.ppp(True, LCP, 5, 2)
+    pair.ppp(False, LCP, 6, 2)
+
+
+@scene("turned down, and some seconds later the user cancels", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    pair.ppp(True, LCP, 1, 1, b"\1\4\2\0\5\6\1\2\3\4")
+    pair.ppp(False, LCP, 4, 1, b"\1\4\2\0")
+    wire.at += 3
+    pair.ppp(True, LCP, 5, 2)
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
