@@ -18,8 +18,13 @@ from vpndiag.observations import DataFlow, Observation
 REPEATS = 3
 """Repeats of one control message, none of them acknowledged."""
 SECONDS = 8.0
+"""For which they are asked: three repeats take 7 (1, 2 and 4, RFC 2661 section 5.8), three of LCP 9
+(RFC 1661 section 4.6)."""
 ECHOES = 4
+"""Echoes in vain after which an end gives up (lcp-echo-failure of macOS, ChromeOS and most gateways
+with pppd)."""
 ECHO_SECONDS = 20.0
+"""For which they are sent, at least: two intervals of 10 s, the shortest in use (macOS)."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:

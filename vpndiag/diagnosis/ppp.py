@@ -121,7 +121,8 @@ def login_method(packets: list[PppMessage]) -> str:
 
 
 IDLE = 10.0
-"""Seconds in which everybody begins with the next phase of PPP, who has a mind to."""
+"""Seconds in which everybody begins with the next phase of PPP, who has a mind to: a request that
+is lost is sent again every 3 s (RFC 1661 section 4.6; pppd's pap-restart and chap-restart)."""
 
 
 def idle(view: View, since: float) -> float:

@@ -17,12 +17,14 @@ from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
 from vpndiag.report.model import Cause
 
 SHORT_LIFE = 20.0
-"""Seconds that a session in a capture may last at most to be judged here."""
+"""Seconds that a session in a capture may last at most to be judged here. Idle and session
+timeouts, which end one in good order, are minutes."""
 IN_USE = 2.0
 """Seconds from a client's last data in a capture to the gateway's farewell."""
-AT_ONCE = 5.0
+AT_ONCE = 10.0
 """Seconds within which a gateway ends a session because of something that it has just looked up,
-whether or not the client has begun to use it. Accounting at the RADIUS server takes a few."""
+whether or not the client has begun to use it. The slowest is accounting that gets no answer: three
+requests of 3 s each (accel-ppp's and H3C's default)."""
 SILENT = 4.0
 """Seconds of nothing at all from the gateway, while it is asked."""
 

@@ -15,9 +15,10 @@ GONE = 20.0
 """Seconds without any packet of the gateway, while the client goes on sending."""
 ASKED_OFTEN = 10.0
 """The same, when it asked five times and more whether the gateway is there."""
-HELLOS = 130.0
-"""Seconds in which a client that hears nothing has asked by HELLO, each 60 s and acknowledged by
-everyone (RFC 2661 section 5.5): it is not just idle, although the gateway's IKE lives."""
+HELLOS = 60.0 + 31.0
+"""Seconds in which a client that hears nothing has asked by HELLO, which everyone acknowledges, and
+has given up: it comes after 60 s of silence (RFC 2661 section 6.5) and is repeated after 1, 2, 4, 8
+and 16 s (section 5.8; xl2tpd). Such a client is not just idle, although the gateway's IKE lives."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137

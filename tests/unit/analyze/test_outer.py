@@ -354,6 +354,11 @@ def _(w: Wire) -> None:
     _data_dies(w, 30)
 
 
+@scene("by then HELLO has been given up", "failed", "esp.one-way")
+def _(w: Wire) -> None:
+    _data_dies(w, 16)
+
+
 @scene("the same for a minute: the client may be idle", "healthy")
 def _(w: Wire) -> None:
     _data_dies(w, 10)

@@ -183,6 +183,22 @@ def _(wire: Wire) -> None:
     pair.ppp(True, LCP, 6, 10)
 
 
+@scene("three requests for accounting get no answer, and it ends", "failed", "session.hung-up")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    wire.at += 9
+    pair.ppp(False, LCP, 5, 10)
+
+
+@scene("a session that nobody uses ends a minute later", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    wire.at += 60
+    pair.ppp(False, LCP, 5, 10)
+
+
 @scene("the client says something that cannot be read, and the gateway ends", "healthy")
 def _(wire: Wire) -> None:
     pair = Pair(wire, null=True)
