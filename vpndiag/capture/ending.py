@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vpndiag.capture.attempt import Attempt
 from vpndiag.observations import (
+    DataFlow,
     Ended,
     EspFlow,
     IkeMessage,
@@ -13,7 +14,7 @@ from vpndiag.observations import (
 )
 from vpndiag.observations.goodbyes import ends
 
-_BOTH_WAYS = frozenset((IkeMessage, EspFlow, L2tpMessage, PppMessage))
+_BOTH_WAYS = frozenset((IkeMessage, EspFlow, L2tpMessage, PppMessage, DataFlow))
 
 
 def ended(attempt: Attempt, found: list[Observation], end: float) -> Ended:
@@ -41,7 +42,7 @@ def given_up(found: list[Observation]) -> Observation | None:
 def one_sided(attempt: Attempt, found: list[Observation]) -> bool:
     """Only one direction is in the capture although the other must have been there: a cookie, an
     acknowledgement or a session that cannot be without it."""
-    ways = {o.direction for o in found if type(o) in _BOTH_WAYS}  # type: ignore[attr-defined]
+    ways = {o.direction for o in found if type(o) in _BOTH_WAYS} - {None}  # type: ignore[attr-defined]
     if len(ways) != 1:
         return False
     for o in found:

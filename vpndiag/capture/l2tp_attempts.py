@@ -8,7 +8,6 @@ from vpndiag.capture.attempt import SECOND, SLACK, Attempt
 from vpndiag.capture.carried import l2tp_data
 from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids, message_type
 from vpndiag.capture.material import (
-    Hosts,
     L2tpTrack,
     Message,
     other_host,
@@ -35,9 +34,7 @@ def put_inside(tunnel: L2tpTrack, attempts: list[Attempt]) -> None:
         if attempt is not None:
             attempt.inside.append(m)
     for attempt in attempts:
-        if attempt.inside and not attempt.ike and attempt.client != attempt.gateway:
-            client = _l2tp_client(attempt.inside, tunnel.hosts)
-            attempt.client, attempt.gateway = client, other_host(tunnel.hosts, client)
+        _set_roles(attempt, attempt.inside, tunnel)
     for count in tunnel.data.values():
         for attempt in attempts:
             if attempt.first_ns <= count.first_ns <= attempt.last_ns:
@@ -56,6 +53,8 @@ def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
                 break
         else:
             rest.append(m)
+    for attempt in ipsec:
+        _set_roles(attempt, attempt.clear, tunnel)
     found, homes = _tunnels(rest, tunnel)
     everyone = found or ipsec
     if not everyone and tunnel.data:
@@ -71,6 +70,18 @@ def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
                     home = attempt
         home.data.append(count)
     return found
+
+
+def _set_roles(attempt: Attempt, messages: list[Message], tunnel: L2tpTrack) -> None:
+    """Where the beginning of IKE is not in the capture, who began was a guess: L2TP knows."""
+    if not messages or attempt.client == attempt.gateway or any(s.opening for s in attempt.ike):
+        return
+    if attempt.ike:
+        client = _dialled(messages) or _asker(messages)
+    else:
+        client = _l2tp_client(messages, tunnel)
+    if client:
+        attempt.client, attempt.gateway = client, other_host(tunnel.hosts, client)
 
 
 def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt], _Homes]:
@@ -100,7 +111,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
                 found.append(current)
             asked, home = offered, current
         elif current is None:
-            client = _l2tp_client(messages, tunnel.hosts)
+            client = _l2tp_client(messages, tunnel)
             current = Attempt(client, other_host(tunnel.hosts, client), begun=False)
             found.append(current)
         home = home or current
@@ -114,8 +125,8 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
     return found, homes
 
 
-def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
-    """Who dialled a tunnel that is older than the capture."""
+def _dialled(messages: list[Message]) -> str:
+    """Who dialled a tunnel, as its handshake or PPP in it tells; empty: they do not."""
     for m in messages:
         kind = message_type(m.data)
         if kind in (MessageType.SCCCN, MessageType.ICRQ, MessageType.ICCN):
@@ -124,16 +135,27 @@ def _l2tp_client(messages: list[Message], pair: Hosts) -> str:
             return m.dst[0]
         if kind == MessageType.SCCRQ:
             break
-    told = _by_ppp(messages)
+    return _by_ppp(messages)
+
+
+def _l2tp_client(messages: list[Message], tunnel: L2tpTrack) -> str:
+    """Who dialled a tunnel that is older than the capture: at worst, who sends users' data first,
+    since clients ask and servers answer."""
+    told = _dialled(messages)
     if told:
         return told
     for m in messages:
         if (m.src[1] == 1701) != (m.dst[1] == 1701):
             return m.dst[0] if m.src[1] == 1701 else m.src[0]
-    for m in messages:
-        if message_type(m.data) == MessageType.SCCRQ:
-            return m.src[0]
-    return messages[0].src[0] if messages else pair[0]
+    asker = _asker(messages)
+    if not asker and tunnel.data:
+        return min(tunnel.data.values(), key=lambda d: d.first_ns).src
+    return asker or (messages[0].src[0] if messages else tunnel.hosts[0])
+
+
+def _asker(messages: list[Message]) -> str:
+    """Who asks for a tunnel; an LNS may as well, for a call of its own. Empty: nobody does."""
+    return next((m.src[0] for m in messages if message_type(m.data) == _SCCRQ), "")
 
 
 def _by_ppp(messages: list[Message]) -> str:

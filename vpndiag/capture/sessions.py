@@ -104,9 +104,10 @@ def _ipsec(sketches: list[Sketch], flows: list[FlowTrack]) -> list[Attempt]:
         taken = {id(f) for a in attempts for f in a.flows}
         left = [f for f in left if id(f) not in taken]
     if left:
-        found.append(_flows_only(left))
+        # Of several clients here each has its own: this is of yet another.
+        found.append(_flows_only(left, lane=len(lanes) if len(lanes) > 1 else 0))
     if neighbours:
-        found.append(_flows_only(neighbours, lane=len(lanes)))
+        found.append(_flows_only(neighbours, lane=len(lanes) + (len(lanes) > 1 and bool(left))))
     for notice in notices:
         home = _at([a for a in found if a.ike], notice.first_ns)
         if home is not None:

@@ -20,7 +20,7 @@ def judge(view: View) -> Ruling:
     opened = ppp.opened(view, "IPCP")
     if opened is not None:
         return _agreed(view, ipcp)
-    if ppp.opened(view, "IPV6CP") is not None and view.carried is not None:
+    if view.ppp_of("IPV6CP") and _only_ipv6(view):
         seen = [*view.ppp_of("IPV6CP"), *view.data]
         return rule("address", "passed", summary="IPv6 only: users' data goes over it", seen=seen)
     demanded = mppe.judge(view)
@@ -31,6 +31,15 @@ def judge(view: View) -> Ruling:
     if view.running:
         return not_reached("address", "negotiating")
     return _failed(view, ipcp)
+
+
+def _only_ipv6(view: View) -> bool:
+    """Users' data goes over a link that has IPv6 and no IPv4."""
+    if view.carried is None:
+        return False
+    refused = [m.t for m in view.ppp_of("LCP", "in", "Protocol-Reject") if m.method == "IPCP"]
+    goes_on = refused and any(d.last_t > refused[0] for d in view.data if d.packets > d.echoes)
+    return ppp.opened(view, "IPV6CP") is not None or bool(goes_on)
 
 
 def _asked_ahead(view: View) -> bool:

@@ -195,7 +195,7 @@ def _negotiated(layer: str, view: View) -> bool:
                for m in view.ppp)
         or any(m.protocol in ("PAP", "CHAP", "EAP") for m in view.ppp)
         or (layer == "address" and any(m.code.startswith("Configure-")
-                                       for m in view.ppp_of("IPCP")))
+                                       for m in (*view.ppp_of("IPCP"), *view.ppp_of("CCP"))))
     )  # fmt: skip
 
 

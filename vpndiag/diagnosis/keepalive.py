@@ -31,8 +31,13 @@ def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
     if view.ended is not None and view.ended.one_sided:
         return None
-    found = _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
-    return None if found is None or view.unrecorded else found
+    return _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
+
+
+def _not_recorded(view: View, last: float) -> bool:
+    """Whether the recorder may have missed what the silent side said: it did so after the last
+    packet that it has of it, or often before."""
+    return len(view.unrecorded) >= REPEATS or any(o.t > last for o in view.unrecorded)
 
 
 def _hello(view: View) -> Ruling | None:
@@ -46,6 +51,8 @@ def _hello(view: View) -> Ruling | None:
         asked = [m for m in view.l2tp if m.direction == asking and m.t > last]
         again = [m for m in asked if m.repeat]
         if last < 0 or len(again) < REPEATS or again[-1].t - last < SECONDS:
+            continue
+        if _not_recorded(view, last):
             continue
         return _failed("l2tp", who, last, again, f"the {other} repeats {again[0].message} "
                        f"{times(len(again))}, and gets no acknowledgement")  # fmt: skip
@@ -62,7 +69,7 @@ def _echo(view: View) -> Ruling | None:
             d for d in echoes
             if d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
         ]  # fmt: skip
-        if last >= 0 and asked:
+        if last >= 0 and asked and not _not_recorded(view, last):
             return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "
                            f"{asked[0].last_t - last:.0f} s, without an answer")  # fmt: skip
     return None
@@ -72,14 +79,14 @@ def _anew(view: View) -> Ruling | None:
     """Configure-Requests after LCP or IPCP was open close it and negotiate it again (RFC 1661
     section 4.3): who does not answer them has forgotten the link, or is gone."""
     for protocol in ("LCP", "IPCP"):
-        up = ppp.opened(view, protocol)
+        up = _open_since(view, protocol)
         if up is None:
             continue
         for silent, asking, who, other in SIDES:
             last = view.last_seen[silent]
             asked = [m for m in view.ppp_of(protocol, asking, "Configure-Request")
                      if m.t > max(last, up)]  # fmt: skip
-            if len(asked) < REPEATS or asked[-1].t - last < SECONDS:
+            if len(asked) < REPEATS or asked[-1].t - last < SECONDS or _not_recorded(view, last):
                 continue
             if (ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)) is None:
                 said = (
@@ -88,6 +95,16 @@ def _anew(view: View) -> Ruling | None:
                 )
                 return _failed("lcp", who, last, asked, said, up="The PPP link")
     return None
+
+
+def _open_since(view: View, protocol: str) -> float | None:
+    """When it was open at the latest, as its own negotiation or what follows shows."""
+    opened = ppp.opened(view, protocol)
+    if opened is not None:
+        return opened
+    later = [*ppp.AUTHENTICATION, "IPCP"] if protocol == "LCP" else []
+    first = min((m.t for m in view.ppp if m.protocol in later), default=None)
+    return view.carried if first is None else first
 
 
 def _in_vain(d: DataFlow, last: float) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage, Observation
+from vpndiag.observations import L2tpMessage, Observation, PppMessage
+from vpndiag.observations.goodbyes import ends
 from vpndiag.report.model import Cause, Evidence, Finding
 
 STOPCCN_TEXT = {
@@ -54,6 +55,9 @@ _MAY_BE_SECRET = ("l2tp.refused", "l2tp.not-authorized", "l2tp.protocol-error")
 
 def judge(view: View) -> Ruling:
     messages = view.l2tp
+    over = None if view.live or view.bare else _only_the_end(view)
+    if over is not None:
+        return over
     if not messages:
         return _not_seen(view)
     ours = [m for m in messages if m.direction == "out" and m.message != "ZLB"]
@@ -69,8 +73,9 @@ def judge(view: View) -> Ruling:
         return gone
     if view.l2tp_of("out", "ICCN") or view.ppp:
         return _passed(view)
-    if not ours and theirs:
-        return rule("l2tp", "passed", summary="tunnel was up before", seen=theirs)
+    before = view.data and not view.live and all(ends(m) for m in ours)
+    if (not ours and theirs) or before:
+        return rule("l2tp", "passed", summary="tunnel was up before", seen=messages)
     if view.running:
         return not_reached("l2tp", "waiting for the gateway")
     return _unanswered(view)
@@ -217,6 +222,26 @@ def _passed(view: View) -> Ruling:
 def _acknowledged(sent: L2tpMessage, heard: list[L2tpMessage]) -> bool:
     """Whether ``sent`` was acknowledged (RFC 2661 section 5.8), and so is not sent again."""
     return any((m.nr - sent.ns - 1) % 65536 < 32768 for m in heard)
+
+
+def _only_the_end(view: View) -> Ruling | None:
+    """A capture that begins when a session is taken down shows nothing of how it was."""
+    if view.data or view.ike or view.esp:
+        return None
+    told = [m for m in view.l2tp if m.message != "ZLB" and not ends(m)]
+    told_ppp = [m for m in view.ppp if not (ends(m) or m.code == "Terminate-Ack")]
+    if told or told_ppp or not view.goodbyes:
+        return None
+    first = view.goodbyes[0]
+    how = reason(first) if isinstance(first, L2tpMessage) else "LCP Terminate-Request"
+    if isinstance(first, PppMessage) and first.message:
+        how += f', "{first.message}"'
+    return rule(
+        "l2tp",
+        "inconclusive",
+        summary=f"only the end of a session is in the capture ({how})",
+        seen=view.goodbyes,
+    )
 
 
 _SECRET = (

@@ -31,7 +31,7 @@ def judge(view: View) -> Ruling:
     if failures and not [m for m in good if m.t > failures[-1].t]:
         if view.running:
             return not_reached("login", "refused")
-        return login_refused.judge(packets, failures, good)
+        return login_refused.judge(view, packets, failures)
     if good or (ppp.network(view) and not _only_ours(packets)):
         return _passed(view, packets, good)
     if not packets:
@@ -172,6 +172,9 @@ def _none(view: View) -> Ruling:
 
 _FIRST = 2.5
 """Seconds that a client waits at least for the first question of the login."""
+_GIVES_UP = 30.0
+"""Seconds after which everybody has given up a login: ten tries, one every 3 s (RFC 1661 section
+4.6). Before that the user may still confirm a second factor."""
 _PATIENCE = 10.0
 """Seconds. A refusal without words comes within a few (FreeRADIUS holds one back for 1 s by
 default, others for up to 5); a hang-up after more, with the login repeated all the while, is a
@@ -296,6 +299,16 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     if silence is None or not view.conclusive(silence):
         why = ppp.undecided(view)
         return rule("login", "inconclusive", summary=why, seen=packets)
+    # Who has the answer does not ask again, and may be waiting for its authentication server.
+    waits = (
+        not view.live
+        and view.ended is not None
+        and view.ended.why == "capture-end"
+        and not any(m.direction == "in" and m.t > silence.first.t for m in packets)
+    )
+    if waits and silence.seconds < _PATIENCE:
+        summary = f"{method} is not answered yet when the capture ends, {silence.seconds:.0f} s on"
+        return rule("login", "inconclusive", summary=summary, seen=packets)
     if naks and naks[-1] is ours[-1]:
         # Its refusal is said once, and may be lost; what it asks for comes from its RADIUS server.
         then = evidence(f"nothing comes after that, for {silence.seconds:.1f} s", naks[-1])
@@ -313,6 +326,7 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             "get to it, or is not taken."
             if rounds and sum(m.repeat for m in asked_eap if m.t > heard) >= 2
             else "The gateway does not answer the login: its authentication server is silent.",
+            confidence="medium" if waits and silence.seconds < _GIVES_UP else "high",
         ),
         summary="no answer to the login",
         seen=packets,

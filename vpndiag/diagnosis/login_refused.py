@@ -5,7 +5,8 @@ from __future__ import annotations
 from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
-from vpndiag.observations import PppMessage
+from vpndiag.diagnosis.view import View
+from vpndiag.observations import Observation, PppMessage
 from vpndiag.report.model import Cause
 
 _AGAIN = (
@@ -16,14 +17,28 @@ _AGAIN = (
 )  # fmt: skip
 
 
-def judge(packets: list[PppMessage], failures: list[PppMessage], good: list[PppMessage]) -> Ruling:
-    """``failures`` are not empty; ``good``: acceptances, of which the last is older than they."""
+_UNSEEN = "The server refuses the login by EAP, whose beginning is not in the capture."
+
+
+def _let_in(view: View, failure: PppMessage, packets: list[PppMessage]) -> list[Observation]:
+    """What shows that the user had been let in before the login that fails."""
+    accepted: list[Observation] = [m for m in ppp.success(view) if m.t < failure.t]
+    begun = min((m.t for m in packets if m.identifier == failure.identifier), default=failure.t)
+    if not accepted and view.carried is not None and view.carried < begun:
+        accepted = [d for d in view.data if d.packets > d.echoes]
+    return accepted[:1]
+
+
+def judge(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
+    """``failures`` are not empty, and nothing was accepted after the last of them."""
     last = failures[-1]
     notices = login_eap.notices(packets)
     told = reasons.told(failures, notices[-1].message if notices else "")
     code, detail = "login.wrong-password", "The user name or the password is wrong."
     if told is not None:
         code, detail = told.code, told.detail
+    elif last.protocol == "EAP" and not any(m.code in ("Request", "Response") for m in packets):
+        code, detail = "login.refused", _UNSEEN
     elif last.protocol == "EAP" and not any(
         m.direction == "out" and m.method not in ("", "Identity", "Notification", "Nak")
         for m in packets
@@ -34,7 +49,7 @@ def judge(packets: list[PppMessage], failures: list[PppMessage], good: list[PppM
         )
     elif last.protocol == "EAP" and ppp.login_method(packets)[4:] in login_eap.REFUSED:
         code, detail = "login.refused", login_eap.REFUSED[ppp.login_method(packets)[4:]]
-    earlier = [m for m in good if m.t < last.t]
+    earlier = _let_in(view, last, packets)
     causes: tuple[Cause, ...] = login_eap.CAUSES if detail == login_eap.REFUSED["TLS"] else ()
     if earlier and code == "login.wrong-password":
         code, causes = "login.refused", _AGAIN
@@ -47,7 +62,7 @@ def judge(packets: list[PppMessage], failures: list[PppMessage], good: list[PppM
     return rule(
         "login",
         "failed",
-        finding(code, *(evidence("the server accepts the login", m) for m in earlier[:1]),
+        finding(code, *(evidence("the user had been let in", o) for o in earlier),
                 *(evidence(f'the server shows the user "{m.message}"', m) for m in notices),
                 evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
                 confidence="certain" if (told is not None and told.by_number) or (

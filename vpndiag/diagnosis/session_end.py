@@ -146,6 +146,7 @@ def _last_heard(view: View) -> float | None:
     heard = [m.t for m in view.ike if m.direction == "in"]
     heard += [m.t for m in view.l2tp if m.direction == "in"]
     heard += [m.t for m in view.ppp if m.direction == "in"]
+    heard += [d.last_t for d in view.data if d.direction != "out"]
     return max([*heard, *(f.last_t for f in view.esp if f.direction == "in")], default=None)
 
 
