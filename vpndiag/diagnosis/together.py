@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
-from vpndiag.diagnosis import split
+from vpndiag.diagnosis import shared_address, split
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.records import record
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
@@ -190,6 +190,7 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
     moved, halves = _moved(attempts), split.halves(attempts)
+    twins = shared_address.twins(attempts)
     silent = any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
     heard = _heard(attempts) if silent else {}
     served: dict[str, list[Judged]] = defaultdict(list)
@@ -205,7 +206,11 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             a = _went_on_at(a, moved[number])
         index = at[a.key]
         at[a.key] += 1
-        notes = (_loop(index, alike[a.key]), _behind_one_nat(a, same_ends[a.client, a.gateway]))
+        notes = (
+            _loop(index, alike[a.key]),
+            _behind_one_nat(a, same_ends[a.client, a.gateway]),
+            shared_address.note(a, twins.get(number)),
+        )
         extra = tuple(catalogue.complete(f) for f in notes if f is not None)
         found.append(
             replace(a.diagnosis, findings=a.diagnosis.findings + extra) if extra else a.diagnosis

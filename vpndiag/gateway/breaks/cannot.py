@@ -29,6 +29,7 @@ CANNOT: dict[str, str] = {
     "login.challenge-in-clear": _CAPTURE,
     "login.client-silent": _CAPTURE,
     "login.certificate-refused": _CAPTURE,
+    "address.shared": _CAPTURE,
     "l2tp.peer-gone": _CAPTURE,
     "lcp.peer-gone": _CAPTURE,
     "path.nat-rebound": _CAPTURE,
