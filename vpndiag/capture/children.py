@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vpndiag.capture.sketch import Sketch
 from vpndiag.observations import (
     IkeMessage,
     IpsecSa,
@@ -18,8 +17,7 @@ _ENCAPSULATED = (3, 4, 61443, 61444)
 class Children:
     """IPsec SAs out of decrypted quick modes."""
 
-    def __init__(self, s: Sketch) -> None:
-        self._s = s
+    def __init__(self) -> None:
         self._offers: dict[int, tuple[str, SaPayload]] = {}
         self._made = 0
 

@@ -34,8 +34,7 @@ class EspFlow:
     started anew), ``misfiled`` of both only in the file, by their time stamps; ``behind`` by how
     many numbers the others were late at most; ``repeated`` and ``overtaken`` are the frames of the
     first GAPS duplicates and late ones; ``sizes`` counts up to SIZES distinct sizes,
-    ``other_sizes`` the rest; ``short`` packets had no sequence number captured; ``fragmented`` came
-    in IP fragments.
+    ``other_sizes`` the rest; ``short`` packets had no sequence number captured.
     """
 
     __slots__ = (
@@ -48,7 +47,6 @@ class EspFlow:
         "copies",
         "duplicates",
         "first",
-        "fragmented",
         "gap_samples",
         "gaps",
         "highest",
@@ -95,7 +93,6 @@ class EspFlow:
         self.repeated: list[int] = []
         self.overtaken: list[int] = []
         self.short = 0
-        self.fragmented = 0
         self.sizes: Counter[int] = Counter()
         self.other_sizes = 0
         self.silence: Silence | None = None
@@ -348,7 +345,7 @@ class EspFlow:
         if later._window:
             self._sequences_of(later, moved[0], frames)
         for name in ("packets", "bytes", "missing", "gaps", "duplicates", "copies", "late", "stale",
-                     "misfiled", "short", "fragmented"):  # fmt: skip
+                     "misfiled", "short"):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(later, name))
         self.behind = max(self.behind, later.behind)
         for mine, theirs in (

@@ -62,7 +62,6 @@ class Echo:
     last_ns: int = 0
     reply_ns: int = 0
     reply_frame: int = 0
-    reply_size: int = 0
     fragment: int = 0
     """The reply came in fragments, the first of this size."""
     fault: IcmpFault | None = None
@@ -321,7 +320,7 @@ class InsideLog:
         for echo in reversed(self._echoes.get(key, ())):
             if echo.reply_ns or (echo.size != size and not pieces):
                 continue
-            echo.reply_ns, echo.reply_frame, echo.reply_size = time_ns, frame, size
+            echo.reply_ns, echo.reply_frame = time_ns, frame
             echo.fragment = size if pieces else 0
             return
 

@@ -107,7 +107,7 @@ class Observer:
         observer = IkeObserver()
         key = self._keys.ike.get(s.track.cookie, [])
         decryptor = IkeDecryptor(key)
-        children = Children(s)
+        children = Children()
         proof: dict[bool, Payload] = {}
         client = attempt.is_client(s)
         asked: set[End] = set()

@@ -71,7 +71,7 @@ class PcapngReader:
             if kind == SHB:
                 if not window.need(12):
                     return self._stop(Truncated(self.number, window.position))
-                size = self._section(size)
+                size = self._section()
                 if not size:
                     return None
             if size < 12 or size % 4:
@@ -111,7 +111,7 @@ class PcapngReader:
                 self._stop(Truncated(self.number, start))
                 return
 
-    def _section(self, raw_size: int) -> int:
+    def _section(self) -> int:
         """Start a section at the window's offset; its block size, or 0 after stopping."""
         window = self.window
         order = ORDERS.get(bytes(window.view[window.off + 8 : window.off + 12]))

@@ -380,8 +380,6 @@ class Prefilter:
         if self._usual is not None:
             self._usual.count_flow(flow)
         flow.add(Sample(number, time_ns, size, sequence), whole=whole)
-        if len(frames) > 1:
-            flow.fragmented += 1
         if self.keep_esp:
             key = flow.key
             self._out.append(

@@ -37,7 +37,7 @@ def judge(view: View) -> Ruling:
     else:
         findings += [_one_silent(s, names, alive) for s, names in dead.items()]
         findings += _names([n for n in asked if n.server in alive])
-        findings += _truncated(asked)
+        findings += truncated(asked, ("refused", "silent", "reset"))
     findings += outside.compare(view, asked)
     findings += _unexpected(scope)
     findings.sort(key=lambda f: f.severity != "error")
@@ -216,8 +216,9 @@ def _name(name: str, asked: list[InsideName]) -> Finding | None:
     return None
 
 
-def _truncated(asked: list[InsideName]) -> list[Finding]:
-    cut = [n for n in asked if n.truncated and n.tcp in ("refused", "silent", "reset")]
+def truncated(asked: list[InsideName], tcp: tuple[str, ...]) -> list[Finding]:
+    """Truncated answers of a server where a connection for the whole one ended as ``tcp`` says."""
+    cut = [n for n in asked if n.truncated and n.tcp in tcp]
     if not cut:
         return []
     n = cut[0]

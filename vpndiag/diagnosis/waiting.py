@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import Unanswered, View
@@ -121,20 +122,20 @@ _NOT_TAKEN = (
 def _leaves(view: View) -> Ruling | None:
     """The client itself closes the tunnel or the call, right behind an answer of the gateway and
     before any PPP."""
-    left = view.l2tp_of("out", "StopCCN", "CDN")
+    left = ppp.left(view)
     answers = view.l2tp_of("in", "SCCRP", "ICRP")
-    if not left or not answers or view.ppp or view.data:
+    if not isinstance(left, L2tpMessage) or not answers or view.ppp or view.data:
         return None
-    before = [m for m in answers if 0 <= left[0].t - m.t <= SOON
-              and (m.message == "ICRP" or left[0].message == "StopCCN")]  # fmt: skip
-    if not before or any(m.t < left[0].t for m in view.l2tp_of("in", "StopCCN", "CDN")):
+    before = [m for m in answers if 0 <= left.t - m.t <= SOON
+              and (m.message == "ICRP" or left.message == "StopCCN")]  # fmt: skip
+    if not before:
         return None
     if before[-1].challenge and not view.l2tp_of("out", "SCCCN"):
         return None  # it has no tunnel secret
-    said = evidence(f"the client ends with {reason(left[0])}", left[0])
+    said = evidence(f"the client ends with {reason(left)}", left)
     answer = evidence(f"the gateway answers with {before[-1].message}", before[-1])
-    seen = [*before, *left]
-    if _unproven(view, before[-1], left[0]):
+    seen = [*before, left]
+    if _unproven(view, before[-1], left):
         return _rule_left(
             "l2tp.secret-mismatch", answer, said, seen,
             "The client wants the gateway to prove that it knows the tunnel secret, and the "
@@ -145,7 +146,7 @@ def _leaves(view: View) -> Ruling | None:
         "The call is up, and the client ends it before it says anything in PPP."
         if up
         else f"The client does not go on after the gateway's {before[-1].message}: it ends with "
-        f"{reason(left[0])}."
+        f"{reason(left)}."
     )
     causes = _NO_PPP if up else _NOT_TAKEN
     return _rule_left("l2tp.client-stops", answer, said, seen, detail, causes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from vpndiag.diagnosis import behind, inside
+from vpndiag.diagnosis import behind, dns, inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
@@ -170,7 +170,7 @@ def _dns(view: View, scope: InsideScope) -> Ruling:
     else:
         findings += _one_dead(ours, alive)
         findings += _refusing(ours)
-        findings += _truncated(ours)
+        findings += dns.truncated(ours, ("refused", "silent"))
     status = "failed" if any(f.severity == "error" for f in findings) else "passed"
     good = [n for n in ours if n.outcome in ("answered", "no-data", "nxdomain")]
     summary = (
@@ -244,21 +244,6 @@ def _refusing(ours: list[InsideName]) -> list[Finding]:
                 )
             ]  # fmt: skip
     return []
-
-
-def _truncated(ours: list[InsideName]) -> list[Finding]:
-    cut = [n for n in ours if n.truncated and n.tcp in ("refused", "silent")]
-    if not cut:
-        return []
-    n = cut[0]
-    return [
-        finding(
-            "dns.truncated-no-tcp",
-            evidence(f"the answer to {n.name} {n.rrtype} is truncated; TCP port 53: {n.tcp}", n),
-            detail=f"{n.server} sends truncated answers and does not answer over TCP ({n.tcp}).",
-            severity="warning",
-        )
-    ]
 
 
 _TOLD = {

@@ -198,8 +198,6 @@ class Decisions:
         match event:
             case ike_events.MessageReceived():
                 self.patience.answered(event.name)
-                assert self.stack is not None
-                self.stack.lossy = self.patience.lossy
             case ike_events.PeerVendorIds():
                 self._l2tp.note_vendor_ids(event.vendor_ids)
             case ike_events.ProposalChosen():
@@ -330,8 +328,8 @@ class Decisions:
                     # The first request may come before the gateway has its SA in place, or has
                     # loaded what L2TP takes: that is no loss.
                     self._l2tp_repeated = False
-                if self._l2tp_repeated and self.stack is not None:
-                    self.patience.lossy = self.stack.lossy = True
+                if self._l2tp_repeated:
+                    self.patience.lossy = True
                 if self._l2tp.answered():
                     self._end("stopped")
             case l2tp_events.MessageSent() if event.retransmission:

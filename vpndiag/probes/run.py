@@ -70,7 +70,14 @@ class LadderRun:
         self.finished = False
         self.stack: Stack | None = None
         if options.can_authenticate or options.plain_l2tp:
-            self.stack = Stack(options, random_bytes, self.recorder, patience=self.patience)
+            patience = self.patience
+            self.stack = Stack(
+                options,
+                random_bytes,
+                self.recorder,
+                patience=patience,
+                lossy=lambda: patience.lossy,
+            )
         self._random = random_bytes
         self._names = list(names)
         self._questions = Questions(options, self.recorder, random_bytes, self.patience, start)

@@ -24,7 +24,8 @@ HELLO_AFTER = 2.0
 
 
 class L2tpChannel:
-    """``transmit`` puts a datagram on the wire and gives its frame number; None: it could not."""
+    """``transmit`` puts a datagram on the wire and gives its frame number; None: it could not;
+    ``lossy`` tells whether the path is known to lose packets."""
 
     def __init__(
         self,
@@ -32,9 +33,8 @@ class L2tpChannel:
         recorder: Recorder,
         random_bytes: Callable[[int], bytes],
         transmit: Callable[[bytes, float], int | None],
+        lossy: Callable[[], bool],
     ) -> None:
-        self.lossy = False
-        """Earlier questions had to be repeated."""
         self.heard_at = 0.0
         """When the last packet came."""
         self.other_port = 0
@@ -44,6 +44,7 @@ class L2tpChannel:
         self._recorder = recorder
         self._random = random_bytes
         self._transmit = transmit
+        self._lossy = lossy
         self._inside: Literal["clear", "esp"] = "clear" if options.plain_l2tp else "esp"
         self._tunnel: L2tpTunnel | None = None
         self._session: int | None = None
@@ -65,7 +66,7 @@ class L2tpChannel:
             challenge=o.l2tp_secret is not None,
             stop_without_secret=False,
             retransmit=L2TP_RETRANSMIT,
-            reply_timeout=REPLY_LOSSY if self.lossy else REPLY,
+            reply_timeout=REPLY_LOSSY if self._lossy() else REPLY,
         )
         self._asking = True
         self._session = None
@@ -155,7 +156,7 @@ class L2tpChannel:
 
     @property
     def _may_ask_again(self) -> bool:
-        return self.lossy and self._asking and self._tunnels < MOST_TUNNELS
+        return self._lossy() and self._asking and self._tunnels < MOST_TUNNELS
 
     def pump(self, now: float) -> list[l2tp_events.Event]:
         """Send what is to be sent; what has happened, as :meth:`drain` has it."""

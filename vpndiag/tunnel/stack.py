@@ -63,7 +63,9 @@ class IpPacketIn:
 
 
 class Stack:
-    """One tunnel to one gateway. ``plain_l2tp`` leaves IKE and ESP out."""
+    """One tunnel to one gateway. ``plain_l2tp`` leaves IKE and ESP out. ``lossy`` tells whether
+    earlier questions had to be repeated: then L2TP is asked for again, and PPP, which starts last,
+    is given more patience."""
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Stack:
         recorder: Recorder,
         *,
         patience: Patience | None = None,
+        lossy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.options = options
         self.stage = Stage.IKE
@@ -79,11 +82,12 @@ class Stack:
         """Engine events in order, for the run to decide on."""
         self._random = random_bytes
         self._recorder = recorder
+        self._lossy = lossy
         self._out: list[Packet] = []
         self.esp = EspChannel(options, recorder, random_bytes, self._send)
         self.agreed: list[ChildSa] = []
         """Every SA pair that quick mode agreed on, for the key files."""
-        self.l2tp = L2tpChannel(options, recorder, random_bytes, self._send_l2tp)
+        self.l2tp = L2tpChannel(options, recorder, random_bytes, self._send_l2tp, lossy)
         self.ppp: PppLink | None = None
         self._last_sent = 0.0
         self._farewell: float | None = None
@@ -92,16 +96,6 @@ class Stack:
         if not options.plain_l2tp:
             self.ikes = IkeSas(options, recorder, random_bytes, patience)
             self._renewal = Renewal(self.ikes, self.esp)
-
-    @property
-    def lossy(self) -> bool:
-        """Earlier questions had to be repeated: L2TP is asked for again, and PPP, which starts
-        last, is given more patience."""
-        return self.l2tp.lossy
-
-    @lossy.setter
-    def lossy(self, lossy: bool) -> None:
-        self.l2tp.lossy = lossy
 
     # --- start and the pump -----------------------------------------------------------------
 
@@ -282,7 +276,7 @@ class Stack:
                         self._start_ppp(now)
                 case l2tp_events.MessageSent() if event.retransmission:
                     # SoftEther takes packets on an SA whose QM3 was lost, and ends all after 5 s.
-                    if self.ikes is not None and (self.lossy or not self.esp.came):
+                    if self.ikes is not None and (self._lossy() or not self.esp.came):
                         self.ikes.current.engine.repeat_connection()
             self.events.append(event)
 
@@ -294,7 +288,7 @@ class Stack:
     # --- PPP --------------------------------------------------------------------------------
 
     def _start_ppp(self, now: float) -> None:
-        settings = ppp_settings(self.options, self.lossy)
+        settings = ppp_settings(self.options, self._lossy())
         if settings is None:
             return  # nothing was asked beyond the session
         self.stage = Stage.PPP

@@ -157,7 +157,7 @@ def lossy_run(*seen: object) -> tuple[Decisions, Any, list[float]]:
     """A run that has lost packets, after these events."""
     begun: list[float] = []
     stack: Any = SimpleNamespace(
-        events=deque(seen), lossy=True, begin_anew=lambda now: not begun.append(now),
+        events=deque(seen), begin_anew=lambda now: not begun.append(now),
         options=SimpleNamespace(port_natt=None), agreed=[],
         ikes=SimpleNamespace(children=(), alive=False),
     )  # fmt: skip
@@ -229,7 +229,7 @@ def test_which_repeats_of_l2tp_are_a_sign_of_loss(kind: MessageType | None, ipse
     message: Any = SimpleNamespace(message_type=kind)
     sent: Any = SimpleNamespace(message_type=MessageType.SCCRQ)
     decisions, stack, _ = lossy_run(*([UP] if ipsec else []))
-    decisions.patience.lossy = stack.lossy = False
+    decisions.patience.lossy = False
     stack.events.append(l2tp_events.MessageSent(sent, b"", 1))
     stack.events.append(l2tp_events.MessageReceived(message, b""))
     decisions.decide(2.0, all_sent=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.l2tp import auth, events, handshake, hidden, results
+from vpndiag.protocols.l2tp import events, handshake, hidden, results
 from vpndiag.protocols.l2tp.avps import Avp
 from vpndiag.protocols.l2tp.calls import Calls
 from vpndiag.protocols.l2tp.config import (
@@ -20,7 +20,6 @@ from vpndiag.protocols.l2tp.config import (
     Decision,
     Ignore,
     L2tpConfig,
-    Refuse,
     Role,
     TunnelRequest,
 )
@@ -34,6 +33,7 @@ from vpndiag.protocols.l2tp.message import (
     encode_control,
     encode_data,
 )
+from vpndiag.protocols.l2tp.opening import Opening
 from vpndiag.protocols.l2tp.reliable import Arrival, Outgoing, ReliableChannel
 from vpndiag.protocols.l2tp.states import TUNNEL_TABLE, TunnelAction, TunnelState
 from vpndiag.protocols.l2tp.values import ResultCode
@@ -61,11 +61,10 @@ class L2tpTunnel:
         self.peer: PeerInfo | None = None
         self._random_bytes = random_bytes
         self._channel = ReliableChannel(config.retransmit)
+        self._opening = Opening(self, random_bytes)
         self._calls = Calls(self)
         self._events: deque[Event] = deque()
         self._frames: list[bytes] = []
-        self._challenge: bytes | None = None
-        self._authenticated: bool | None = None
         self._acknowledged_at: float | None = None
         self._tries = 0
         self._heard = 0.0
@@ -86,11 +85,9 @@ class L2tpTunnel:
         if self.role is not Role.LAC or self.state is not TunnelState.IDLE:
             raise LocalProtocolError("only a new LAC starts a tunnel")
         self._heard = now
-        self._challenge = self._random_bytes(16) if self.config.asks_proof else None
-        avps = handshake.start_avps(MessageType.SCCRQ, self.config, self.local_id, self._challenge)
         self.state = TunnelState.WAIT_CTL_REPLY
         # Without knowing the peer nothing of the first message needs hiding.
-        self._channel.send(0, 0, avps)
+        self._channel.send(0, 0, self._opening.request())
 
     def open_session(self, now: float) -> int:
         """LAC: send ICRQ; returns our session ID.
@@ -126,7 +123,7 @@ class L2tpTunnel:
         if self.state is TunnelState.IDLE:
             self.state = TunnelState.CLOSED
         elif self.state not in _OVER:
-            self._stop(ResultCode(result, error, message))
+            self.stop(ResultCode(result, error, message))
 
     def watch(self, interval: float) -> None:
         """Send HELLO after ``interval`` seconds of silence from now on."""
@@ -179,7 +176,7 @@ class L2tpTunnel:
         if due is not None and now >= due:
             waiting_for = "SCCRP" if self.state is TunnelState.WAIT_CTL_REPLY else "SCCCN"
             self.emit(events.TimedOut(waiting_for, self._tries, acknowledged=True))
-            self._stop(ResultCode(results.STOPCCN_CLEAR))
+            self.stop(ResultCode(results.STOPCCN_CLEAR))
             return
         if self.state is TunnelState.ESTABLISHED:
             self._calls.handle_timer(now)
@@ -211,7 +208,7 @@ class L2tpTunnel:
         self._final = True
         if self.peer_id:
             # The peer may still hear us: one StopCCN, without waiting for an answer.
-            self._stop(ResultCode(results.STOPCCN_CLEAR))
+            self.stop(ResultCode(results.STOPCCN_CLEAR))
             return
         self.state = TunnelState.CLOSED
         self.emit(events.TunnelClosed(Side.US, None))
@@ -242,16 +239,7 @@ class L2tpTunnel:
             self._calls.receive_data(message, data)
 
     def _receive_control(self, message: ControlMessage, data: bytes, now: float) -> None:
-        avps = hidden.reveal_all(message.avps, self.config.secret)
-        message = ControlMessage(
-            message.tunnel_id,
-            message.session_id,
-            message.ns,
-            message.nr,
-            avps,
-            message.flags,
-            message.trailing,
-        )
+        message = replace(message, avps=hidden.reveal_all(message.avps, self.config.secret))
         if not self._is_ours(message):
             self._drop(DropReason.UNKNOWN_TUNNEL, f"{message.name} of another tunnel", data)
             return
@@ -315,15 +303,15 @@ class L2tpTunnel:
             action = TUNNEL_TABLE.get((self.state, MessageType(kind)))
         match action:
             case TunnelAction.ANSWER:
-                self._answer(message)
+                self._opening.answer(message, self._decision)
             case TunnelAction.CONNECT:
-                self._connect(message)
+                self._opening.connect(message)
             case TunnelAction.ESTABLISH:
-                self._establish(message)
+                self._opening.establish(message)
             case TunnelAction.CLOSE:
                 self._closed_by_peer(message)
             case TunnelAction.STOP:
-                self._stop(ResultCode(results.STOPCCN_FSM))
+                self.stop(ResultCode(results.STOPCCN_FSM))
             case TunnelAction.CALL | TunnelAction.REFUSE_CALL | TunnelAction.SESSION:
                 self._calls.receive(action, message, data)
             case TunnelAction.NOTE:
@@ -354,88 +342,10 @@ class L2tpTunnel:
         if self.state is TunnelState.IDLE:
             self.peer_id = message.number(AvpType.ASSIGNED_TUNNEL_ID) or 0
         if not self._calls.refuse(message, result):
-            self._stop(result)
+            self.stop(result)
         return True
 
     # Control connection
-
-    def _answer(self, message: ControlMessage) -> None:
-        peer = self.peer = handshake.peer_info(message)
-        self.peer_id = peer.tunnel_id or 0
-        if isinstance(self._decision, Refuse):
-            refusal = self._decision
-            self._stop(ResultCode(refusal.result, refusal.error, refusal.message))
-            return
-        version = peer.protocol_version
-        if version is not None and version.version != 1:
-            self._stop(ResultCode(results.STOPCCN_VERSION, 0x0100))
-            return
-        if not self.peer_id or version is None or peer.host_name is None or peer.framing is None:
-            text = b"missing or malformed AVP in SCCRQ"
-            self._stop(ResultCode(results.STOPCCN_ERROR, results.ERROR_VALUE, text))
-            return
-        self._channel.peer_window = peer.receive_window or DEFAULT_WINDOW
-        proceed, response = self._prove(message, MessageType.SCCRP)
-        if not proceed:
-            return
-        self._challenge = self._random_bytes(16) if self.config.asks_proof else None
-        kind = MessageType.SCCRP
-        avps = handshake.start_avps(kind, self.config, self.local_id, self._challenge, response)
-        self.state = TunnelState.WAIT_CTL_CONN
-        self.send_control(0, avps)
-
-    def _connect(self, message: ControlMessage) -> None:
-        peer = self.peer = handshake.peer_info(message)
-        self.peer_id = peer.tunnel_id or 0
-        if not self.peer_id:
-            text = b"no Assigned Tunnel ID in SCCRP"
-            self._stop(ResultCode(results.STOPCCN_ERROR, results.ERROR_VALUE, text))
-            return
-        self._channel.peer_window = peer.receive_window or DEFAULT_WINDOW
-        if not self._check_proof(message, MessageType.SCCRP):
-            return
-        proceed, response = self._prove(message, MessageType.SCCCN)
-        if not proceed:
-            return
-        self.send_control(0, handshake.connected_avps(response))
-        self._up(peer)
-
-    def _establish(self, message: ControlMessage) -> None:
-        if self._check_proof(message, MessageType.SCCCN) and self.peer is not None:
-            self._up(self.peer)
-
-    def _up(self, peer: PeerInfo) -> None:
-        self.state = TunnelState.ESTABLISHED
-        self.emit(events.TunnelEstablished(peer, self._authenticated))
-
-    def _prove(self, message: ControlMessage, carrier: MessageType) -> tuple[bool, bytes | None]:
-        """Whether to go on, and the answer to the peer's challenge, if it sent one."""
-        challenge = message.data(AvpType.CHALLENGE)
-        if challenge is None:
-            return True, None
-        if self.config.secret is not None:
-            return True, auth.challenge_response(carrier, self.config.secret, challenge)
-        self.emit(events.SecretWanted(message.name))
-        if self.config.stop_without_secret:
-            self._stop(ResultCode(results.STOPCCN_NOT_AUTHORIZED))
-            return False, None
-        return True, None
-
-    def _check_proof(self, message: ControlMessage, carrier: MessageType) -> bool:
-        """Whether to go on after the peer's answer to our challenge."""
-        if self._challenge is None or self.config.secret is None:
-            return True
-        avp = message.find(AvpType.CHALLENGE_RESPONSE)
-        if avp is None and not self.config.require_secret:
-            return True
-        self._authenticated = avp is not None and auth.response_matches(
-            carrier, self.config.secret, self._challenge, avp.value
-        )
-        if self._authenticated:
-            return True
-        self.emit(events.SecretMismatch(message.name, answered=avp is not None))
-        self._stop(ResultCode(results.STOPCCN_NOT_AUTHORIZED))
-        return False
 
     def _closed_by_peer(self, message: ControlMessage) -> None:
         if not self.peer_id:
@@ -449,7 +359,16 @@ class L2tpTunnel:
         else:
             self.emit(events.TunnelClosed(Side.PEER, code.result, code.error, code.message))
 
-    def _stop(self, code: ResultCode) -> None:
+    # Shared with the opening and the calls
+
+    def meet(self, peer: PeerInfo) -> None:
+        """What the peer says of itself in SCCRQ or SCCRP."""
+        self.peer = peer
+        self.peer_id = peer.tunnel_id or 0
+        self._channel.peer_window = peer.receive_window or DEFAULT_WINDOW
+
+    def stop(self, code: ResultCode) -> None:
+        """Send StopCCN."""
         # A peer whose tunnel ID is unknown would take a repeated SCCRQ for a new tunnel.
         self._final = self._final or not self.peer_id
         avps = handshake.stop_avps(self.local_id, code)
@@ -458,8 +377,6 @@ class L2tpTunnel:
         self._calls.tunnel_closed(Side.US)
         self.state = TunnelState.CLOSING
         self.emit(events.TunnelClosed(Side.US, code.result, code.error, code.message))
-
-    # Shared with the calls
 
     def emit(self, event: Event) -> None:
         self._events.append(event)
