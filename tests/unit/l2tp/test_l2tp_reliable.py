@@ -92,21 +92,6 @@ def test_the_window_of_the_peer_holds_messages_back() -> None:
     assert [t.message.ns for t in channel.transmissions(0.0, 9)] == [5]
 
 
-def test_slow_start_opens_with_the_acknowledgements_and_falls_back_on_loss() -> None:
-    channel = ReliableChannel(RetransmitConfig(slow_start=True))
-    channel.peer_window = 8
-    assert channel.window == 1
-    for _ in range(20):
-        channel.send(9, 0, HELLO)
-    for nr, window in ((1, 2), (3, 4), (7, 8)):
-        channel.transmissions(0.0, 9)
-        channel.receive(ControlMessage(1, 0, 0, nr), 0.0)
-        assert channel.window == window
-    channel.transmissions(0.0, 9)
-    channel.handle_timer(1.0)
-    assert channel.window == 1
-
-
 def test_an_impossible_acknowledgement_acknowledges_nothing() -> None:
     channel = ReliableChannel(RetransmitConfig())
     channel.send(9, 0, HELLO)

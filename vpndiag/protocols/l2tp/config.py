@@ -97,8 +97,6 @@ class L2tpConfig:
     hello_interval: float | None = 60.0
     reply_timeout: float = 30.0
     sequencing: bool = False
-    framing_type: int = 1
-    connect_speed: int = 100_000_000
     policy: Policy = accept_all
 
     def __post_init__(self) -> None:

@@ -11,6 +11,10 @@ from vpndiag.protocols.l2tp.values import ProtocolVersion, ResultCode
 
 Avps = tuple[Avp, ...]
 
+_CONNECT_SPEED = 100_000_000
+"""Bits a second; there is no line whose speed could be told."""
+_SYNCHRONOUS = 1
+
 REPLIES = {
     MessageType.SCCRQ: "SCCRP",
     MessageType.SCCRP: "SCCCN",
@@ -101,8 +105,8 @@ def call_reply_avps(session_id: int) -> Avps:
 def call_connected_avps(config: L2tpConfig) -> Avps:
     """ICCN."""
     avps = [
-        make(AvpType.TX_CONNECT_SPEED, config.connect_speed),
-        make(AvpType.FRAMING_TYPE, config.framing_type),
+        make(AvpType.TX_CONNECT_SPEED, _CONNECT_SPEED),
+        make(AvpType.FRAMING_TYPE, _SYNCHRONOUS),
     ]
     if config.sequencing:
         avps.append(make(AvpType.SEQUENCING_REQUIRED, b""))

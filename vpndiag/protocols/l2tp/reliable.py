@@ -1,4 +1,5 @@
-"""Reliable delivery of control messages (RFC 2661, 5.8 and appendix A)."""
+"""Reliable delivery of control messages (RFC 2661, 5.8), without slow start: a client's tunnel
+has a handful of messages."""
 
 from __future__ import annotations
 
@@ -24,7 +25,6 @@ class RetransmitConfig:
     first: float = 1.0
     cap: float = 8.0
     tries: int = 6
-    slow_start: bool = False
     reorder: int = 16
 
     def __post_init__(self) -> None:
@@ -98,8 +98,6 @@ class ReliableChannel:
         self._ack_due = False
         self._again = False
         self._force = False
-        self._cwnd = 1.0
-        self._threshold = 0x10000
 
     @property
     def idle(self) -> bool:
@@ -114,8 +112,7 @@ class ReliableChannel:
     @property
     def window(self) -> int:
         """Messages that may be unacknowledged now."""
-        limit = max(1, self.peer_window)
-        return min(limit, int(self._cwnd)) if self.config.slow_start else limit
+        return max(1, self.peer_window)
 
     def send(
         self, tunnel_id: int, session_id: int, avps: tuple[Avp, ...], *, last: bool = False
@@ -199,8 +196,6 @@ class ReliableChannel:
         if oldest.tries >= self.config.tries:
             return oldest
         self._again = True
-        self._threshold = max(1, int(self._cwnd) // 2)
-        self._cwnd = 1.0
         return None
 
     def _transmit(self, outgoing: Outgoing, now: float) -> Transmission:
@@ -215,4 +210,3 @@ class ReliableChannel:
         while self._flight and before(self._flight[0].ns, nr):
             self.acknowledged_tries = self._flight.popleft().tries
             self._again = False
-            self._cwnd += 1.0 if self._cwnd < self._threshold else 1.0 / self._cwnd

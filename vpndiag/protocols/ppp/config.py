@@ -55,8 +55,6 @@ class ClientConfig:
     )
     mru: int | None = 1400
     address: IPv4Address | None = None
-    want_dns: bool = True
-    want_nbns: bool = False
     want_ipv6: bool = False
     timers: Timers = field(default_factory=Timers)
 

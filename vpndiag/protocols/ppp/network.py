@@ -69,7 +69,7 @@ class NetworkPhase:
             self._open(protocols.CCP, CcpDemandPolicy(), now)
             return
         if isinstance(config, ClientConfig):
-            self._open(protocols.IPCP, _client_policy(config), now)
+            self._open(protocols.IPCP, IpcpClientPolicy(config.address), now)
         else:
             given = config.policy.assign(user)
             self._assignment = given
@@ -92,7 +92,7 @@ class NetworkPhase:
         """Ask for an address although no Success came. It may be lost: a server that has let us in
         answers this, and any other drops it silently (RFC 1661 section 3.5)."""
         if isinstance(self._config, ClientConfig):
-            wanted = _client_policy(self._config).request()
+            wanted = IpcpClientPolicy(self._config.address).request()
             ask = Configure(Code.CONFIGURE_REQUEST, _AHEAD, wanted)
             self._wire.send_packet(protocols.IPCP, ask)
 
@@ -192,7 +192,3 @@ class NetworkPhase:
 
 def _ncp_of(version: Literal[4, 6]) -> int:
     return protocols.IPCP if version == 4 else protocols.IPV6CP
-
-
-def _client_policy(config: ClientConfig) -> IpcpClientPolicy:
-    return IpcpClientPolicy(config.address, config.want_dns, config.want_nbns)

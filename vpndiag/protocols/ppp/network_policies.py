@@ -42,14 +42,12 @@ class Assignment:
 class IpcpClientPolicy:
     """Asks for an address and name servers; takes what it is given."""
 
-    def __init__(self, address: IPv4Address | None, want_dns: bool, want_nbns: bool) -> None:
-        self._start = {ipcp_options.IP_ADDRESS: address or ipcp_options.UNSPECIFIED}
-        if want_dns:
-            self._start[ipcp_options.PRIMARY_DNS] = ipcp_options.UNSPECIFIED
-            self._start[ipcp_options.SECONDARY_DNS] = ipcp_options.UNSPECIFIED
-        if want_nbns:
-            self._start[ipcp_options.PRIMARY_NBNS] = ipcp_options.UNSPECIFIED
-            self._start[ipcp_options.SECONDARY_NBNS] = ipcp_options.UNSPECIFIED
+    def __init__(self, address: IPv4Address | None) -> None:
+        self._start = {
+            ipcp_options.IP_ADDRESS: address or ipcp_options.UNSPECIFIED,
+            ipcp_options.PRIMARY_DNS: ipcp_options.UNSPECIFIED,
+            ipcp_options.SECONDARY_DNS: ipcp_options.UNSPECIFIED,
+        }
         self._wanted = dict(self._start)
 
     def reset(self) -> None:
