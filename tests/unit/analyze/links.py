@@ -1,4 +1,4 @@
-"""PPP links in L2TP in the clear, brought up as far as a scene needs."""
+"""PPP links in L2TP in the clear, and sessions, brought up as far as a scene needs."""
 
 from __future__ import annotations
 
@@ -24,4 +24,13 @@ def logged_in(wire: Wire) -> Pair:
     """Up to the login, which is accepted."""
     pair = linked(wire)
     pair.mschap()
+    return pair
+
+
+def in_use(wire: Wire, **how: object) -> Pair:
+    """IPsec is up, and users' data went both ways; ``how`` as for :class:`Pair`."""
+    pair = Pair(wire, **how)  # type: ignore[arg-type]
+    pair.main_mode()
+    pair.quick_mode()
+    pair.users(60)
     return pair
