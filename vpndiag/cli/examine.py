@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.sketch import MAIN
+from vpndiag.diagnosis.judged import Judged, computer
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.scans import is_scan
-from vpndiag.diagnosis.together import Judged
 from vpndiag.observations import EspFlow, Observation
 from vpndiag.records import record
 
@@ -69,6 +69,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         seen[0].frames if seen else (),
         is_scan(seen),
         attempt.caller,
+        computer(seen) if attempt.clear or attempt.inside else "",
         _half(attempt),
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from vpndiag.cli.examine import Examined
-from vpndiag.diagnosis.together import Judged
+from vpndiag.diagnosis.judged import Judged
 from vpndiag.report.model import Cause, Diagnosis, Evidence, Finding, Layer, Verdict
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.ruling import at_frames, finding
 from vpndiag.report.model import Diagnosis, Finding
-
-if TYPE_CHECKING:
-    from vpndiag.diagnosis.together import Judged
 
 TOGETHER = 10.0
 """Seconds for which both are seen. A client that comes back soon is given the address that it had,

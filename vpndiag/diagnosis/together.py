@@ -9,30 +9,9 @@ from dataclasses import replace
 
 from vpndiag import catalogue
 from vpndiag.diagnosis import shared_address, split
+from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.records import record
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
-
-
-@record(frozen=True, slots=True)
-class Judged:
-    """One attempt and its diagnosis. ``key`` is the same for all attempts of one client at one
-    gateway; times in seconds."""
-
-    key: object
-    client: str
-    gateway: str
-    first: float
-    last: float
-    diagnosis: Diagnosis
-    frames: tuple[int, ...] = ()
-    """Of the first observation."""
-    scan: bool = False
-    """Who began it only asks what answers (:mod:`~vpndiag.diagnosis.scans`)."""
-    caller: str = ""
-    """Whose call it is, where one L2TP tunnel carries those of several users."""
-    half: str = ""
-    """Cookie of a main mode of which this is one half (:mod:`~vpndiag.diagnosis.split`)."""
 
 
 def choose(attempts: Sequence[Judged]) -> int | None:
@@ -40,7 +19,8 @@ def choose(attempts: Sequence[Judged]) -> int | None:
 
     The last one that failed without a later success of the same client and gateway; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
-    came as far as what failed or is not clear: one that the capture cuts short is none.
+    came as far as what failed or is not clear: one that the capture cuts short is none; nor is that
+    of another computer behind the same address.
     A client that fell silent and came back from another address has not failed. Scans, who asks
     many gateways in vain, and what a gateway that serves clients begins with yet others, are for
     when there is nothing else.
@@ -58,19 +38,16 @@ def choose(attempts: Sequence[Judged]) -> int | None:
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
     moved = {*_moved(attempts), *split.halves(attempts).values()}
-    healthy_last: dict[tuple[object, int], float] = {}
-    for a in attempts:
-        if a.diagnosis.verdict.outcome == "healthy":
-            came = a.key, min(_passed(a.diagnosis), _ESP)
-            healthy_last[came] = max(healthy_last.get(came, 0.0), a.first)
+    successes = _successes(attempts)
     failed = [
         i
         for i, a in enumerate(attempts)
         if a.diagnosis.verdict.outcome == "failed"
         and i not in moved
-        and all(
-            healthy_last.get((a.key, came), -1.0) < a.first
+        and not any(
+            first >= a.first and not (host and a.host and host != a.host)
             for came in range(_needed(a.diagnosis), _ESP + 1)
+            for host, first in successes.get((a.key, came), {}).items()
         )
     ]
     if failed:
@@ -103,6 +80,17 @@ def _sweeping(attempts: Sequence[Judged]) -> set[str]:
         if a.diagnosis.verdict.finding == _SILENT:
             asked[a.client].add(a.gateway)
     return {client for client, gateways in asked.items() if len(gateways) > SWEEP}
+
+
+def _successes(attempts: Sequence[Judged]) -> dict[tuple[object, int], dict[str, float]]:
+    """When the last healthy attempt of each client began that came to a certain rung, by the name
+    of the computer."""
+    found: dict[tuple[object, int], dict[str, float]] = defaultdict(dict)
+    for a in attempts:
+        if a.diagnosis.verdict.outcome == "healthy":
+            hosts = found[a.key, min(_passed(a.diagnosis), _ESP)]
+            hosts[a.host] = max(hosts.get(a.host, 0.0), a.first)
+    return found
 
 
 _PLACES = {one: place for place, one in enumerate(LADDER)}
