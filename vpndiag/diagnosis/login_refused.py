@@ -29,6 +29,12 @@ def _let_in(view: View, failure: PppMessage, packets: list[PppMessage]) -> list[
     return accepted[:1]
 
 
+def _text(m: PppMessage) -> str:
+    number = "" if m.error_code is None else f" E={m.error_code}"
+    quoted = f', "{m.message}"' if m.message else ""
+    return f"{m.protocol} {m.code}{number}{quoted}"
+
+
 def judge(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> Ruling:
     """``failures`` are not empty, and nothing was accepted after the last of them."""
     last = failures[-1]
@@ -54,17 +60,17 @@ def judge(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> 
     if earlier and code == "login.wrong-password":
         code, causes = "login.refused", _AGAIN
         detail = "The server accepted this login before, and refuses it now that it asks again."
-    text = f"{last.protocol} {last.code}"
-    if last.error_code is not None:
-        text += f" E={last.error_code}"
-    if last.message:
-        text += f', "{last.message}"'
+    said: dict[str, list[PppMessage]] = {}
+    for m in failures:
+        said.setdefault(_text(m), []).append(m)
+    shown = list(said.items())[-3:]
     return rule(
         "login",
         "failed",
         finding(code, *(evidence("the user had been let in", o) for o in earlier),
                 *(evidence(f'the server shows the user "{m.message}"', m) for m in notices),
-                evidence(f"the gateway answers {text}", *failures[:3]), detail=detail,
+                *(evidence(f"the gateway answers {text}", *same) for text, same in shown),
+                detail=detail,
                 confidence="certain" if (told is not None and told.by_number) or (
                     last.protocol != "EAP" and code == "login.wrong-password") else "high",
                 causes=causes),

@@ -374,3 +374,13 @@ def test_what_a_server_shows_the_user_is_its_reason(tmp_path: Path) -> None:
     found = played(play, tmp_path).findings[0]
     assert found.code == "login.password-expired"
     assert "Your password has expired" in found.evidence[0].text
+
+
+def test_answers_that_differ_are_shown_one_by_one(tmp_path: Path) -> None:
+    """The password has expired, and the new one is not taken."""
+    _, _, play = SCENES["a password has expired, and changing it fails"]
+    told = played(play, tmp_path).findings[0].evidence
+    assert [(e.text[20:38], len(e.frames)) for e in told] == [
+        ("CHAP Failure E=648", 1),
+        ("CHAP Failure E=709", 1),
+    ]
