@@ -288,7 +288,7 @@ class Stack:
     # --- PPP --------------------------------------------------------------------------------
 
     def _start_ppp(self, now: float) -> None:
-        settings = ppp_settings(self.options, self._lossy())
+        settings = ppp_settings(self.options, self._lossy(), self.l2tp.round_trip)
         if settings is None:
             return  # nothing was asked beyond the session
         self.stage = Stage.PPP

@@ -33,6 +33,10 @@ _KNOWN_CODES = {
     protocols.CCP: (1, 2, 3, 4, 5, 6, 7, 14, 15),
 }
 _MOST_STAYS = 2
+SLOWEST_RESTART = 3.0
+"""Seconds: the default of RFC 1661 section 4.6."""
+MOST_STARTS = 12
+"""Times that a peer may begin anew with what was open."""
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 
@@ -59,6 +63,9 @@ class ControlProtocol:
         self._restarts_left = 0
         self._tries = 0
         self._deadline: float | None = None
+        self._restart = timers.restart
+        self._started_over = 0
+        """Times that the peer has begun anew with what was open."""
         self._outstanding: Options | None = None
         self._outstanding_id = 0
         self._naks = 0
@@ -128,7 +135,7 @@ class ControlProtocol:
     def _next_look(self, now: float) -> float:
         """In Ack-Rcvd: when to answer or to ask again."""
         again = self.timers.lossy and self._answer is not None
-        return min(self._await_until, now + self.timers.restart) if again else self._await_until
+        return min(self._await_until, now + self._restart) if again else self._await_until
 
     def take_output(self) -> list[ControlPacket]:
         output, self._outbox = self._outbox, []
@@ -248,10 +255,11 @@ class ControlProtocol:
 
     def _count_round(self, options: Options, now: float) -> bool:
         """True when the negotiation has just been given up."""
-        if self.state not in _NEGOTIATING:
+        endless = self.opened and self._started_over >= MOST_STARTS
+        if self.state not in _NEGOTIATING and not endless:
             return False
         self.rounds += 1
-        if self.rounds <= self.timers.max_rounds:
+        if self.rounds <= self.timers.max_rounds and not endless:
             return False
         self._notices.append(StuckNotice(options))
         self.close(now, b"Negotiation does not converge")
@@ -281,7 +289,7 @@ class ControlProtocol:
             self._await_until = now + self.timers.await_request
             self._deadline = self._next_look(now)
         elif self._deadline is None or before not in TIMED_STATES:
-            self._deadline = now + self.timers.restart
+            self._deadline = now + self._restart
 
     def _act(self, action: Action, now: float) -> None:
         packet = self._received
@@ -292,6 +300,7 @@ class ControlProtocol:
                 self._notices.append(Upcall.UP)
             case Action.LAYER_DOWN:
                 self._outstanding = None
+                self._note_start_over()
                 self._notices.append(Upcall.DOWN)
             case Action.LAYER_FINISHED:
                 self._notices.append(Upcall.FINISHED)
@@ -315,7 +324,7 @@ class ControlProtocol:
                 self._outbox.append(
                     Terminate(Code.TERMINATE_REQUEST, self._outstanding_id, self._reason)
                 )
-                self._deadline = now + self.timers.restart
+                self._deadline = now + self._restart
             case Action.SEND_TERMINATE_ACK:
                 self._outbox.append(Terminate(Code.TERMINATE_ACK, identifier))
             case Action.SEND_CODE_REJECT:
@@ -331,6 +340,15 @@ class ControlProtocol:
             case Action.LAYER_STARTED:
                 pass
 
+    def _note_start_over(self) -> None:
+        """What was open is not any more. A repeat of ours that comes after the peer has opened
+        starts it over (RFC 1661 section 4.1, event RCR in Opened); where the round trip is longer
+        than our timer, that would go on for ever."""
+        if self.state not in _NEGOTIATING:
+            return
+        self._started_over += 1
+        self._restart = max(self._restart, min(2 * self._restart, SLOWEST_RESTART))
+
     def _send_request(self, now: float) -> None:
         if not self._repeating or self._outstanding is None:
             self._outstanding = self.policy.request()
@@ -345,4 +363,4 @@ class ControlProtocol:
         self._outbox.append(
             Configure(Code.CONFIGURE_REQUEST, self._outstanding_id, self._outstanding)
         )
-        self._deadline = now + self.timers.restart
+        self._deadline = now + self._restart
