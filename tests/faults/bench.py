@@ -21,6 +21,7 @@ from tests.faults.rows import Row, judge
 from tests.faults.settings import certificate_options, client_config, gateway_config
 from tests.lab.config import LAB_PASSWORD, LAB_PSK, LAB_USER
 from tests.lab.gateways import PLAIN_GATEWAYS, Gateway, for_gateway, start
+from tests.lab.impair import Impaired, Impairment
 from tests.lab.linuxclient import LinuxClient
 from tests.lab.linuxgw import LinuxGateway
 from tests.lab.namespace import Namespace
@@ -125,15 +126,16 @@ class Bench(Owned):
         try:
             with StateDir("row") as state, self.made(row) as (network, address):
                 folder = state.path
+                # A recorder of both sides of a long way is no recorder that anybody has.
+                places = [p for p in PLACES if captures and not (row.impair and p == "middle")]
                 with contextlib.ExitStack() as recording:
-                    for place in PLACES if captures else ():
+                    for place in places:
                         namespace, device = _where(network, place)
                         recording.enter_context(namespace.capture(folder / f"{place}.pcap", device))
                     done.live = self._live(row, network, address, folder)
                 self._score(done)
-                if captures:
-                    for place, keys in itertools.product(PLACES, (True, False)):
-                        done.captures.append(self._analyzed(row, folder, place, keys))
+                for place, keys in itertools.product(places, (True, False)):
+                    done.captures.append(self._analyzed(row, folder, place, keys))
                 if keep is not None:
                     shutil.copytree(folder, keep, dirs_exist_ok=True)
         except LabError as error:
@@ -153,6 +155,8 @@ class Bench(Owned):
                 network.resolver(row.resolver.get("records"), row.resolver.get("mode", "answer"))
                 address = NAME
             try:
+                if row.impair and with_rules:
+                    stack.enter_context(Impaired(network, Impairment(**row.impair)))
                 for action in row.before:
                     made = self.act(action, network)
                     if isinstance(made, Owned):

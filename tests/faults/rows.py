@@ -13,6 +13,8 @@ A row is a table named after the fault:
 
     gateway   changes to tests.lab.config.GatewayConfig; ``certificate`` is made by pki.py
     network   settings of tests.lab.netns.Network
+    impair    a long or restless way: settings of tests.lab.impair.Impairment (without a capture in
+              the middle)
     rules     network rules: arguments of Network.drop; ``do``: drop (default) or an ICMP code
     moments   things done half-way: ``at`` a message's name, ``do`` an action of run.py
     options   options of ``vpndiag run``;  client: psk, user, password, l2tp_secret, certificate
@@ -68,6 +70,7 @@ class Row:
     why: str = ""
     gateway: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
+    impair: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[Mapping[str, Any], ...] = ()
     moments: tuple[Mapping[str, str], ...] = ()
     before: Expected = ()

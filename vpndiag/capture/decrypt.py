@@ -12,6 +12,7 @@ from vpndiag.capture.keys import Keys
 from vpndiag.capture.packets import EspPacket
 from vpndiag.observations.ike import Protection
 from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.esp.replay import Order
 from vpndiag.protocols.esp.sa import NEXT_HEADER_UDP, EspSa, Opened
 from vpndiag.protocols.esp.suites import Integrity
 from vpndiag.protocols.esp.transport import UdpDatagram, guess_null, parse_udp
@@ -219,6 +220,8 @@ class EspDecryptor:
                 stats.transform = sa.suite.name
             stats.verified += not truncated
             stats.truncated += truncated
+            if opened.check.order is Order.DUPLICATE:
+                return None  # its receiver throws it away (RFC 4303 section 3.4.3)
             return _inner(opened.next_header, opened.payload)
         stats.bad += 1
         return None

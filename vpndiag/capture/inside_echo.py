@@ -10,6 +10,7 @@ from vpndiag.capture.inside_log import Echo
 from vpndiag.capture.inside_part import TRACED, Part, dotted
 from vpndiag.capture.inside_tcp import TcpFlow
 from vpndiag.observations import Hop, InsideMtu, InsidePing, InsideTrace
+from vpndiag.observe.inside import lost_first
 
 SMALL = 64
 LARGE = 576
@@ -62,17 +63,18 @@ def _ping(part: Part, target: str, mine: list[Echo]) -> InsidePing:
         target=target,
         sent=sent,
         received=len(alive),
-        lost_first=_lost_first(mine, alive),
+        lost_first=lost_first(
+            [
+                (e.first_ns / 1e9, (e.reply_ns - e.first_ns) / 1e9 if e.reply_ns else None)
+                for e in mine
+                for _ in range(1 if e.reply_ns else e.tries)
+            ]
+        ),
         round_trips=tuple(round((e.reply_ns - e.first_ns) / 1e9, 6) for e in alive[:MAX_TRIPS]),
         error=faults[0].what if faults else "",
         reporter=str(faults[0].reporter) if faults else "",
         complete=bool(alive) or (sent >= TRIES and part.waited(last) >= LINGER),
     )
-
-
-def _lost_first(mine: list[Echo], alive: list[Echo]) -> int:
-    first = min((e.first_ns for e in alive), default=0)
-    return sum(e.tries for e in mine if e.first_ns < first)
 
 
 def sizes(part: Part, groups: Groups, alive: set[str]) -> list[InsideMtu]:

@@ -275,7 +275,8 @@ def _from_number_one(out: list[EspFlow], back: list[EspFlow]) -> bool:
 
 
 def _count(flows: list[EspFlow]) -> int:
-    return sum(f.packets for f in flows)
+    """What came twice is counted once."""
+    return sum(f.packets - f.replayed for f in flows)
 
 
 def _largest(out: list[EspFlow], back: list[EspFlow]) -> int:

@@ -3,7 +3,7 @@ a question says nothing of the gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vpndiag.diagnosis.ike_sa import IkeSa
@@ -16,6 +16,9 @@ LOSS = 0.03
 """Share of packets of a long session from which on loss is told."""
 LOSS_OF_PINGS = 0.02
 LEAST_PINGS = 15
+SLACK = 0.2
+"""Seconds that an answer may take beyond twice the shortest round trip: gateways have to think, and
+nobody repeats a question sooner than after 0.35 s."""
 
 
 def finding_of(view: View) -> Finding | None:
@@ -55,7 +58,7 @@ def _by_pings(view: View) -> Finding | None:
                 evidence(f"{lost} of {sent} echo requests to the gateway through the tunnel were "
                          "not answered", p),
                 detail=f"{lost / sent:.0%} of the echo requests through the tunnel, or of their "
-                "answers, are lost.",
+                "answers, are lost or come too late.",
                 severity="warning",
                 confidence="high" if _answered_repeats(view) else "medium",
             )  # fmt: skip
@@ -94,7 +97,7 @@ def _by_repeats(view: View) -> Finding | None:
     return finding(
         "path.lossy",
         evidence(f"{repeats} messages had to be sent more than once"),
-        detail="Packets are being lost on the way.",
+        detail="Packets are lost on the way, or held up for long.",
         severity="warning",
         confidence="medium",
     )
@@ -108,20 +111,31 @@ def _answered_repeats(view: View) -> int:
 
 
 def _repeated(view: View) -> list[tuple[Sequence[_Asked], _Asked]]:
-    """Steps that were repeated and answered in the end, and the answer: loss, not refusal. And not
-    a slow gateway, which answers each of the repeats."""
-    pairs: list[tuple[Sequence[_Asked], Sequence[_Asked]]] = []
+    """Steps that were repeated and answered in the end, and the answer: loss, not refusal. Not a
+    slow gateway, which answers each of the repeats, nor a long way, on which every answer takes as
+    long."""
+    steps = [step for step in _steps(view) if all(step)]
+    trips = [answers[0].t - tries[0].t for tries, answers in steps]
+    pings = [trip for p in view.of(InsidePing) if p.role == "peer" for trip in p.round_trips]
+    usual = 2 * min([*trips, *pings], default=0.0) + SLACK
+    usual = max([usual, *(1.2 * trip for trip in pings)])
+    return [(tries, answers[0]) for tries, answers in steps if _lost(tries, answers, usual)]
+
+
+def _steps(view: View) -> Iterator[tuple[Sequence[_Asked], Sequence[_Asked]]]:
+    """Questions of the client, repeats included, with the gateway's answers."""
     for sa in view.ike_sas:
         for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
-            pairs.append((_way(sa, ask, "out"), _way(sa, answer, "in")))
+            yield _way(sa, ask, "out"), _way(sa, answer, "in")
     for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
-        pairs.append((view.l2tp_of("out", ask), view.l2tp_of("in", answer)))
-    return [
-        (tries, answers[0])
-        for tries, answers in pairs
-        if answers and len(answers) < len(tries)
-        and any(m.repeat and m.t < answers[0].t for m in tries)
-    ]  # fmt: skip
+        yield view.l2tp_of("out", ask), view.l2tp_of("in", answer)
+
+
+def _lost(tries: Sequence[_Asked], answers: Sequence[_Asked], usual: float) -> bool:
+    """``usual``: seconds that an answer may take here."""
+    if len(answers) >= len(tries) or answers[0].t - tries[0].t <= usual:
+        return False
+    return any(m.repeat and m.t < answers[0].t for m in tries)
 
 
 def _way(sa: IkeSa, step: str, direction: str) -> list[IkeMessage]:

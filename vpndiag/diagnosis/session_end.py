@@ -25,6 +25,8 @@ AT_ONCE = 10.0
 """Seconds within which a gateway ends a session because of something that it has just looked up,
 whether or not the client has begun to use it. The slowest is accounting that gets no answer: three
 requests of 3 s each (accel-ppp's and H3C's default)."""
+STILL = 0.5
+"""Seconds after a Delete until which packets may come that were on their way before it."""
 SILENT = 4.0
 """Seconds of nothing at all from the gateway, while it is asked."""
 
@@ -88,11 +90,21 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
         if _ours(m, view):
             return next((x for x in closed if x.t < m.t), None)
         if isinstance(m, IkeMessage):
-            if m.direction == "in" and m.protection == "decrypted" and _deletes(m, view):
+            told = m.direction == "in" and m.protection == "decrypted"
+            if told and _deletes(m, view) and not _goes_on(m, view):
                 return m
         elif ppp.is_farewell(m):
             return next((x for x in closed if x.t <= m.t), m)
     return closed[0] if closed else None
+
+
+def _goes_on(m: IkeMessage, view: View) -> bool:
+    """The gateway still sends on an SA that ``m`` does not delete: repeats of quick mode had made
+    more SAs than one."""
+    return any(
+        f.direction == "in" and f.last_t > m.t + STILL and not any(f.spi in d for d in m.deletes)
+        for f in view.esp
+    )
 
 
 def _deletes(m: IkeMessage, view: View) -> list[str]:

@@ -27,7 +27,8 @@ from vpndiag.observations import (
 from vpndiag.report.model import Cause, Finding
 
 ASKED_AGAIN = 2
-"""Repeats after the answer that make it a lost one; a single one may have crossed it."""
+"""Repeats after the answer that make it a lost one; a single one may have crossed it, and all that
+leave within the round trip do (:func:`_crossing`)."""
 REPEATED = 4
 """Packets of one size at growing intervals that are one message and its repeats."""
 STAYED = 3.0
@@ -36,6 +37,7 @@ GIVES_UP = 60.0
 """Seconds after which a client has given up L2TP that is not answered."""
 NOTHING = 10.0
 """Seconds of nothing after quick mode: clients send their first L2TP message within two."""
+_REACTIONS = (("MM2", "MM3"), ("MM4", "MM5"), ("MM6", "QM1"), ("QM2", "QM3"))
 _IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
 _L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
 _L2TP_ORDER = ("SCCRQ", "SCCRP", "SCCCN", "ICRQ", "ICRP", "ICCN")
@@ -58,7 +60,7 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
     for cookie, messages in cookies.items():
         if cookie in strange:
             continue  # heard, and not taken
-        answers = _unheard_ike(messages)
+        answers = _unheard_ike(messages, view)
         lost |= {id(m) for m in answers}
         if answers:
             deaf.add(cookie)
@@ -71,7 +73,7 @@ def as_the_client_saw(view: View) -> tuple[View, list[Observation]]:
         lost |= {
             id(m) for m in view.ike if m.version != 1 and m.direction == "in" and m.port in ports
         }
-    since = _unheard_l2tp(view.l2tp_all)
+    since = _unheard_l2tp(view)
     if since is not None:
         # ESP is counted as a whole: what came back is not heard either
         lost |= {
@@ -99,7 +101,20 @@ def _asked_again(messages: list[IkeMessage]) -> bool:
     return sum([m.repeat and m.direction == "out" for m in messages]) >= ASKED_AGAIN
 
 
-def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
+def _crossing(view: View) -> float:
+    """Seconds in which the client can have sent something before it had the answer: those from here
+    to the client and back, as its reactions to other answers show; 0: there are none."""
+    trips = []
+    for sa in view.ike_sas:
+        for answer, reaction in _REACTIONS:
+            came = [m.t for m in sa.step(answer) if m.direction == "in"]
+            went = [m.t for m in sa.step(reaction) if m.direction == "out"]
+            if came and went and went[0] > came[0]:
+                trips.append(went[0] - came[0])
+    return 1.5 * min(trips, default=0.0)
+
+
+def _unheard_ike(messages: list[IkeMessage], view: View) -> list[IkeMessage]:
     """The gateway's messages from the first one on that the client did not get."""
     if not _asked_again(messages):
         return []
@@ -108,9 +123,10 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
         if not answers or (answered in ("MM2", "AM2") and not answers[0].transforms):
             continue  # an answer that makes no sense was perhaps heard and thrown away
         first = answers[0]
+        since = first.t + _crossing(view)
         again = [
             m for m in messages
-            if m.step == asked and m.direction == "out" and m.repeat and m.t > first.t
+            if m.step == asked and m.direction == "out" and m.repeat and m.t > since
             and m.message_id == first.message_id
         ]  # fmt: skip
         on = [
@@ -127,9 +143,9 @@ def _unheard_ike(messages: list[IkeMessage]) -> list[IkeMessage]:
     return []
 
 
-def _unheard_l2tp(everything: list[L2tpMessage]) -> float | None:
+def _unheard_l2tp(view: View) -> float | None:
     """When the first answer inside the tunnel came that the client did not get."""
-    messages = [m for m in everything if not m.other_source]
+    messages = [m for m in view.l2tp_all if not m.other_source]
     for asked, answered in _L2TP_ANSWER.items():
         tries = [m for m in messages if m.message == asked and m.direction == "out"]
         if len(tries) < ASKED_AGAIN:
@@ -137,7 +153,8 @@ def _unheard_l2tp(everything: list[L2tpMessage]) -> float | None:
         answers = [m for m in messages if m.message == answered and m.direction == "in"]
         if not answers:
             continue
-        again = [m for m in tries if m.t > answers[0].t]
+        since = answers[0].t + _crossing(view)
+        again = [m for m in tries if m.t > since]
         later = _L2TP_ORDER[_L2TP_ORDER.index(answered) :]
         if len(again) >= ASKED_AGAIN and not any(
             m.direction == "out" and m.message in later for m in messages

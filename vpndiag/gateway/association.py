@@ -172,6 +172,9 @@ class Association:
         if pair is None or self.esp_remote is None:
             return
         udp = transport.l2tp_datagram(datagram, self._site.config.address, self.esp_remote[0])
+        if self._site.faults.swap_esp:
+            sent = pair.outbound.sent
+            pair.outbound.sent += 1 if not sent else 2 if sent % 2 else -2
         packet = pair.outbound.seal(udp)
         if self._site.faults.corrupt_esp:
             packet = packet[:-1] + bytes((packet[-1] ^ 0x55,))

@@ -87,7 +87,8 @@ class Faults:
     that is up: after a few packets of the client's data, or ``leave_after`` seconds.
 
     ESP: ``truncate_sha2`` cuts HMAC-SHA2-256 to 96 bits; ``corrupt_esp`` spoils the check value;
-    ``repeat_esp`` sends every packet so many times.
+    ``repeat_esp`` sends every packet so many times; ``swap_esp`` numbers them 2, 1, 4, 3..., as if
+    each second one had overtaken the other.
 
     Upkeep: ``renewal`` is what becomes of a quick mode or main mode of a client whose session is
     up; ``renewal_delay``: seconds for which its ESP is lost once it has renewed its SA.
@@ -124,6 +125,7 @@ class Faults:
     truncate_sha2: bool = False
     corrupt_esp: bool = False
     repeat_esp: int = 1
+    swap_esp: bool = False
 
     renewal: Literal["", "ipsec-refused", "ipsec-ignored", "ike-refused", "ike-ignored"] = ""
     renewal_delay: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from vpndiag.observations.inside import InsideDhcp
@@ -10,6 +11,20 @@ from vpndiag.protocols.inner.dhcp import parse_routes
 from vpndiag.report.text import visible
 
 MAX_RECORDS = 16
+_MOST = 0.9
+
+
+def lost_first(asked: Sequence[tuple[float, float | None]]) -> int:
+    """Echo requests, (seconds when sent, seconds to the answer or None), that were lost while the
+    link came up. Those before the first that was answered; and where some packets take longer than
+    others, ours that opened the link may have come that much later."""
+    trips = sorted([trip for _, trip in asked if trip is not None])
+    if not trips:
+        return 0
+    apart = trips[int(_MOST * (len(trips) - 1))] - trips[0]
+    first = min(sent for sent, trip in asked if trip is not None)
+    until = max(first, min(sent for sent, _ in asked) + apart)
+    return sum([trip is None and sent < until for sent, trip in asked])
 
 
 def dns_result(message: object, rrtype: str) -> dict[str, object]:

@@ -17,6 +17,9 @@ from vpndiag.tunnel.options import Flow, TunnelOptions
 from vpndiag.tunnel.recorder import Recorder
 from vpndiag.tunnel.suites import pair_of
 
+WINDOW = 1024
+"""Late packets that are still taken: what a long or restless way puts in another order is to be
+seen and not to be thrown away (RFC 4303 section 3.4.3 asks for 32 at least)."""
 _UDP = 17
 _PLAIN = (EncapsulationMode.TRANSPORT, EncapsulationMode.TUNNEL)
 
@@ -59,7 +62,7 @@ class EspChannel:
 
         :raises LocalProtocolError: an algorithm that we do not have.
         """
-        self._pairs.add(pair_of(child, self._random))
+        self._pairs.add(pair_of(child, self._random, WINDOW))
         self.child = child
         self.proven = False
 

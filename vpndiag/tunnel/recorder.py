@@ -33,6 +33,7 @@ AsideIcmpSink = Callable[[float, str, int, int, Address, Address, int], None]
 MAX_OBSERVATIONS = 20_000
 """A flooding peer must not fill the memory; what comes beyond is counted and not kept."""
 _SAMPLES = 16
+_SHOWN = 8
 
 
 @record(slots=True)
@@ -46,11 +47,26 @@ class _Count:
     bad: int = 0
     truncated: int = 0
     replayed: int = 0
+    highest: int = 0
+    late: int = 0
+    late_by: int = 0
+    late_frames: list[int] = field(default_factory=list)
     longest: float = 0.0
     longest_from: float = 0.0
     sizes: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
+
+    def number(self, sequence: int, frame: int) -> None:
+        """A packet's sequence number: behind a higher one, others have overtaken it."""
+        behind = self.highest - sequence
+        if behind <= 0:
+            self.highest = sequence
+            return
+        self.late += 1
+        self.late_by = max(self.late_by, behind)
+        if len(self.late_frames) < _SHOWN:
+            self.late_frames.append(frame)
 
 
 class Recorder:
@@ -184,6 +200,8 @@ class Recorder:
         count.bad += verified is False
         count.truncated += truncated
         count.replayed += replayed
+        if verified and not replayed:
+            count.number(int.from_bytes(packet[4:8], "big"), frame)
         if len(count.sizes) < _SAMPLES:
             count.sizes.append(len(packet))
             count.times.append(t)
@@ -205,6 +223,9 @@ class Recorder:
                 bad_integrity=c.bad if direction == "in" else None,
                 truncated_to_96=c.truncated if direction == "in" else None,
                 replayed=c.replayed,
+                out_of_order=c.late,
+                late_by=c.late_by,
+                late_frames=tuple(c.late_frames),
                 longest_silence=c.longest,
                 silence_from=c.longest_from,
                 sizes=tuple(c.sizes),

@@ -42,15 +42,19 @@ def suite_of(transform: EspTransform) -> EspSuite:
     return EspSuite(cipher, bits, integrity)
 
 
-def pair_of(child: ChildSa, random_bytes: Callable[[int], bytes]) -> EspPair:
-    """The SA pair of a quick mode.
+def pair_of(child: ChildSa, random_bytes: Callable[[int], bytes], window: int = 64) -> EspPair:
+    """The SA pair of a quick mode. ``window``: late packets that are still taken.
 
     :raises LocalProtocolError: as :func:`suite_of`.
     """
     suite = suite_of(child.transform)
     return EspPair(
         inbound=EspSa(
-            int.from_bytes(child.spi_in, "big"), suite, child.enc_key_in, child.auth_key_in
+            int.from_bytes(child.spi_in, "big"),
+            suite,
+            child.enc_key_in,
+            child.auth_key_in,
+            window=window,
         ),
         outbound=EspSa(
             int.from_bytes(child.spi_out, "big"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.variants import load, save
 from tests.sim.network import client_options, rough
 from tests.sim.test_inside import plan
 from tests.unit.analyze import own_captures
@@ -145,3 +146,19 @@ def test_a_redacted_report_has_no_names_of_the_inside(tmp_path: Path) -> None:
     clean = redact(report, hosts=True)
     assert "corp.example" not in json.dumps(to_dict(clean))
     assert clean.verdict == report.verdict
+
+
+def test_what_came_twice_is_read_once(tmp_path: Path) -> None:
+    """Its receiver throws the copy away (RFC 4303 section 3.4.3): no echo request is sent twice."""
+    place = tmp_path / "run.pcapng"
+    _, keys = recorded(place)
+    shots = load(place)
+    copies = [replace(s, time_ns=s.time_ns + 30_000_000) for s in shots[::3] if len(s.data) > 100]
+    save(sorted([*shots, *copies], key=lambda s: s.time_ns), place)
+    report = analyze([place], keys)
+    assert report.verdict.outcome == "healthy"
+    assert {f.code for f in report.findings} == {"esp.replayed"}
+    (ping,) = (
+        o for o in report.sessions[0].observations if isinstance(o, InsidePing) and o.role == "peer"
+    )
+    assert ping.sent == ping.received

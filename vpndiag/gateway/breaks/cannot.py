@@ -40,7 +40,6 @@ CANNOT: dict[str, str] = {
     "esp.one-way": _CAPTURE,
     "ipsec.client-stops": _CAPTURE,
     "l2tp.client-stops": _CAPTURE,
-    "esp.out-of-order": _CAPTURE,
     "path.port-taken": _SYSTEM,
     "ike.no-service": _SYSTEM,
     "ike.ikev1-disabled": _SYSTEM,

@@ -44,6 +44,8 @@ _add("esp.no-return", "everything on UDP 4500 is dropped after quick mode",
 _add("esp.sha2-truncation", "HMAC-SHA2-256 is cut to 96 bits", config=_SHA2, truncate_sha2=True)
 _add("esp.bad-integrity", "the check values of ESP packets are wrong", corrupt_esp=True)
 _add("esp.replayed", "every ESP packet is sent three times", outcome="healthy", repeat_esp=3)
+_add("esp.out-of-order", "each second ESP packet overtakes another", outcome="healthy",
+     swap_esp=True)  # fmt: skip
 _add(
     "esp.forced-encapsulation",
     "nothing is broken: a client without privileges claims a NAT",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from vpndiag.observations.inside import InsidePing, TargetRole
+from vpndiag.observe.inside import lost_first
 from vpndiag.probes.inside.check import Check, Link
 from vpndiag.protocols.inner.ip import (
     ICMP,
@@ -50,6 +51,7 @@ class Pings(Check):
         self._id = link.number()
         self._sent: dict[int, float] = {}
         self._answered: set[int] = set()
+        self._trips: dict[int, float] = {}
         self._error = ("", "")
         self._measuring = False
         """A request was lost: how many are?"""
@@ -124,7 +126,8 @@ class Pings(Check):
         if reply[1] in self._answered:
             return
         self._answered.add(reply[1])
-        self.round_trips.append(now - self._sent[reply[1]])
+        self._trips[reply[1]] = trip = now - self._sent[reply[1]]
+        self.round_trips.append(trip)
         if self._more():
             self._next = min(self._next or now, now + self._pause())
         elif not self.lossy:
@@ -163,7 +166,7 @@ class Pings(Check):
                 target=str(self.target),
                 sent=len(self._sent),
                 received=len(self._answered),
-                lost_first=self.lost_first,
+                lost_first=lost_first([(t, self._trips.get(n)) for n, t in self._sent.items()]),
                 round_trips=tuple(round(r, 6) for r in self.round_trips),
                 error=self._error[0],
                 reporter=self._error[1],
