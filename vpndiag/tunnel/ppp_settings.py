@@ -41,6 +41,7 @@ def _timers(lossy: bool, least: float) -> Timers:
             max_configure=40 if lossy else 16,
             max_rounds=60 if lossy else 30,
             max_unasked=5 if lossy else 3,
+            max_starts=12,
             lossy=lossy,
         ),
         auth=AuthTimers(

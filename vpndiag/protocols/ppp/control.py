@@ -35,8 +35,6 @@ _KNOWN_CODES = {
 _MOST_STAYS = 2
 SLOWEST_RESTART = 3.0
 """Seconds: the default of RFC 1661 section 4.6."""
-MOST_STARTS = 12
-"""Times that a peer may begin anew with what was open."""
 _REJECTED_SIZE = 1400
 """How much of a refused packet is sent back, so that a reject fits any usual MRU."""
 
@@ -255,7 +253,7 @@ class ControlProtocol:
 
     def _count_round(self, options: Options, now: float) -> bool:
         """True when the negotiation has just been given up."""
-        endless = self.opened and self._started_over >= MOST_STARTS
+        endless = self.opened and self._started_over >= self.timers.max_starts
         if self.state not in _NEGOTIATING and not endless:
             return False
         self.rounds += 1

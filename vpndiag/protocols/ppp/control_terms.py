@@ -25,7 +25,7 @@ def answer(options: Options, naks: list[Option], rejects: list[Option]) -> Answe
 
 @record(frozen=True, slots=True)
 class ControlTimers:
-    """The parameters of RFC 1661 section 4.6 (times in seconds), and one of our own."""
+    """The parameters of RFC 1661 section 4.6 (times in seconds), and some of our own."""
 
     restart: float = 1.0
     """Shorter than the RFC's 3 s: a tunnel is faster than a modem, and a peer that has only just
@@ -36,6 +36,8 @@ class ControlTimers:
     max_rounds: int = 40
     """Configure-Requests in both directions, timed repetitions of ours not counted, before a
     negotiation that does not converge is given up. Some peers repeat or Nak for ever."""
+    max_starts: int = 64
+    """Times that the peer may begin anew with what was open."""
     await_request: float = 3.5
     """How long to wait for the peer's request once it has acknowledged ours: others repeat theirs
     every 3 s, the RFC's default, and another request of ours would only start them over."""
