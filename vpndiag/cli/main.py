@@ -319,7 +319,10 @@ def schema() -> None:
 
 
 def _fail(text: str) -> int:
-    print(f"vpndiag: {text}", file=sys.stderr)
+    """One line: names of files and what was typed may hold anything."""
+    from vpndiag.report.text import visible
+
+    print(f"vpndiag: {visible(text, 4000)}", file=sys.stderr)
     return USAGE
 
 

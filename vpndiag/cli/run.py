@@ -85,6 +85,7 @@ def plan_of(given: RunOptions) -> Plan:
     host = given.host.strip()
     if not host:
         raise UsageError("HOST is empty: give a name, an address or a profile")
+    _check_zone(host)
     if given.user is not None and not given.user.strip():
         raise UsageError("--user is empty: give the name to log in with, or leave --user out")
     if given.keys_out is not None and given.keys_out.is_file():
@@ -152,6 +153,33 @@ def plan_of(given: RunOptions) -> Plan:
             "password": password,
         },
     )
+
+
+def _check_zone(host: str) -> None:
+    """A link-local address means nothing without the interface (RFC 4007 section 11), and any other
+    has none.
+
+    :raises UsageError: it is not so, or there is no such interface.
+    """
+    import ipaddress
+
+    from vpndiag.probes.host_name import literal
+    from vpndiag.tunnel.flow import CannotOpen, gateway_sockaddr
+
+    text = literal(host)
+    address = ipaddress.ip_address(text) if text is not None else None
+    if not isinstance(address, ipaddress.IPv6Address):
+        return
+    zone = address.scope_id
+    if not zone and address.is_link_local:
+        raise UsageError(f"{host}: name the interface of a link-local address: {address}%eth0")
+    if zone and not address.is_link_local:
+        bare = str(address).partition("%")[0]
+        raise UsageError(f"{host}: only link-local addresses have a zone; give {bare}")
+    try:
+        gateway_sockaddr(str(address), 500)
+    except CannotOpen as error:
+        raise UsageError(f"{host}: this computer has no interface {zone}") from error
 
 
 def _now() -> float:

@@ -362,7 +362,7 @@ class Decisions:
     def _reason_due(self) -> float:
         """Seconds in which the answer to a login may still come that the farewell behind it has
         overtaken: the longer the way, the more its packets can be apart."""
-        trip = self.stack.l2tp.round_trip if self.stack is not None else 0.0
+        trip = self.stack.round_trip.seconds if self.stack is not None else 0.0
         return min(max(REASON_WAIT, trip), REASON_WAIT_MOST)
 
     def _ppp_event(self, event: ppp_events.LinkEvent, now: float) -> None:

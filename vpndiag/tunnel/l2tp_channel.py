@@ -8,7 +8,6 @@ from typing import Literal
 from vpndiag.protocols.errors import LocalProtocolError
 from vpndiag.protocols.l2tp import events as l2tp_events
 from vpndiag.protocols.l2tp.config import L2tpConfig, Role
-from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.protocols.l2tp.reliable import RetransmitConfig
 from vpndiag.protocols.l2tp.tunnel import L2tpTunnel
 from vpndiag.tunnel.options import Flow, TunnelOptions
@@ -22,8 +21,6 @@ REPLY, REPLY_LOSSY = 10.0, 6.0
 MOST_TUNNELS = 4
 HELLO_AFTER = 2.0
 """Seconds of silence in a session that is up, before the gateway is asked whether it is there."""
-_ASKS = (MessageType.SCCRQ, MessageType.ICRQ)
-_ANSWERS = (MessageType.SCCRP, MessageType.ICRP)
 
 
 class L2tpChannel:
@@ -43,9 +40,6 @@ class L2tpChannel:
         self.other_port = 0
         """Of the gateway, if it accepted the tunnel from another one than it was asked on
         (RFC 2661 section 8.1). Not inside ESP, whose selectors are for one port."""
-        self.round_trip = 0.0
-        """The least seconds from a request's first sending to its answer; 0: not known."""
-        self._asked_at = 0.0
         self._options = options
         self._recorder = recorder
         self._random = random_bytes
@@ -142,7 +136,6 @@ class L2tpChannel:
         events: list[l2tp_events.Event] = []
         again = False
         while self._tunnel is not None and (event := self._tunnel.next_event()) is not None:
-            self._measure(event, now)
             match event:
                 case l2tp_events.TimedOut(acknowledged=True) if self._may_ask_again:
                     again = True
@@ -160,15 +153,6 @@ class L2tpChannel:
             self._send(now)  # the farewell
             self.start(now)
         return events
-
-    def _measure(self, event: l2tp_events.Event, now: float) -> None:
-        match event:
-            case l2tp_events.MessageSent(retransmission=0) if event.message.message_type in _ASKS:
-                self._asked_at = now
-            case l2tp_events.MessageReceived(repeat=False):
-                if event.message.message_type in _ANSWERS:
-                    trip = now - self._asked_at
-                    self.round_trip = min(self.round_trip or trip, trip)
 
     @property
     def _may_ask_again(self) -> bool:

@@ -34,6 +34,7 @@ from vpndiag.tunnel.options import Flow, Packet, TunnelOptions
 from vpndiag.tunnel.ppp_settings import ppp_settings
 from vpndiag.tunnel.recorder import Recorder
 from vpndiag.tunnel.renewal import Renewal
+from vpndiag.tunnel.round_trip import RoundTrip
 
 RandomBytes = Callable[[int], bytes]
 
@@ -89,6 +90,7 @@ class Stack:
         """Every SA pair that quick mode agreed on, for the key files."""
         self.l2tp = L2tpChannel(options, recorder, random_bytes, self._send_l2tp, lossy)
         self.ppp: PppLink | None = None
+        self.round_trip = RoundTrip()
         self._last_sent = 0.0
         self._farewell: float | None = None
         self.ikes: IkeSas | None = None
@@ -177,6 +179,7 @@ class Stack:
 
     def _ike_event(self, event: object, now: float) -> None:
         assert self.ikes is not None
+        self.round_trip.note(event, now)
         self.events.append(event)
         if isinstance(event, PhaseOneEstablished):
             if self.stage is Stage.IKE:
@@ -266,6 +269,7 @@ class Stack:
 
     def _l2tp_events(self, events: list[l2tp_events.Event], now: float) -> None:
         for event in events:
+            self.round_trip.note(event, now)
             match event:
                 case l2tp_events.PppFrame():
                     if self.ppp is not None:
@@ -288,7 +292,7 @@ class Stack:
     # --- PPP --------------------------------------------------------------------------------
 
     def _start_ppp(self, now: float) -> None:
-        settings = ppp_settings(self.options, self._lossy(), self.l2tp.round_trip)
+        settings = ppp_settings(self.options, self._lossy(), self.round_trip.seconds)
         if settings is None:
             return  # nothing was asked beyond the session
         self.stage = Stage.PPP
