@@ -195,3 +195,20 @@ def test_an_interrupted_run_gives_one_document_also_when_interrupted_twice() -> 
     report = json.loads(out)
     assert report["interrupted"] is True
     assert report["verdict"]["outcome"] == "inconclusive"
+
+
+def test_an_interrupt_caught_while_text_was_executed_is_exit_code_130() -> None:
+    """Python remembers it as one that nobody caught, and would end by the signal."""
+    code = (
+        "import sys, vpndiag.cli.main as cli\n"
+        "def main():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+        "cli.main = main\n"
+        "from vpndiag.__main__ import start\n"
+        "start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 130
