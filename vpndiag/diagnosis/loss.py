@@ -19,6 +19,8 @@ LEAST_PINGS = 15
 SLACK = 0.2
 """Seconds that an answer may take beyond twice the shortest round trip: gateways have to think, and
 nobody repeats a question sooner than after 0.35 s."""
+LONGEST = 4.0
+"""The most of that: twice the round trip over two satellites, and then some."""
 
 
 def finding_of(view: View) -> Finding | None:
@@ -114,12 +116,20 @@ def _repeated(view: View) -> list[tuple[Sequence[_Asked], _Asked]]:
     """Steps that were repeated and answered in the end, and the answer: loss, not refusal. Not a
     slow gateway, which answers each of the repeats, nor a long way, on which every answer takes as
     long."""
-    steps = [step for step in _steps(view) if all(step)]
-    trips = [answers[0].t - tries[0].t for tries, answers in steps]
+    usual = _usual(view)
+    return [
+        (tries, answers[0])
+        for tries, answers in _steps(view)
+        if tries and answers and _lost(tries, answers, usual)
+    ]
+
+
+def _usual(view: View) -> float:
+    """Seconds that an answer may take here."""
+    trips = [answers[0].t - tries[0].t for tries, answers in _steps(view) if tries and answers]
     pings = [trip for p in view.of(InsidePing) if p.role == "peer" for trip in p.round_trips]
     usual = 2 * min([*trips, *pings], default=0.0) + SLACK
-    usual = max([usual, *(1.2 * trip for trip in pings)])
-    return [(tries, answers[0]) for tries, answers in steps if _lost(tries, answers, usual)]
+    return min(max([usual, *(1.2 * trip for trip in pings)]), LONGEST)
 
 
 def _steps(view: View) -> Iterator[tuple[Sequence[_Asked], Sequence[_Asked]]]:
@@ -132,7 +142,6 @@ def _steps(view: View) -> Iterator[tuple[Sequence[_Asked], Sequence[_Asked]]]:
 
 
 def _lost(tries: Sequence[_Asked], answers: Sequence[_Asked], usual: float) -> bool:
-    """``usual``: seconds that an answer may take here."""
     if len(answers) >= len(tries) or answers[0].t - tries[0].t <= usual:
         return False
     return any(m.repeat and m.t < answers[0].t for m in tries)
@@ -244,7 +253,8 @@ def _not_heard(view: View) -> list[Evidence]:
     """The gateway repeats quick mode message 2, and the client answers each time."""
     for sa in view.ike_sas:
         third = _way(sa, "QM3", "out")
-        again = [m for m in _way(sa, "QM2", "in") if third and m.repeat and m.t > third[0].t]
+        since = third[0].t + _usual(view) if third else 0.0
+        again = [m for m in _way(sa, "QM2", "in") if third and m.repeat and m.t > since]
         if len(again) >= UNHEARD and len(third) >= UNHEARD:
             return [
                 evidence(f"the gateway repeats quick mode message 2, {times(len(again))}, though "
