@@ -80,13 +80,13 @@ def _together(work: Work, helpers: list[Helper]) -> tuple[Report, tuple[FileRead
     outlines: list[Outline] = []
     everyone: list[Work | Helper] = [work, *helpers]
     try:
-        for worker in everyone:
-            for turn, (seen, examined) in enumerate(worker.results()):
-                outlines.append(seen)
-                found += [(one, worker, (turn, n)) for n, one in enumerate(examined)]
-        if not independent(outlines):
-            return None
         with growing():
+            for worker in everyone:
+                for turn, (seen, examined) in enumerate(worker.results()):
+                    outlines.append(seen)
+                    found += [(one, worker, (turn, n)) for n, one in enumerate(examined)]
+            if not independent(outlines):
+                return None
             found.sort(key=lambda one: one[0].order)
             ordered = [one for one, _, _ in found]
             chosen = choose([each.judged for each in ordered])

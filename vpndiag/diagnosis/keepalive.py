@@ -79,13 +79,13 @@ def _anew(view: View) -> Ruling | None:
     """Configure-Requests after LCP or IPCP was open close it and negotiate it again (RFC 1661
     section 4.3): who does not answer them has forgotten the link, or is gone."""
     for protocol in ("LCP", "IPCP"):
-        up = _open_since(view, protocol)
-        if up is None:
-            continue
         for silent, asking, who, other in SIDES:
+            asked = view.ppp_of(protocol, asking, "Configure-Request")
+            up = _open_since(view, protocol) if len(asked) >= REPEATS else None
+            if up is None:
+                continue
             last = view.last_seen[silent]
-            asked = [m for m in view.ppp_of(protocol, asking, "Configure-Request")
-                     if m.t > max(last, up)]  # fmt: skip
+            asked = [m for m in asked if m.t > max(last, up)]
             if len(asked) < REPEATS or asked[-1].t - last < SECONDS or _not_recorded(view, last):
                 continue
             if (ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)) is None:

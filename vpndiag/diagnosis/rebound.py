@@ -26,9 +26,11 @@ _STAYS = (
 
 def _rebound(view: View) -> tuple[EspFlow, EspFlow] | None:
     """One SPI of the client from two ports, one after the other: the NAT gave it a new mapping."""
+    if len(view.esp_out) < 2:
+        return None
     by_spi: dict[str, list[EspFlow]] = {}
-    for f in view.esp:
-        if f.direction == "out" and f.udp_encapsulated:
+    for f in view.esp_out:
+        if f.udp_encapsulated:
             by_spi.setdefault(f.spi, []).append(f)
     for flows in by_spi.values():
         for one, two in pairwise(sorted(flows, key=lambda f: f.t)):

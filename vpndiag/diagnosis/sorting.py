@@ -15,7 +15,11 @@ def by_key(messages: Iterable[_M], key: Callable[[_M], _K]) -> dict[_K, list[_M]
     """Those with the same ``key`` together, in order."""
     found: dict[_K, list[_M]] = {}
     for m in messages:
-        found.setdefault(key(m), []).append(m)
+        value = key(m)
+        if value in found:
+            found[value].append(m)
+        else:
+            found[value] = [m]
     return found
 
 

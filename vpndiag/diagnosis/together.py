@@ -26,7 +26,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     when there is nothing else.
     """
     served, pairs = {a.gateway for a in attempts if _served(a)}, set[tuple[str, str]]()
-    if served:
+    if any(a.client in served for a in attempts):
         pairs = {(a.gateway, a.client) for a in attempts}
     sweeping = _sweeping(attempts)
     clients = [
@@ -37,19 +37,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     if 0 < len(clients) < len(attempts):
         chosen = choose([attempts[i] for i in clients])
         return None if chosen is None else clients[chosen]
-    moved = {*_moved(attempts), *split.halves(attempts).values()}
-    successes = _successes(attempts)
-    failed = [
-        i
-        for i, a in enumerate(attempts)
-        if a.diagnosis.verdict.outcome == "failed"
-        and i not in moved
-        and not any(
-            first >= a.first and not (host and a.host and host != a.host)
-            for came in range(_needed(a.diagnosis), _ESP + 1)
-            for host, first in successes.get((a.key, came), {}).items()
-        )
-    ]
+    failed = _failed(attempts)
     if failed:
         return failed[-1]
     by_outcome: dict[str, list[int]] = defaultdict(list)
@@ -60,13 +48,33 @@ def choose(attempts: Sequence[Judged]) -> int | None:
             unclear[a.key] = max(unclear.get(a.key, 0), min(_ESP, _place(a.diagnosis)))
     through = [
         i for i in by_outcome["healthy"]
-        if min(_ESP, _passed(attempts[i].diagnosis)) >= unclear.get(attempts[i].key, -1)
+        if not unclear
+        or min(_ESP, _passed(attempts[i].diagnosis)) >= unclear.get(attempts[i].key, -1)
     ]  # fmt: skip
     if through:
         return max(through, key=lambda i: attempts[i].last - attempts[i].first)
     if by_outcome["inconclusive"]:
         return max(by_outcome["inconclusive"], key=lambda i: (_place(attempts[i].diagnosis), i))
     return by_outcome["not_applicable"][-1] if by_outcome["not_applicable"] else None
+
+
+def _failed(attempts: Sequence[Judged]) -> list[int]:
+    """Those that failed, without a later success of the same computer at the same gateway."""
+    failed = [i for i, a in enumerate(attempts) if a.diagnosis.verdict.outcome == "failed"]
+    if not failed:
+        return []
+    moved = {*_moved(attempts), *split.halves(attempts).values()}
+    successes = _successes(attempts)
+    return [
+        i
+        for i in failed
+        if i not in moved
+        and not any(
+            first >= attempts[i].first and not (host and attempts[i].host not in ("", host))
+            for came in range(_needed(attempts[i].diagnosis), _ESP + 1)
+            for host, first in successes.get((attempts[i].key, came), {}).items()
+        )
+    ]
 
 
 SWEEP = 8
@@ -186,6 +194,10 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
         if _served(a):
             served[a.client].append(a)
     for number, a in enumerate(attempts):
+        alone = len(alike[a.key]) == len(same_ends[a.client, a.gateway]) == 1
+        if alone and number not in twins and a.diagnosis.verdict.finding is None:
+            found.append(a.diagnosis)
+            continue
         a = _silent_to_one(a, heard.get(a.gateway, ()))
         a = _served_elsewhere(a, served.get(a.client, ()))
         if number in halves:

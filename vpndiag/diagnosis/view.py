@@ -45,6 +45,9 @@ from vpndiag.observations.goodbyes import ends
 from vpndiag.records import record
 
 _T = TypeVar("_T", bound=Observation)
+_BY_TIME, _BY_PROTOCOL = attrgetter("t"), attrgetter("protocol")
+_BY_PORT, _BY_MESSAGE = attrgetter("direction", "port"), attrgetter("direction", "message")
+_BY_CODE = attrgetter("protocol", "direction", "code")
 
 
 ANSWERED = 0.5
@@ -70,7 +73,7 @@ class View:
     """One session's observations, sorted by kind."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
-        self.all: Sequence[Observation] = sorted(observations, key=attrgetter("t"))
+        self.all: Sequence[Observation] = sorted(observations, key=_BY_TIME)
         self._kinds: dict[type, list[Any]] = {}
         for o in self.all:
             self._kinds.setdefault(type(o), []).append(o)
@@ -238,7 +241,7 @@ class View:
 
     @once
     def _ports(self) -> dict[tuple[Direction, int], list[IkeMessage]]:
-        return by_key(self.ike, lambda m: (m.direction, m.port))
+        return by_key(self.ike, _BY_PORT)
 
     def gone_since(self, t: float) -> list[IkeMessage]:
         """Fresh questions to UDP 500 after ``t`` when none of them was answered: the gateway says
@@ -308,7 +311,7 @@ class View:
 
     @once
     def _messages(self) -> dict[tuple[Direction, str], list[L2tpMessage]]:
-        return by_key(self.l2tp, lambda m: (m.direction, m.message))
+        return by_key(self.l2tp, _BY_MESSAGE)
 
     def ppp_of(
         self, protocol: str, direction: Direction | None = None, *codes: str
@@ -325,11 +328,11 @@ class View:
 
     @once
     def _protocols(self) -> dict[str, list[PppMessage]]:
-        return by_key(self.ppp, lambda m: m.protocol)
+        return by_key(self.ppp, _BY_PROTOCOL)
 
     @once
     def _packets(self) -> dict[tuple[str, Direction, str], list[PppMessage]]:
-        return by_key(self.ppp, lambda m: (m.protocol, m.direction, m.code))
+        return by_key(self.ppp, _BY_CODE)
 
     @once
     def acknowledged(self) -> dict[str, dict[Direction, float]]:
@@ -343,8 +346,9 @@ class View:
     @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
         """Messages of either side that end something."""
-        found = any(map(ends, [*self.ike, *self.l2tp_all, *self.ppp]))
-        return [m for m in self.all if ends(m)] if found else []
+        kinds = (self.ike, self.l2tp_all, self.ppp)
+        found = [m for messages in kinds for m in messages if ends(m)]
+        return [m for m in self.all if ends(m)] if len(found) > 1 else found
 
     @once
     def unrecorded(self) -> list[Observation]:
