@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ETHERNET = 1
+_L2TP = 1701
 #: Bytes of UDP payload that are looked at: an ISAKMP header.
 _LOOK = 28
 _KINDS = {IKE: "ike", NATT: "ike-natt", L2TP: "l2tp"}
@@ -236,6 +237,10 @@ class UsualColumns:
         times = self._rows.times(rows) if len(usual) else None
         if times is None:
             return None
+        kept = self._kept(rows)
+        ours, slow, own_times = usual, np.zeros(len(usual), bool), times
+        if kept is not None:
+            rows, ours, own_times = rows[kept], usual[kept], times[kept]
         word, isakmp = column(rows, head + 42, ">u4"), column(rows, head + 66, ">u4")
         size = column(rows, head + 38, ">u2").astype(np.int64) - 8
         shaped = (size >= 28) & (isakmp == size)
@@ -247,12 +252,14 @@ class UsualColumns:
         order = np.lexsort((np.where(at_natt, spi, 0), ports, hosts))
         between, ends, packed = self._ends(rows, order, hosts, ports)
         way = np.array([each.way for each in ends], np.uint8)[between]
-        slow, wanted, esp = self._ways(rows, way, shaped, word)
+        slow[slice(None) if kept is None else kept], wanted, esp = self._ways(
+            rows, way, shaped, word
+        )
         chosen = np.flatnonzero(wanted)
-        starts = offsets[usual]
+        starts = offsets[ours]
         found = zip(
             [ends[n] for n in between[chosen].tolist()],
-            times[chosen].tolist(),
+            own_times[chosen].tolist(),
             (starts[chosen] + (head + HEADERS)).tolist(),
             size[chosen].tolist(),
             column(rows, head + 22, "u1")[chosen].tolist(),
@@ -260,7 +267,7 @@ class UsualColumns:
             strict=True,
         )
         order = order[esp[order]]
-        mine = (spi[order], between[order], usual[order], times[order], size[order])
+        mine = (spi[order], between[order], ours[order], own_times[order], size[order])
         sequences = column(rows, head + 46, ">u4")[order].astype(np.uint32)
         self._stretches = self._split(*mine, sequences, ends, packed)
         all_slow = np.ones(count, bool)
@@ -272,7 +279,7 @@ class UsualColumns:
             np.flatnonzero(all_slow).tolist(),
             usual,
             np.maximum.accumulate(np.where(slow, _NEVER, times)),
-            usual[chosen].tolist(),
+            ours[chosen].tolist(),
             list(found),
             mine[2].tolist(),
             mine[3].tolist(),
@@ -302,6 +309,18 @@ class UsualColumns:
             ours = [i.linktype == _ETHERNET and (i.units, i.offset) == clock for i in mine]
             usual &= np.array([*ours, False], bool)[np.minimum(number, len(mine))]
         return usual
+
+    def _kept(self, rows: Any) -> Any:
+        """The places of those that may be wanted; None: all. Of other shares L2TP alone is looked
+        into (:data:`OTHERS_L2TP`)."""
+        share, np, head = self._met.share, self._np, self._head
+        if share is None:
+            return None
+        kept = share.have(self._rows.column(rows, head + 26, ">u8").astype(np.uint64))
+        ports = self._rows.column(rows, head + 34, ">u4")
+        kept |= (ports >> 16 == _L2TP) | (ports & 0xFFFF == _L2TP)
+        kept[:1] = True  # so that there is one
+        return np.flatnonzero(kept)
 
     def _interfaces(self, rows: Any, chosen: Any) -> list[int]:
         reader = self._reader

@@ -45,7 +45,7 @@ class Met:
     """All ends that were seen, by their packed addresses and ports."""
 
     def __init__(self, share: Share | None) -> None:
-        self._share = share
+        self.share = share
         self.known: dict[bytes, Ends] = {}
 
     def ends(self, packed: bytes) -> Ends:
@@ -64,7 +64,7 @@ class Met:
             way = IKE
         elif 1701 in ports:
             way = L2TP
-        if way != LEAVE and self._share is not None and not self._share.has(src, dst):
+        if way != LEAVE and self.share is not None and not self.share.has(src, dst):
             way = OTHERS_L2TP if way == L2TP else SKIP
         if len(self.known) >= _MOST:
             self.known.clear()

@@ -17,6 +17,7 @@ from vpndiag.cli.packing import pack, unpack
 from vpndiag.cli.process import (
     Process,
     ProcessGone,
+    copyable,
     message,
     possible,
     processors,
@@ -31,6 +32,8 @@ SIZE = 64 * 1024 * 1024
 """Bytes of capture for each share: what memory is needed at a time, however long the capture."""
 HEAD = 7 * 1024 * 1024
 """Bytes of capture that this process is through with while a helper starts and hands over."""
+HEAD_OF_COPY = 2 * 1024 * 1024
+"""The same of a copy of this process, which has nothing to load."""
 BATCH = 256
 
 
@@ -91,7 +94,8 @@ def _shares(paths: Sequence[str | Path]) -> list[list[Share]]:
     turns = -(-size // (processes * SIZE))
     if processes * turns == 1:
         return []
-    theirs = (1 - min(HEAD / size, 0.5)) / processes
+    head = HEAD_OF_COPY if copyable() else HEAD
+    theirs = (1 - min(head / size, 0.5)) / processes
     ends = [0.0, *(1 - theirs * k for k in range(processes - 1, -1, -1))]
     return [_divided(begin, end, turns) for begin, end in pairwise(ends)]
 

@@ -8,6 +8,7 @@ import random
 import struct
 import sys
 import weakref
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,15 @@ def test_shares_are_the_whole_and_this_process_has_the_largest(
     assert all(one.stop == two.start for one, two in itertools.pairwise(parts))
     mine, *theirs = [sum(share.part for share in own) for own in divided]
     assert all(mine > part and part == pytest.approx(theirs[0]) for part in theirs)
+
+
+def test_many_pairs_of_addresses_are_told_apart_as_one_is() -> None:
+    numpy = pytest.importorskip("numpy")
+    rng = random.Random(3)
+    pairs = [rng.getrandbits(64) for _ in range(2_000)] + [0, (1 << 64) - 1]
+    share = Share.of(0.3, 0.8)
+    ours = [
+        share.has(*(str(IPv4Address(half)) for half in divmod(pair, 1 << 32))) for pair in pairs
+    ]
+    assert share.have(numpy.array(pairs, numpy.uint64)).tolist() == ours
+    assert 900 < sum(ours) < 1_100
