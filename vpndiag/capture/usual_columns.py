@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ETHERNET = 1
-_L2TP = 1701
 #: Bytes of UDP payload that are looked at: an ISAKMP header.
 _LOOK = 28
 _KINDS = {IKE: "ike", NATT: "ike-natt", L2TP: "l2tp"}
@@ -311,14 +310,14 @@ class UsualColumns:
         return usual
 
     def _kept(self, rows: Any) -> Any:
-        """The places of those that may be wanted; None: all. Of other shares L2TP alone is looked
-        into (:data:`OTHERS_L2TP`)."""
+        """The places of all but those to skip, IKE and ESP of other shares; None: all."""
         share, np, head = self._met.share, self._np, self._head
         if share is None:
             return None
         kept = share.have(self._rows.column(rows, head + 26, ">u8").astype(np.uint64))
         ports = self._rows.column(rows, head + 34, ">u4")
-        kept |= (ports >> 16 == _L2TP) | (ports & 0xFFFF == _L2TP)
+        one, two = ports >> 16, ports & 0xFFFF
+        kept |= (one != 4500) & (two != 4500) & (one != 500) & (two != 500)
         kept[:1] = True  # so that there is one
         return np.flatnonzero(kept)
 
