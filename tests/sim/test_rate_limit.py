@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.network import Line, Network, Result, simulate
+from tests.sim.network import Address, Line, Network, Result, Simulation, client_options, simulate
 from vpndiag.diagnosis.loss import doubted
 from vpndiag.diagnosis.ruling import finding
+from vpndiag.gateway import GatewayConfig
+from vpndiag.observations import L2tpMessage
+from vpndiag.protocols.ike.constants import ExchangeType
+from vpndiag.tunnel.options import Flow
 
 NEAR = Line(delay=0.005, jitter=0.01)
 
@@ -15,13 +19,13 @@ def limited(rate: float, burst: float, line: Line = NEAR) -> Result:
     return simulate(network=Network(up=line, down=line, rate=rate, burst=burst), limit=400.0)
 
 
-@pytest.mark.parametrize("burst", [5, 8])
+@pytest.mark.parametrize(("rate", "burst"), [(2.0, 5), (1.0, 8)])
 def test_where_hardly_anything_passes_the_path_is_blamed_and_neither_key_nor_esp(
-    burst: int,
+    rate: float, burst: int
 ) -> None:
     """A fresh question on UDP 4500 needs 16 tries, or quick mode thirteen: that message 5, or ESP,
     is not answered 16 times then shows nothing."""
-    result = limited(2.0, burst)
+    result = limited(rate, burst)
     verdict = result.diagnosis.verdict
     assert (verdict.layer, verdict.finding) == ("path", "path.lossy")
     assert verdict.confidence == "medium"
@@ -51,3 +55,33 @@ def test_a_run_that_began_anew_ends_when_the_gateway_is_not_heard_any_more() -> 
     assert result.outcome == "failed"
     assert result.run.patience.begun == 2
     assert result.seconds < 60
+
+
+class OneAtATime(Simulation):
+    """Of datagrams of the client in one instant only the first arrives; nothing of the gateway's
+    is repeated."""
+
+    last = 0.0
+    quick: tuple[bytes, ...] = ()
+    heard: tuple[bytes, ...] = ()
+
+    def to_gateway(self, client: int, flow: Flow, data: bytes) -> None:
+        if data[:4] == bytes(4) and data[22] == ExchangeType.QUICK_MODE and data not in self.quick:
+            self.quick += (data,)
+            if len(self.quick) == 2:  # message 3, the first time
+                return
+        if self.now - self.last >= 0.01:
+            self.last = self.now
+            super().to_gateway(client, flow, data)
+
+    def to_client(self, port: int, destination: Address, data: bytes) -> None:
+        if data not in self.heard:
+            self.heard += (data,)
+            super().to_client(port, destination, data)
+
+
+def test_what_is_repeated_together_is_not_always_in_the_same_order() -> None:
+    """Message 3 of quick mode, and the first L2TP message: each gets through in its turn."""
+    result = OneAtATime([client_options()], GatewayConfig(), Network()).run(200.0)[0]
+    assert result.finding not in ("l2tp.no-answer", "esp.no-return", "path.lossy")
+    assert any(isinstance(o, L2tpMessage) and o.message == "SCCRP" for o in result.observations)

@@ -154,9 +154,12 @@ def _way(sa: IkeSa, step: str, direction: str) -> list[IkeMessage]:
 MANY, VERY_MANY = 4, 8
 """Tries that a question needs where packets are lost by the dozen: seen twice, or once of the
 second."""
-UNHEARD = 3
+UNHEARD = 2
 """Repeats of quick mode message 2 behind message 3: a responder leaves off as soon as that comes
 (RFC 2409 section 5.5)."""
+LEAVES_OFF = 2.5
+"""Silence, in terms of the last wait between two repeats, from which on it has left off: waits
+double at most (strongSwan: 4, 7, 13 s; Libreswan: 0.5, 1, 2, 4 s)."""
 
 
 def silence(view: View, layer: str, tries: Sequence[Observation]) -> Ruling | None:
@@ -255,7 +258,9 @@ def _not_heard(view: View) -> list[Evidence]:
         third = _way(sa, "QM3", "out")
         since = third[0].t + _usual(view) if third else 0.0
         again = [m for m in _way(sa, "QM2", "in") if third and m.repeat and m.t > since]
-        if len(again) >= UNHEARD and len(third) >= UNHEARD:
+        if len(again) < UNHEARD or len(third) < UNHEARD:
+            continue
+        if view.end - again[-1].t <= LEAVES_OFF * (again[-1].t - again[-2].t):
             return [
                 evidence(f"the gateway repeats quick mode message 2, {times(len(again))}, though "
                          f"message 3 is sent {times(len(third))}: it does not come to the gateway",
@@ -266,6 +271,7 @@ def _not_heard(view: View) -> list[Evidence]:
 
 _MADE_OF_SILENCE = {
     *("ike.stalled", "auth.unanswered", "ipsec.unanswered", "esp.no-return", "l2tp.no-answer"),
+    "l2tp.call-unanswered",
     *("lcp.no-answer", "lcp.hung-up", "login.no-answer", "login.hung-up"),
     *("address.no-answer", "address.hung-up", "address.pool-empty"),
 }

@@ -92,6 +92,7 @@ class Stack:
         self.ppp: PppLink | None = None
         self.round_trip = RoundTrip()
         self._last_sent = 0.0
+        self._l2tp_repeats = 0
         self._farewell: float | None = None
         self.ikes: IkeSas | None = None
         self._renewal: Renewal | None = None
@@ -136,6 +137,8 @@ class Stack:
     def handle_timer(self, now: float) -> None:
         for engine in (self.ikes, self.l2tp, self.ppp, self._renewal):
             if engine is not None and _due(engine.get_timer(), now):
+                if engine is self.l2tp and self._l2tp_repeats % 2:
+                    self._repeat_connection()
                 engine.handle_timer(now)
         if _due(self._keepalive_at(), now):
             self._send(Flow.NATT, KEEPALIVE, now)
@@ -279,10 +282,17 @@ class Stack:
                     if self.stage is Stage.L2TP and event.session_id == self.l2tp.session:
                         self._start_ppp(now)
                 case l2tp_events.MessageSent() if event.retransmission:
-                    # SoftEther takes packets on an SA whose QM3 was lost, and ends all after 5 s.
-                    if self.ikes is not None and (self._lossy() or not self.esp.came):
-                        self.ikes.current.engine.repeat_connection()
+                    self._l2tp_repeats += 1
+                    if self._l2tp_repeats % 2:
+                        self._repeat_connection()
             self.events.append(event)
+
+    def _repeat_connection(self) -> None:
+        """QM3 once more beside what is repeated of L2TP: SoftEther takes packets on an SA whose QM3
+        was lost, and ends all after 5 s. Behind it one time and before it the next: where a limit
+        lets one packet through at a time, each gets its turn."""
+        if self.ikes is not None and (self._lossy() or not self.esp.came):
+            self.ikes.current.engine.repeat_connection()
 
     def _send_l2tp(self, datagram: bytes, now: float) -> int | None:
         if self.options.plain_l2tp:
