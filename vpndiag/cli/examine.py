@@ -70,19 +70,25 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         is_scan(seen),
         attempt.caller,
         computer(seen) if attempt.clear or attempt.inside else "",
-        _half(attempt),
+        *_halves(attempt),
     )
     return Examined((first_ns, *attempt.place), judged, _frames(seen))
 
 
-def _half(attempt: Attempt) -> str:
-    """The cookie of a main mode that is begun here and does not end, or ends and was not begun."""
+def _halves(attempt: Attempt) -> tuple[str, str]:
+    """The cookies of a main mode that is begun here and does not get to message 5, and of one that
+    begins with that message."""
+    begins = ends = ""
     for s in attempt.ike[:2]:
-        if s.version == 1 and (not s.opening or s.established_ns is None):
-            head = s.track.messages[0].data
-            if s.opening or (head[18] == MAIN and head[19] & 1):
-                return s.track.cookie.hex()
-    return ""
+        if s.version != 1 or (s.established_ns is not None and s.opening):
+            continue
+        messages = [m.data for m in s.track.messages]
+        proofs = [data[18] == MAIN and data[19] & 1 for data in messages]
+        if s.opening and not any(proofs):
+            begins = s.track.cookie.hex()
+        elif not s.opening and proofs[0]:
+            ends = s.track.cookie.hex()
+    return begins, ends
 
 
 def _frames(seen: Seen) -> tuple[int, ...]:

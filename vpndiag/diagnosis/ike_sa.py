@@ -13,6 +13,9 @@ _REACHED = (
     | {"QM1": 7, "QM2": 7, "QM3": 7}
 )
 
+_LISTED = 40
+"""Transforms of a message that an observation holds at most."""
+
 CERTIFICATE_METHODS = frozenset((2, 3, 4, 5, 9, 10, 11))
 """Authentication methods by signature or public key (RFC 2409 appendix A, RFC 4754)."""
 NATT_VENDOR_IDS = frozenset(
@@ -99,8 +102,10 @@ class IkeSa:
         """The gateway chose what the client had not offered, or not one thing, and the client did
         not go on."""
         chosen, offered = self.chosen, self.first.transforms
-        if chosen is None or self.reached > 2 or not offered or not self.by_client:
+        if chosen is None or self.reached > 2 or not self.by_client:
             return False
+        if not 0 < len(offered) < _LISTED:
+            return False  # not all of it is known
         return len(chosen.transforms) != 1 or chosen.transforms[0] not in offered
 
     @property

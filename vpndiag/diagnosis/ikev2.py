@@ -121,7 +121,8 @@ def _auth(view: View) -> Ruling:
     answered_after = [m for m in later if m.t >= last.t and m.direction == last.direction]
     # Fragments (RFC 7383) share a message ID.
     whole = [m for m in answers if m.message_id == last.message_id and not m.repeat]
-    short = sum(m.size for m in whole) <= ONLY_A_NOTIFY and proofs[-1] is last
+    known = any(m.message_id == last.message_id for m in asked)  # or the answer may be cut as well
+    short = known and sum(m.size for m in whole) <= ONLY_A_NOTIFY and proofs[-1] is last
     eap = len({m.message_id for m in proofs}) > 1
     if short and eap and not (both or after) and view.end - last.t < GOES_ON:
         return rule("auth", "inconclusive", seen=proofs,

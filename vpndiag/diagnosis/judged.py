@@ -28,8 +28,9 @@ class Judged:
     """Whose call it is, where one L2TP tunnel carries those of several users."""
     host: str = ""
     """The computer's name, where it can be read (:func:`computer`)."""
-    half: str = ""
-    """Cookie of a main mode of which this is one half (:mod:`~vpndiag.diagnosis.split`)."""
+    begins: str = ""
+    ends: str = ""
+    """Cookie of a main mode that is only begun here, or only ended (:mod:`~.split`)."""
 
 
 def computer(observations: Iterable[Observation]) -> str:

@@ -9,9 +9,10 @@ the gateway has chosen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vpndiag.diagnosis.ike_sa import NATT_VENDOR_IDS
+from vpndiag.diagnosis.judged import Judged
 from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation
 
 OFFERS = 3
@@ -72,3 +73,16 @@ def _chooses(answer: IkeMessage) -> bool:
         known = answer.responder_cookie != "00" * 8
         return known and not any(n.type < 16384 for n in answer.notifies)
     return bool(answer.transforms)
+
+
+SWEEP = 8
+"""Gateways of which a client of one VPN hears nothing, at most: its entries, and then some."""
+
+
+def sweeping(attempts: Sequence[Judged]) -> set[str]:
+    """Who asks one gateway after the other, and is answered by none of these."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    for a in attempts:
+        if a.diagnosis.verdict.finding == "path.silent":
+            asked[a.client].add(a.gateway)
+    return {client for client, gateways in asked.items() if len(gateways) > SWEEP}

@@ -15,16 +15,16 @@ from vpndiag.report.model import Cause, Finding
 
 
 class Half(Protocol):
-    """Of an attempt. ``half``: the cookie of a main mode that it only begins, or only ends."""
+    """An attempt. ``begins``, ``ends``: the cookie of a main mode that it only begins, or ends."""
 
     @property
     def client(self) -> str: ...
     @property
     def gateway(self) -> str: ...
     @property
-    def first(self) -> float: ...
+    def begins(self) -> str: ...
     @property
-    def half(self) -> str: ...
+    def ends(self) -> str: ...
 
 
 def halves(attempts: Iterable[Half]) -> dict[int, int]:
@@ -32,10 +32,10 @@ def halves(attempts: Iterable[Half]) -> dict[int, int]:
     begun: dict[tuple[str, str], tuple[int, str]] = {}
     found: dict[int, int] = {}
     for i, a in enumerate(attempts):
-        if not a.half:
-            continue
-        other = begun.setdefault((a.gateway, a.half), (i, a.client))
-        if other[1] != a.client:
+        if a.begins:
+            begun.setdefault((a.gateway, a.begins), (i, a.client))
+        other = begun.get((a.gateway, a.ends)) if a.ends else None
+        if other is not None and other[1] != a.client:
             found[i] = other[0]
     return found
 

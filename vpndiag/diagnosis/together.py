@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
-from vpndiag.diagnosis import shared_address, split
+from vpndiag.diagnosis import scans, shared_address, split
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
@@ -20,7 +20,8 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     The last one that failed without a later success of the same client and gateway; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
     came as far as what failed or is not clear: one that the capture cuts short is none; nor is that
-    of another computer behind the same address.
+    of another computer behind the same address. What failed is past as well where a later attempt
+    got through that rung, whatever became of it.
     A client that fell silent and came back from another address has not failed. Scans, who asks
     many gateways in vain, and what a gateway that serves clients begins with yet others, are for
     when there is nothing else.
@@ -28,7 +29,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     served, pairs = {a.gateway for a in attempts if _served(a)}, set[tuple[str, str]]()
     if any(a.client in served for a in attempts):
         pairs = {(a.gateway, a.client) for a in attempts}
-    sweeping = _sweeping(attempts)
+    sweeping = scans.sweeping(attempts)
     clients = [
         i for i, a in enumerate(attempts)
         if not a.scan and a.client not in sweeping
@@ -59,16 +60,17 @@ def choose(attempts: Sequence[Judged]) -> int | None:
 
 
 def _failed(attempts: Sequence[Judged]) -> list[int]:
-    """Those that failed, without a later success of the same computer at the same gateway."""
+    """Those that failed, without a later success of the same computer at the same gateway, or one
+    that got through where these failed."""
     failed = [i for i, a in enumerate(attempts) if a.diagnosis.verdict.outcome == "failed"]
     if not failed:
         return []
-    moved = {*_moved(attempts), *split.halves(attempts).values()}
+    over = {*_moved(attempts), *split.halves(attempts).values(), *_past(attempts)}
     successes = _successes(attempts)
     return [
         i
         for i in failed
-        if i not in moved
+        if i not in over
         and not any(
             first >= attempts[i].first and not (host and attempts[i].host not in ("", host))
             for came in range(_needed(attempts[i].diagnosis), _ESP + 1)
@@ -77,17 +79,26 @@ def _failed(attempts: Sequence[Judged]) -> list[int]:
     ]
 
 
-SWEEP = 8
-"""Gateways of which a client of one VPN hears nothing, at most: its entries, and then some."""
-
-
-def _sweeping(attempts: Sequence[Judged]) -> set[str]:
-    """Who asks one gateway after the other, and is answered by none of these."""
-    asked: dict[str, set[str]] = defaultdict(set)
-    for a in attempts:
-        if a.diagnosis.verdict.finding == _SILENT:
-            asked[a.client].add(a.gateway)
-    return {client for client, gateways in asked.items() if len(gateways) > SWEEP}
+def _past(attempts: Sequence[Judged]) -> set[int]:
+    """Failed attempts behind which one of the same client got through the rung that failed; what
+    became of it in the end is not clear."""
+    through: dict[object, dict[str, int]] = defaultdict(dict)
+    found: set[int] = set()
+    for i in range(len(attempts) - 1, -1, -1):
+        a = attempts[i]
+        if a.diagnosis.verdict.outcome == "inconclusive":
+            hosts = through[a.key]
+            hosts[a.host] = max(hosts.get(a.host, -1), _passed(a.diagnosis))
+        elif a.diagnosis.verdict.outcome == "failed" and a.key in through:
+            # A silence inside ESP is judged at l2tp, and its first rung that did not pass is esp.
+            came = _passed(a.diagnosis)
+            needed = came + 1 if came >= _PLACES["path"] else _place(a.diagnosis)
+            if any(
+                passed >= needed and not (host and a.host not in ("", host))
+                for host, passed in through[a.key].items()
+            ):
+                found.add(i)
+    return found
 
 
 def _successes(attempts: Sequence[Judged]) -> dict[tuple[object, int], dict[str, float]]:
@@ -244,7 +255,7 @@ def _began_elsewhere(one: Judged, other: Judged) -> Judged:
     verdict = one.diagnosis.verdict
     if verdict.finding not in split.CODES:
         return one
-    seen = Evidence(split.TEXT.format(one.half, other.client), other.first, other.frames)
+    seen = Evidence(split.TEXT.format(one.ends, other.client), other.first, other.frames)
     findings = tuple(
         replace(split.explained(f), evidence=(seen, *f.evidence[:1]))
         if f.code == verdict.finding

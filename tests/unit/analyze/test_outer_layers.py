@@ -3,8 +3,10 @@ gave first. Beside what failed stands what looks much like it and has not."""
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -293,6 +295,70 @@ def test_a_client_that_begins_anew_from_another_port_is_the_same(tmp_path: Path)
     assert played(scene, tmp_path).verdict.outcome == "healthy"
 
 
+def test_what_is_recorded_on_both_sides_of_a_nat_is_no_client_at_two_addresses(
+    tmp_path: Path,
+) -> None:
+    def scene(w: Wire) -> None:
+        p = Pair(w)
+        p.main_mode(upto=4)
+        body = p.random.randbytes(68)
+        for wait in (1, 2, 4, 8):
+            p.proof(True, wait=wait, body=body)
+        inside, outside = (ipaddress.ip_address(a).packed for a in (CLIENT, "203.0.113.8"))
+        w.shots += [
+            replace(s, time_ns=s.time_ns + 200_000,
+                    data=s.data[:12] + s.data[12:20].replace(inside, outside) + s.data[20:])
+            for s in w.shots
+        ]  # fmt: skip
+
+    report = played(scene, tmp_path)
+    assert [s.verdict.finding for s in report.sessions] == ["auth.unanswered"] * 2
+    assert "another address" not in report.verdict.headline
+
+
+def test_an_offer_too_long_to_be_kept_whole_proves_no_wrong_choice(tmp_path: Path) -> None:
+    def scene(w: Wire) -> None:
+        p = Pair(w)
+        many = [phase1(group=g, hash_=h, life=life) for g in (1, 2, 5, 14) for h in (1, 2, 4, 6)
+                for life in (100, 200, 300)]  # fmt: skip
+        p.mm1([*many, phase1(5, 0, 1, 2)])
+        p.mm2(phase1(5, 0, 1, 2))
+        goes_on(w)
+
+    assert played(scene, tmp_path).verdict.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "verdict"),
+    [
+        pytest.param((60, 80, 100, 120, 140), ("inconclusive", None), id="beyond what failed"),
+        pytest.param((), ("failed", "auth.psk-mismatch"), id="not as far"),
+    ],
+)
+def test_what_failed_is_past_where_a_later_attempt_got_through(
+    sizes: tuple[int, ...], verdict: tuple[str, str | None], tmp_path: Path
+) -> None:
+    """The key was put right; whether the login that follows succeeds is cut off."""
+
+    def scene(w: Wire) -> None:
+        p = Pair(w)
+        p.main_mode(upto=4)
+        refused(p)
+        w.at += 20
+        p.new_sa()
+        if not sizes:
+            p.main_mode(upto=4)
+            return
+        p.main_mode()
+        p.quick_mode()
+        for size in sizes:
+            for mine in (True, False):
+                p.esp(mine, bytes(size))
+
+    found = played(scene, tmp_path).verdict
+    assert (found.outcome, found.finding) == verdict, found.headline
+
+
 def _another_mapping(w: Wire) -> Pair:
     p = Pair(w, **CARRIER)  # type: ignore[arg-type]
     p.session()
@@ -566,6 +632,19 @@ def _(w: Wire) -> None:
     v2(p, True, 35, 1, p.random.randbytes(300))
     for size in (500, 500, 40):
         v2(p, False, 35, 1, p.random.randbytes(size), first=53)
+    goes_on(w)
+
+
+@scene("IKEv2, recorded from the last fragment of the answer on", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    v2_begun(p)
+    v2(p, True, 35, 1, p.random.randbytes(300))
+    for size in (500, 500, 40):
+        v2(p, False, 35, 1, p.random.randbytes(size), first=53)
+    del w.shots[:-1]
+    p.put(True, b"\xff", True, 20)
+    v2(p, True, 37, 2, p.random.randbytes(52), wait=6)
     goes_on(w)
 
 

@@ -371,6 +371,15 @@ def test_a_fragment_id_may_stand_for_one_message_after_the_other() -> None:
     ]  # fmt: skip
 
 
+def test_a_piece_that_comes_again_and_again_is_counted_once() -> None:
+    header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
+    data = Message(header, (VendorIdPayload(bytes(30_000)),)).encode()
+    first, second = (decode(p) for p in fragment.split(data, header, 1, 20_000))
+    collector = fragment.Reassembler()
+    assert [collector.add(p) for p in (first,) * 5] == [None] * 5
+    assert collector.add(second) == data
+
+
 def test_pieces_of_two_messages_are_none() -> None:
     header = Header(b"initiate", b"responds", ExchangeType.MAIN_MODE)
     old, new = (Message(header, (VendorIdPayload(bytes(n)),)).encode() for n in (90, 99))
