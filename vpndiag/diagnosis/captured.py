@@ -171,12 +171,29 @@ def _in_use(layer: str, view: View) -> Ruling | None:
         return usual
     if any(f.code not in _OPEN_ENDED for f in usual.findings if f.severity == "error"):
         return usual
+    if view.half_inside is not None:
+        return _went_on(layer, view) or usual
     seen: list[Observation] = list(view.data or view.ppp[:1])
     if view.carried is not None and _later(view, view.carried):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(layer, view):
         return not_reached(layer, "before the capture began")
     return usual
+
+
+def _went_on(layer: str, view: View) -> Ruling | None:
+    """One side alone is seen, and goes on: no gateway begins IPCP before the login is over, and
+    nobody sends users' data before IPCP is open (RFC 1661 sections 3.4 to 3.6)."""
+    begun = [m for m in view.ppp if m.protocol == "IPCP" and m.code.startswith("Configure-")]
+    if view.half_inside == "out":
+        # Its own request it may send too soon; what it answers the gateway has sent.
+        begun = [m for m in begun if m.code != "Configure-Request"]
+    if layer == "login" and begun:
+        return rule(layer, "passed", summary="over: IPCP follows", seen=begun[:1])
+    users = [d for d in view.data if d.packets > d.echoes]
+    if layer == "address" and begun and users and users[-1].last_t > begun[-1].t:
+        return rule(layer, "passed", summary="open: users' data follows", seen=[*begun, *users])
+    return None
 
 
 def _later(view: View, carried: float) -> bool:

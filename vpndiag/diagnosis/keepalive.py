@@ -29,7 +29,7 @@ ECHO_SECONDS = 20.0
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
-    if view.ended is not None and view.ended.one_sided:
+    if view.half_inside is not None or (view.ended is not None and view.ended.one_sided):
         return None
     return _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
 

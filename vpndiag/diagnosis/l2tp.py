@@ -119,6 +119,8 @@ def _refused_before_up(view: View) -> Ruling | None:
     # A closing message that answers our own is politeness.
     left = min((m.t for m in view.l2tp_of("out", "StopCCN", "CDN")), default=None)
     begun = view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN", "SCCCN")
+    if view.half_inside == "in":
+        begun = view.l2tp_of("in", "SCCRP", "ICRP")
     # An older tunnel of the same client may be closed at the start of the material.
     closing = [m for m in closing if begun and begun[0].t <= m.t and (left is None or m.t < left)]
     if not closing:
@@ -135,6 +137,7 @@ def _refused_before_up(view: View) -> Ruling | None:
         if m.result_code == 2 and m.error_code in (4, 7):
             code = "l2tp.no-facilities"
         wanted = any(x.challenge for x in view.l2tp_of("in", "SCCRP"))
+        wanted = wanted and view.half_inside is None  # what the client said to that is not seen
         if wanted and code in _MAY_BE_SECRET and not (up or view.l2tp_of("in", "ICRP")):
             # RFC 2661 section 5.1.1 says StopCCN 4; xl2tpd sends 2 with error 6.
             proved = any(x.challenge_response for x in view.l2tp_of("out", "SCCCN"))
@@ -209,7 +212,9 @@ def _passed(view: View) -> Ruling:
             facts["vendor"] = reply.vendor_name
         if reply.assigned_tunnel_id is not None:
             parts.append(f"tunnel {reply.assigned_tunnel_id}")
-    if not view.l2tp_of("out", "SCCRQ") and not view.l2tp_of("out", "ICCN"):
+    if view.half_inside is not None:
+        parts.append(f"seen from the {'client' if view.half_inside == 'out' else 'gateway'} alone")
+    elif not view.l2tp_of("out", "SCCRQ") and not view.l2tp_of("out", "ICCN"):
         parts.append("tunnel was up before the capture began")
     elif not view.live and not view.l2tp_of("out", "SCCRQ", "SCCCN"):
         parts.append("a further call in the tunnel")

@@ -34,6 +34,8 @@ def judge(view: View) -> Ruling:
 
 
 def _nothing(view: View) -> Ruling:
+    if view.half_inside is not None:
+        return rule("lcp", "inconclusive", summary=ppp.undecided(view), seen=view.l2tp)
     up = view.l2tp_of("out", "ICCN")
     if not up:
         if view.esp and not view.l2tp and not view.live:

@@ -95,8 +95,7 @@ def undecided(view: View) -> str:
         return "interrupted"
     if view.ended is not None and view.ended.one_sided:
         return "the capture shows one direction only"
-    ways = {m.direction for m in view.l2tp} | {m.direction for m in view.ppp}
-    if not view.live and len(ways) == 1 and view.esp_back:
+    if view.half_inside is not None:
         return "of what is inside ESP the capture shows one direction only"
     farewell = left(view)
     if view.live or farewell is None:

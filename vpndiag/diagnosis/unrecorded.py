@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
+from vpndiag.observations import (
+    DataFlow,
+    Direction,
+    EspFlow,
+    IkeMessage,
+    L2tpMessage,
+    Observation,
+    OtherTraffic,
+    PppMessage,
+)
 
 _IKE = (("MM1", "MM2", "MM3"), ("MM3", "MM4", "MM5"), ("AM1", "AM2", "AM3"), ("QM1", "QM2", "QM3"),
         ("IKEv2 SA_INIT", "IKEv2 SA_INIT", "IKEv2 AUTH"))  # fmt: skip
@@ -47,3 +56,18 @@ def answers(
         if o.direction == "out" and o.code in _REPLIES and (o.protocol, o.identifier) not in asked
     ]
     return found
+
+
+def readable(
+    esp: Sequence[EspFlow],
+    inside: Sequence[L2tpMessage | PppMessage | DataFlow],
+    other: Sequence[OtherTraffic],
+) -> Direction | None:
+    """The one direction whose ESP can be read, where there is some of the client; None: both, or
+    neither."""
+    if not any(f.direction == "out" and f.packets for f in esp):
+        return None
+    ways = {o.direction for o in inside} | {f.direction for f in esp if f.verified}
+    if any(o.what == "L2TPv3" for o in other):
+        return None
+    return ways.pop() if len(ways) == 1 else None

@@ -145,7 +145,7 @@ def _unheard_ike(messages: list[IkeMessage], view: View) -> list[IkeMessage]:
 
 def _unheard_l2tp(view: View) -> float | None:
     """When the first answer inside the tunnel came that the client did not get."""
-    messages = [m for m in view.l2tp_all if not m.other_source]
+    messages = view.l2tp
     for asked, answered in _L2TP_ANSWER.items():
         tries = [m for m in messages if m.message == asked and m.direction == "out"]
         if len(tries) < ASKED_AGAIN:

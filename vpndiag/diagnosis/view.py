@@ -166,6 +166,15 @@ class View:
         return [f for f in self.esp if f.direction == "in" and f.packets]
 
     @once
+    def half_inside(self) -> Direction | None:
+        """The one direction of which a capture shows what is inside ESP, where ESP went both ways:
+        keys of one SA were given, or its packets were recorded unwrapped. What the other side says
+        is not known then."""
+        if self.live or not self.esp_back:
+            return None
+        return unrecorded.readable(self.esp, (*self.l2tp, *self.ppp, *self.data), self.other)
+
+    @once
     def only_ikev2(self) -> bool:
         """A capture of another kind of VPN: all its IKE is version 2."""
         return (
@@ -369,6 +378,8 @@ class View:
             return False
         if self.ended is not None and self.ended.one_sided:
             return False  # the answers are not in the capture
+        if isinstance(silence.last, L2tpMessage | PppMessage) and self.half_inside is not None:
+            return False
         if self.ended is not None and self.ended.why == "stopped":
             # A client may leave off asking one thing in IKE because it has learnt another.
             once = not self.live and isinstance(silence.last, IkeMessage)
