@@ -50,7 +50,8 @@ def judge(view: View) -> Ruling:
         return _nothing_back(view, out)
     good = sum(f.verified or 0 for f in back)
     bad = sum(f.bad_integrity or 0 for f in back)
-    if bad and not good:
+    unfit = not view.live and not good and bad > 0 and _unfit(view, out)
+    if bad and not good and not unfit:
         return _failed(
             finding(
                 "esp.bad-integrity",
@@ -77,7 +78,18 @@ def judge(view: View) -> Ruling:
         )  # fmt: skip
     how = "in UDP" if any(f.udp_encapsulated for f in back) else "protocol 50"
     summary = f"{_count(out)} out, {_count(back)} in, {how}"
+    if unfit:
+        summary += "; the keys given do not fit"
     return rule("esp", "passed", *findings, summary=summary, seen=[*out, *back])
+
+
+def _unfit(view: View, out: list[EspFlow]) -> bool:
+    """Packets of the gateway do not verify with the keys that were given: these are wrong, where
+    the client's do not either, or where it goes on, having understood what came back."""
+    if any(f.bad_integrity and not f.verified for f in out):
+        return True
+    went_on = view.l2tp_of("out", "SCCCN", "ICRQ", "ICCN") or view.ppp
+    return bool(went_on) or _goes_on(view, out)
 
 
 def _count(flows: list[EspFlow]) -> int:

@@ -87,8 +87,14 @@ def _not_seen(view: View) -> Ruling:
     if view.running or view.live:
         return not_reached("l2tp", "no L2TP message was sent")
     if view.esp:
-        return not_reached("l2tp", "inside ESP, and no keys were given")
+        return not_reached("l2tp", unread(view))
     return not_reached("l2tp", "no L2TP in this material")
+
+
+def unread(view: View) -> str:
+    """Why L2TP is not seen inside ESP."""
+    wrong = any(f.bad_integrity and not f.verified for f in view.esp)
+    return "inside ESP, and " + ("the keys given do not fit" if wrong else "no keys were given")
 
 
 def reason(m: L2tpMessage) -> str:

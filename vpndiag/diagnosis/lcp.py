@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import ppp
-from vpndiag.diagnosis.l2tp import in_vain
+from vpndiag.diagnosis.l2tp import in_vain, unread
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
@@ -39,7 +39,7 @@ def _nothing(view: View) -> Ruling:
     up = view.l2tp_of("out", "ICCN")
     if not up:
         if view.esp and not view.l2tp and not view.live:
-            return not_reached("lcp", "inside ESP, and no keys were given")
+            return not_reached("lcp", unread(view))
         return not_reached("lcp", "no PPP session")
     silence = view.unanswered(up)
     if view.running or silence is None or silence.seconds < 4.0:

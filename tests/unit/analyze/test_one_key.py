@@ -4,6 +4,7 @@ are no silences then; what the one that can be read says counts."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,25 @@ def _verdicts(place: Path, fault: str) -> list[Verdict]:
 def test_what_is_said(fault: str, tmp_path: Path) -> None:
     verdicts = _verdicts(tmp_path / "run.pcapng", fault)
     assert tuple(v.finding or v.outcome for v in verdicts) == TOLD[fault]
+
+
+@pytest.mark.parametrize("wrong", [(True, True), (False, True)])
+def test_keys_that_do_not_fit_are_no_fault_of_the_gateway(
+    wrong: tuple[bool, bool], tmp_path: Path
+) -> None:
+    """The client understood what came back: it goes on."""
+    place = tmp_path / "run.pcapng"
+    result, keys = recorded(place)
+    assert result.run.stack is not None
+    pair, given = result.run.stack.agreed[-1], Keys()
+    for spi, spoilt in zip((pair.spi_out, pair.spi_in), wrong, strict=True):
+        for key in keys.esp[int.from_bytes(spi, "big")]:
+            given.add_esp(replace(key, integrity_key=bytes(len(key.integrity_key)))
+                          if spoilt else key)  # fmt: skip
+    report = analyze([place], keys=given)
+    assert report.verdict.outcome == "healthy"
+    esp = next(x for x in report.layers if x.id == "esp")
+    assert "the keys given do not fit" in esp.summary
 
 
 class Unwrapped(Pair):
