@@ -231,7 +231,8 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary="looped back",
             seen=packets,
         )
-    if end is not None and not theirs and in_vain(ours, end.t):
+    spoke = [m for m in theirs if m.code != "Terminate-Request"]
+    if end is not None and not spoke and in_vain(ours, end.t):
         return _never_spoke(ours, end)
     if end is not None:
         refused = any(

@@ -299,6 +299,15 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 2)
 
 
+@scene("a gateway that says nothing in LCP but that it gives up", "failed", "lcp.no-answer")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    for number in range(4):
+        pair.ppp(True, LCP, 1, number, b"\1\4\5\x78", wait=3)
+    pair.ppp(False, LCP, 5, 9, b"timeout sending Config-Requests")
+
+
 @scene("an option is turned down, and the client leaves", "failed", "lcp.no-convergence")
 def _(wire: Wire) -> None:
     pair = Pair(wire, clear=True)
