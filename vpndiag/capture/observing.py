@@ -199,7 +199,7 @@ class Observer:
         sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
         strange = _not_asked(messages, sent)
         for m, mine in zip(messages, sent, strict=True):
-            elsewhere = not mine and m.src in strange and _is_control(m)
+            elsewhere = strange and not mine and m.src in strange and _is_control(m)
             since = m.time_ns - start
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
@@ -385,21 +385,15 @@ def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) 
 def _not_asked(messages: list[Message], sent: list[bool]) -> set[End]:
     """Ends that answer, and that the client never sent to. An LNS may answer from another port
     (RFC 2661 section 8.1): who takes that goes on with it, or has nothing more to say."""
-    asked, strange = set(), {}
-    last = 0
-    for m, mine in zip(messages, sent, strict=True):
-        if mine:
-            asked.add(m.dst)
-            last = m.time_ns
-        elif m.src not in strange:
-            strange[m.src] = m.time_ns
-    if not asked:
+    both = list(zip(messages, sent, strict=True))
+    asked = {m.dst for m, mine in both if mine}
+    strange = {m.src for m, mine in both if not mine} - asked
+    if not strange or not asked:
         return set()
     at_home = {address for address, _ in asked}
-    return {
-        end for end, first in strange.items()
-        if end not in asked and (end[0] not in at_home or first < last)
-    }  # fmt: skip
+    last = max(m.time_ns for m, mine in both if mine)
+    early = {m.src for m, mine in both if not mine and m.time_ns < last}
+    return {end for end in strange if end[0] not in at_home or end in early}
 
 
 def _is_control(m: Message) -> bool:

@@ -29,9 +29,10 @@ ECHO_SECONDS = 20.0
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
-    if view.half_inside is not None or (view.ended is not None and view.ended.one_sided):
+    if view.ended is not None and view.ended.one_sided:
         return None
-    return _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
+    found = _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
+    return None if found is None or view.half_inside is not None else found
 
 
 def _not_recorded(view: View, last: float) -> bool:
@@ -78,6 +79,8 @@ def _echo(view: View) -> Ruling | None:
 def _anew(view: View) -> Ruling | None:
     """Configure-Requests after LCP or IPCP was open close it and negotiate it again (RFC 1661
     section 4.3): who does not answer them has forgotten the link, or is gone."""
+    if sum([m.code == "Configure-Request" for m in view.ppp[-REPEATS - 2 :]]) < REPEATS:
+        return None  # nobody else says anything more, but a farewell
     for protocol in ("LCP", "IPCP"):
         for silent, asking, who, other in SIDES:
             asked = view.ppp_of(protocol, asking, "Configure-Request")

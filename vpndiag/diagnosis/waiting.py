@@ -122,9 +122,11 @@ _NOT_TAKEN = (
 def _leaves(view: View) -> Ruling | None:
     """The client itself closes the tunnel or the call, right behind an answer of the gateway and
     before any PPP."""
-    left = ppp.left(view)
     answers = view.l2tp_of("in", "SCCRP", "ICRP")
-    if not isinstance(left, L2tpMessage) or not answers or view.ppp or view.data:
+    if not answers or view.ppp or view.data:
+        return None
+    left = ppp.left(view)
+    if not isinstance(left, L2tpMessage):
         return None
     before = [m for m in answers if 0 <= left.t - m.t <= SOON
               and (m.message == "ICRP" or left.message == "StopCCN")]  # fmt: skip
