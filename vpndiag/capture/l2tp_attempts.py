@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from vpndiag.capture.attempt import SECOND, SLACK, Attempt
 from vpndiag.capture.carried import l2tp_data
-from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids, message_type
+from vpndiag.capture.l2tp_ids import TUNNEL, assigned, avp, header_ids, message_type
 from vpndiag.capture.material import (
     L2tpTrack,
     Message,
@@ -18,6 +18,12 @@ from vpndiag.protocols.l2tp.constants import MessageType
 # As plain numbers: members of an enumeration are slow to compare.
 _SCCRQ, _SCCRP = int(MessageType.SCCRQ), int(MessageType.SCCRP)
 _STOPCCN = int(MessageType.StopCCN)
+_RESULT = 1
+"""AVP Result Code."""
+_FIRST_ANSWER = b"\0\0\0\1"
+"""Ns and Nr of the first message of who was asked (RFC 2661 section 5.8)."""
+_NO_CALL = frozenset(bytes((0, code)) for code in range(4, 12))
+"""Results of a CDN for a call that did not come about (RFC 2661 section 4.4.2)."""
 AFTER = 10 * SECOND
 """L2TP in the clear may follow an IPsec attempt by this much and be of it."""
 
@@ -135,6 +141,10 @@ def _dialled(messages: list[Message]) -> str:
             return m.dst[0]
         if kind == MessageType.SCCRQ:
             break
+        if (kind == _STOPCCN and m.data[8:12] == _FIRST_ANSWER) or (
+            kind == MessageType.CDN and avp(m.data, _RESULT)[:2] in _NO_CALL
+        ):
+            return m.dst[0]  # it was asked for a tunnel, or a call
     return _by_ppp(messages)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.unrecorded import explains
 from vpndiag.diagnosis.upkeep import SIDES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, Observation
@@ -35,12 +36,6 @@ def judge(layer: str, view: View) -> Ruling | None:
     return None if found is None or view.half_inside is not None else found
 
 
-def _not_recorded(view: View, last: float) -> bool:
-    """Whether the recorder may have missed what the silent side said: it did so after the last
-    packet that it has of it, or often before."""
-    return len(view.unrecorded) >= REPEATS or any(o.t > last for o in view.unrecorded)
-
-
 def _hello(view: View) -> Ruling | None:
     if sum([m.repeat for m in view.l2tp]) < REPEATS:
         return None
@@ -53,7 +48,7 @@ def _hello(view: View) -> Ruling | None:
         again = [m for m in asked if m.repeat]
         if last < 0 or len(again) < REPEATS or again[-1].t - last < SECONDS:
             continue
-        if _not_recorded(view, last):
+        if explains(view.unrecorded, last, len(again) + 1):
             continue
         return _failed("l2tp", who, last, again, f"the {other} repeats {again[0].message} "
                        f"{times(len(again))}, and gets no acknowledgement")  # fmt: skip
@@ -70,7 +65,7 @@ def _echo(view: View) -> Ruling | None:
             d for d in echoes
             if d.last_t - last >= ECHO_SECONDS and (d.t > last or _in_vain(d, last) >= ECHOES - 1)
         ]  # fmt: skip
-        if last >= 0 and asked and not _not_recorded(view, last):
+        if last >= 0 and asked and not explains(view.unrecorded, last, ECHOES):
             return _failed("lcp", who, last, asked, f"the {other} goes on sending LCP echoes, for "
                            f"{asked[0].last_t - last:.0f} s, without an answer")  # fmt: skip
     return None
@@ -89,7 +84,11 @@ def _anew(view: View) -> Ruling | None:
                 continue
             last = view.last_seen[silent]
             asked = [m for m in asked if m.t > max(last, up)]
-            if len(asked) < REPEATS or asked[-1].t - last < SECONDS or _not_recorded(view, last):
+            if (
+                len(asked) < REPEATS
+                or asked[-1].t - last < SECONDS
+                or explains(view.unrecorded, last, len(asked))
+            ):
                 continue
             if (ppp.hang_up(view, up) if silent == "in" else ppp.left(view, up)) is None:
                 said = (

@@ -127,6 +127,7 @@ def _refused_before_up(view: View) -> Ruling | None:
     begun = view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN", "SCCCN")
     if view.half_inside == "in":
         begun = view.l2tp_of("in", "SCCRP", "ICRP")
+    begun = begun or [m for m in closing if _is_refusal(m)]
     # An older tunnel of the same client may be closed at the start of the material.
     closing = [m for m in closing if begun and begun[0].t <= m.t and (left is None or m.t < left)]
     if not closing:
@@ -163,6 +164,15 @@ def _refused_before_up(view: View) -> Ruling | None:
         summary=reason(m),
         seen=[*begun, m],
     )
+
+
+def _is_refusal(m: L2tpMessage) -> bool:
+    """What can only be the answer to a request, recorded or not: a StopCCN that is its sender's
+    first message (RFC 2661 section 5.8), a CDN of a call that did not come about (section 4.4.2).
+    """
+    if m.message == "StopCCN":
+        return m.ns == 0 and m.nr == 1
+    return m.result_code in range(4, 12)
 
 
 def _secret(view: View) -> Ruling | None:
@@ -241,7 +251,8 @@ def _only_the_end(view: View) -> Ruling | None:
         return None
     told = [m for m in view.l2tp if m.message != "ZLB" and not ends(m)]
     told_ppp = [m for m in view.ppp if not (ends(m) or m.code == "Terminate-Ack")]
-    if told or told_ppp or not view.goodbyes:
+    refused = any(_is_refusal(m) for m in view.l2tp_of("in", "StopCCN", "CDN"))
+    if told or told_ppp or refused or not view.goodbyes:
         return None
     first = view.goodbyes[0]
     how = reason(first) if isinstance(first, L2tpMessage) else "LCP Terminate-Request"

@@ -58,6 +58,20 @@ def answers(
     return found
 
 
+OFTEN = 3
+"""Answers that a capture lacks: its recorder loses packets all the time."""
+MANY_TRIES = 4
+"""Tries whose answers are not all lost by a recorder that misses a packet now and then."""
+
+
+def explains(lost: Sequence[Observation], since: float, tries: int) -> bool:
+    """Whether a recorder that missed the answers behind ``lost`` may have missed those to ``tries``
+    from ``since`` on as well: it did so in that time, or often, or they are few."""
+    if not lost:
+        return False
+    return tries < MANY_TRIES or len(lost) >= OFTEN or max(o.t for o in lost) >= since
+
+
 def readable(
     esp: Sequence[EspFlow],
     inside: Sequence[L2tpMessage | PppMessage | DataFlow],

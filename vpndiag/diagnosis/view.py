@@ -168,8 +168,7 @@ class View:
     @once
     def half_inside(self) -> Direction | None:
         """The one direction of which a capture shows what is inside ESP, where ESP went both ways:
-        keys of one SA were given, or its packets were recorded unwrapped. What the other side says
-        is not known then."""
+        keys of one SA were given, or its packets were recorded unwrapped."""
         if self.live or not self.esp_back:
             return None
         return unrecorded.readable(self.esp, (*self.l2tp, *self.ppp, *self.data), self.other)
@@ -389,7 +388,9 @@ class View:
             # What is not answered is sent again: one try alone may be all that was recorded. One
             # that the capture ends with had no time to be answered.
             settled = silence.tries - (self.end - silence.last.t < ANSWERED)
-            return settled >= 2 and silence.seconds >= 4.0 and not self.unrecorded
+            long = settled >= 2 and silence.seconds >= 4.0
+            lost = self.unrecorded
+            return long and not unrecorded.explains(lost, silence.first.t, silence.tries)
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @once

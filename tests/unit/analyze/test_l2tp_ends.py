@@ -91,6 +91,32 @@ def _(wire: Wire) -> None:
         pair.ppp(True, 0xC021, 1, number, b"\1\4\5\x78", wait=3)
 
 
+@scene("begun behind the request: the gateway's first word is StopCCN", "failed",
+       "l2tp.not-authorized")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    del wire.shots[:]
+    pair.control(False, 4, (9, b"\0\x22"), (1, b"\0\4"))
+    pair.control(True, 0)
+
+
+@scene("of a tunnel that is older, begun behind a call that finds no place", "failed",
+       "l2tp.no-facilities")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.ns = {True: 40, False: 30}
+    pair.control(False, 14, (1, b"\0\4"), (14, b"\0\0"), call=7)
+    pair.control(True, 0)
+
+
+@scene("and behind one that the gateway took down", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.ns = {True: 40, False: 30}
+    pair.control(False, 14, (1, b"\0\3"), (14, b"\0\x09"), call=7)
+    pair.control(True, 0)
+
+
 @scene("the client's Challenge gets no response", "failed", "l2tp.secret-mismatch")
 def _(wire: Wire) -> None:
     pair = _asked(wire, (11, bytes(16)))

@@ -104,6 +104,23 @@ def _(wire: Wire) -> None:
     Pair(wire, client="192.168.7.99", clear=True).inside()
 
 
+@scene("one answer is missing at the beginning, and the login has none for half a minute", "failed",
+       "login.no-answer")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = _challenged(wire)
+    del wire.shots[1]
+    _respond(pair, 11)
+
+
+@scene("one is missing, and so may be the two that are asked for later", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = linked(wire)
+    del wire.shots[1]
+    pair.ppp(True, LCP, 9, 0, b"\1\2\3\4", wait=5)
+    for number in range(3):
+        pair.ppp(True, 0xC023, 1, number, b"\3bob\3pwd", wait=4)
+
+
 @scene("one answer is missing at the beginning, and echoes stay unanswered later", "failed",
        "lcp.peer-gone")  # fmt: skip
 def _(wire: Wire) -> None:
