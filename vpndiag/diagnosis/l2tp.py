@@ -68,6 +68,9 @@ def judge(view: View) -> Ruling:
     secret = _secret(view)
     if secret is not None and not view.running:
         return secret
+    dialled = None if view.live else _not_dialled(view)
+    if dialled is not None:
+        return dialled
     gone = None if view.running else _unacknowledged(view)
     if gone is not None:
         return gone
@@ -266,6 +269,37 @@ def _only_the_end(view: View) -> Ruling | None:
     )
 
 
+_NOT_DIALLED = (
+    Cause("The line or number that was to be called is busy, out of order, or wrong (the result "
+          "says which)", "gateway-admin", "Try the number; look at the settings for dial-out",
+          "likely"),
+    Cause("The access concentrator makes no outgoing calls", "gateway-admin",
+          "Look at its dial-out settings", "possible"),
+)  # fmt: skip
+
+
+def _not_dialled(view: View) -> Ruling | None:
+    """The gateway wants a call made (OCRQ, RFC 2661 section 6.9), and the access concentrator ends
+    it."""
+    asked = view.l2tp_of("in", "OCRQ")
+    ended = [m for m in view.l2tp_of("out", "CDN") if asked and m.t >= asked[0].t]
+    if not ended or view.ppp or view.l2tp_of("out", "OCCN"):
+        return None
+    return rule(
+        "l2tp",
+        "failed",
+        finding(
+            "l2tp.call-refused",
+            evidence("the gateway asks for an outgoing call (OCRQ)", asked[0]),
+            evidence(f"the access concentrator ends it with {reason(ended[0])}", ended[0]),
+            detail=f"The outgoing call did not come about: {reason(ended[0])}.",
+            causes=_NOT_DIALLED,
+        ),
+        summary=reason(ended[0]),
+        seen=[asked[0], ended[0]],
+    )
+
+
 _SECRET = (
     Cause("The two sides have different tunnel secrets, and the gateway drops the wrong response "
           "without a word", "helpdesk", "Enter the L2TP secret again on both sides", "likely"),
@@ -306,6 +340,12 @@ def _unacknowledged(view: View) -> Ruling | None:
 def _unanswered(view: View) -> Ruling:
     for ask, answer, code, what in (
         ("ICRQ", "ICRP", "l2tp.call-unanswered", "The tunnel is up, but the call is not answered."),
+        (
+            "OCRQ",
+            "OCRP",
+            "l2tp.call-unanswered",
+            "The tunnel is up, but the call that the other side is to make is not answered.",
+        ),
         ("SCCRQ", "SCCRP", "l2tp.no-answer", "The L2TP service does not answer."),
     ):
         tries = view.l2tp_of("out", ask)

@@ -91,6 +91,44 @@ def _(wire: Wire) -> None:
         pair.ppp(True, 0xC021, 1, number, b"\1\4\5\x78", wait=3)
 
 
+def _dialled_out(wire: Wire) -> Pair:
+    """The LNS asks for an outgoing call, and the LAC tries it."""
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(False, 0)
+    pair.control(False, 7, (14, b"\0\x09"), (15, b"\0\0\0\1"), (21, b"5551234"))
+    pair.control(True, 8, (14, b"\0\7"), call=9)
+    wire.at += 3
+    return pair
+
+
+@scene("an outgoing call: the number is busy", "failed", "l2tp.call-refused")
+def _(wire: Wire) -> None:
+    pair = _dialled_out(wire)
+    pair.control(True, 14, (1, b"\0\x08"), (14, b"\0\7"), call=9)
+    pair.control(False, 0)
+
+
+@scene("an outgoing call that comes about", "healthy")
+def _(wire: Wire) -> None:
+    pair = _dialled_out(wire)
+    pair.control(True, 9, (24, b"\0\0\xff\0"), (19, b"\0\0\0\1"), call=9)
+    pair.control(False, 0)
+    for play in (pair.lcp, pair.mschap, pair.ipcp, pair.users):
+        play()  # type: ignore[operator]
+
+
+@scene("an LNS that opens the tunnel and asks for an outgoing call in vain", "failed",
+       "l2tp.call-unanswered")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(False, 0)
+    _in_vain(pair, 7, (14, b"\0\x09"), (15, b"\0\0\0\1"), (21, b"5551234"))
+
+
 @scene("begun behind the request: the gateway's first word is StopCCN", "failed",
        "l2tp.not-authorized")  # fmt: skip
 def _(wire: Wire) -> None:
