@@ -146,6 +146,8 @@ def _refused_before_up(view: View) -> Ruling | None:
             code = "l2tp.protocol-error"
         if m.result_code == 2 and m.error_code in (4, 7):
             code = "l2tp.no-facilities"
+        if m.result_code == 2 and "authoriz" in m.error_message.lower():
+            code = "l2tp.not-authorized"  # xl2tpd has error 6 and "No Authorization" for it
         wanted = any(x.challenge for x in view.l2tp_of("in", "SCCRP"))
         wanted = wanted and view.half_inside is None  # what the client said to that is not seen
         if wanted and code in _MAY_BE_SECRET and not (up or view.l2tp_of("in", "ICRP")):

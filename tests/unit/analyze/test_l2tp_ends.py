@@ -91,6 +91,12 @@ def _(wire: Wire) -> None:
         pair.ppp(True, 0xC021, 1, number, b"\1\4\5\x78", wait=3)
 
 
+@scene("xl2tpd, whose access list lacks the client", "failed", "l2tp.not-authorized")
+def _(wire: Wire) -> None:
+    pair = _asked(wire)
+    pair.control(False, 4, (9, b"\0\x22"), (1, b"\0\2\0\6No Authorization"))
+
+
 def _dialled_out(wire: Wire) -> Pair:
     """The LNS asks for an outgoing call, and the LAC tries it."""
     pair = _asked(wire)
