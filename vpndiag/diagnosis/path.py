@@ -7,7 +7,8 @@ from dataclasses import replace
 from vpndiag.diagnosis import lifetime, loss, nat, other_addresses, outer_mtu, told, way
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import Unanswered, View
+from vpndiag.diagnosis.silence import Unanswered
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
 from vpndiag.report.model import Evidence, Finding
 

@@ -14,6 +14,7 @@ from vpndiag.diagnosis import renewals, unrecorded
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.once import once
 from vpndiag.diagnosis.renewals import Renewal
+from vpndiag.diagnosis.silence import Unanswered
 from vpndiag.diagnosis.sorting import by_key, last_of
 from vpndiag.observations import (
     CertificateSeen,
@@ -42,7 +43,6 @@ from vpndiag.observations import (
     Soak,
 )
 from vpndiag.observations.goodbyes import ends
-from vpndiag.records import record
 
 _T = TypeVar("_T", bound=Observation)
 _BY_TIME, _BY_PROTOCOL = attrgetter("t"), attrgetter("protocol")
@@ -52,21 +52,6 @@ _BY_CODE = attrgetter("protocol", "direction", "code")
 
 ANSWERED = 0.5
 """Seconds that an answer may take."""
-
-
-@record(frozen=True, slots=True)
-class Unanswered:
-    """A message that was sent ``tries`` times over ``seconds`` and not answered."""
-
-    first: Observation
-    last: Observation
-    tries: int
-    seconds: float
-    """From the first try to the end of the material."""
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        return self.first.frames + (self.last.frames if self.last is not self.first else ())
 
 
 class View:
@@ -388,9 +373,8 @@ class View:
             # What is not answered is sent again: one try alone may be all that was recorded. One
             # that the capture ends with had no time to be answered.
             settled = silence.tries - (self.end - silence.last.t < ANSWERED)
-            long = settled >= 2 and silence.seconds >= 4.0
-            lost = self.unrecorded
-            return long and not unrecorded.explains(lost, silence.first.t, silence.tries)
+            lost = unrecorded.explains(self.unrecorded, silence.first.t, silence.tries)
+            return settled >= 2 and silence.seconds >= 4.0 and not lost
         return silence.seconds >= 4.0 and (silence.tries >= 2 or silence.seconds >= 10.0)
 
     @once

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
-from vpndiag.diagnosis.view import Unanswered, View
+from vpndiag.diagnosis.silence import Unanswered
+from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, Observation
 from vpndiag.report.model import Cause, Evidence
 
