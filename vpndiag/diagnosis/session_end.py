@@ -86,7 +86,7 @@ def _farewell(view: View, up: float) -> PppMessage | L2tpMessage | IkeMessage | 
     """The gateway's first, unless it answers ours."""
     since = [m for m in view.goodbyes if m.t >= up]
     closed = [m for m in view.ppp_of("IPCP", "in", "Terminate-Request") if m.t >= up]
-    for m in sorted(since, key=lambda m: (m.t, not _ours(m, view))):
+    for m in sorted(since, key=lambda m: (m.t, m.frames)):
         if _ours(m, view):
             return next((x for x in closed if x.t < m.t), None)
         if isinstance(m, IkeMessage):

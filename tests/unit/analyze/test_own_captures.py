@@ -46,6 +46,13 @@ def test_a_break_has_the_same_finding_in_its_capture(name: str, tmp_path: Path) 
     assert len(report.sessions) == 1, "probes beside the run are no attempts of their own"
 
 
+def test_of_two_farewells_at_one_time_the_first_frame_is_the_first(tmp_path: Path) -> None:
+    """The gateway's Delete, and what the client says to that."""
+    live, keys = run("session.hung-up:delete", tmp_path / "run.pcapng", 3, bad=True)
+    assert live.finding == "session.hung-up"
+    assert analyze([tmp_path / "run.pcapng"], keys).verdict.finding == "session.hung-up"
+
+
 def test_a_wrong_name_is_only_told_of_a_client_that_left(tmp_path: Path) -> None:
     config, options = both_certified(GatewayConfig(), client_options(), VERIFY_TIME)
     live, keys = recorded(tmp_path / "run.pcapng", options, config)
