@@ -117,6 +117,11 @@ def obtain(
             typed = (ask or getpass.getpass)(f"{LABELS[kind]}: ")
         except (EOFError, OSError):
             return None
+        except UnicodeError:
+            raise SecretError(
+                f"the {LABELS[kind].lower()} that was typed is not in this terminal's encoding; "
+                "give it in a file"
+            ) from None
         return _hinted(kind, Secret(typed, "the prompt")) if typed else None
     return None
 

@@ -112,6 +112,15 @@ def test_the_prompt_needs_a_terminal() -> None:
     assert get(is_tty=lambda: True, prompt=True, ask=lambda _label: "") is None
 
 
+def test_what_is_typed_in_another_encoding_is_one_line_without_it() -> None:
+    def odd(_label: str) -> str:
+        return b"k\xffey".decode()
+
+    with pytest.raises(SecretError) as caught:
+        get(is_tty=lambda: True, prompt=True, ask=odd)
+    assert "encoding" in str(caught.value) and "ey" not in str(caught.value).split()
+
+
 def test_two_named_sources_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match="once"):
         get(option="a", file=tmp_path / "b")
