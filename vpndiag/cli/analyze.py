@@ -24,7 +24,7 @@ from vpndiag.cli.options import (
     Redact,
     Verbose,
 )
-from vpndiag.cli.output import Output, check_writable, consoles, write_json
+from vpndiag.cli.output import Output, check_writable, consoles, print_line, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -225,15 +225,7 @@ class _Progress:
 def _show(report: Report, output: Output) -> None:
     console = consoles(output)
     if output.quiet:
-        from vpndiag.report.text import visible
-
-        verdict = report.verdict
-        where = f" {verdict.finding or verdict.layer}" if verdict.finding or verdict.layer else ""
-        console.print(
-            visible(f"{verdict.outcome}{where}: {verdict.headline}", 1000),
-            markup=False,
-            soft_wrap=True,
-        )
+        print_line(report, console)
         return
     from vpndiag.render.terminal import print_report
 

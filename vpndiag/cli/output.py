@@ -119,9 +119,19 @@ def _run_and_write(
     return report, plan.output_error or error
 
 
+def print_line(report: Report, console: Console) -> None:
+    """The verdict with the code of its finding, or else the layer, in one line."""
+    from vpndiag.report.text import visible
+
+    verdict = report.verdict
+    where = f" {verdict.finding or verdict.layer}" if verdict.finding or verdict.layer else ""
+    line = visible(f"{verdict.outcome}{where}: {verdict.headline}", 1000)
+    console.print(line, markup=False, soft_wrap=True)
+
+
 def _print_report(report: Report, console: Console, output: Output, *, written: bool) -> None:
     if output.quiet:
-        console.print(report.verdict.headline, soft_wrap=True, markup=False)
+        print_line(report, console)
         return
     from vpndiag.render.terminal import print_report
 

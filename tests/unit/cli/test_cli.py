@@ -271,6 +271,7 @@ def test_quiet_is_the_verdict_in_one_line() -> None:
     done = vpndiag("demo", "--break", "auth.psk-mismatch", "--quiet")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.startswith("failed auth.psk-mismatch: The pre-shared key is ")
     assert done.stderr == ""
 
 
