@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from tests.sim.network import Address, Line, Network, Result, Simulation, client_options, simulate
+from tests.sim.network import (
+    VERIFY_TIME,
+    Address,
+    Line,
+    Network,
+    Result,
+    Simulation,
+    client_options,
+    simulate,
+)
 from vpndiag.diagnosis.loss import doubted
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.gateway import GatewayConfig
+from vpndiag.gateway.breaks import BREAKS
 from vpndiag.observations import L2tpMessage
 from vpndiag.protocols.ike.constants import ExchangeType
 from vpndiag.tunnel.options import Flow
@@ -51,7 +63,18 @@ def test_what_the_gateway_says_itself_is_as_sure_beside_lost_packets() -> None:
 
 def test_a_run_that_began_anew_ends_when_the_gateway_is_not_heard_any_more() -> None:
     """It had chosen a proposal before: no other question is due, and nothing more comes."""
-    result = limited(2.0, 3, Line(delay=0.03, jitter=0.01))
+    config, options = BREAKS["ike.stalled"].apply(GatewayConfig(), client_options(), VERIFY_TIME)
+    simulation = Simulation([options], config, Network())
+    to_client, heard = simulation.to_client, itertools.count()
+    patience = simulation.runs[0].patience
+
+    def silent(port: int, destination: tuple[str, int], data: bytes) -> None:
+        # The first answers are lost, so that it is a path that loses packets.
+        if patience.begun == 1 and next(heard) >= 2:
+            to_client(port, destination, data)
+
+    simulation.to_client = silent  # type: ignore[method-assign]
+    result = simulation.run()[0]
     assert result.outcome == "failed"
     assert result.run.patience.begun == 2
     assert result.seconds < 60

@@ -9,7 +9,14 @@ from dataclasses import replace
 from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import EspFlow, IkeMessage, InsidePing, L2tpMessage, Observation
+from vpndiag.observations import (
+    EspFlow,
+    IkeMessage,
+    InsidePing,
+    L2tpMessage,
+    Observation,
+    PppMessage,
+)
 from vpndiag.report.model import Cause, Evidence, Finding
 
 LOSS = 0.03
@@ -54,6 +61,8 @@ def _by_pings(view: View) -> Finding | None:
         lost = sent - p.received
         if p.role != "peer" or not p.alive or sent < LEAST_PINGS:
             continue
+        if any(m.direction == "in" and m.t <= p.t for m in view.goodbyes if _for_good(m)):
+            continue  # the gateway answers no more
         if lost >= 2 and lost / sent >= LOSS_OF_PINGS:
             return finding(
                 "path.lossy",
@@ -65,6 +74,11 @@ def _by_pings(view: View) -> Finding | None:
                 confidence="high" if _answered_repeats(view) else "medium",
             )  # fmt: skip
     return None
+
+
+def _for_good(m: IkeMessage | L2tpMessage | PppMessage) -> bool:
+    """Not one of the SAs that SoftEther tidies up beside a session."""
+    return not isinstance(m, IkeMessage) or any(d.startswith("ISAKMP") for d in m.deletes)
 
 
 def _by_numbers(view: View) -> Finding | None:

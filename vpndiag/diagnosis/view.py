@@ -50,6 +50,8 @@ _BY_PORT, _BY_MESSAGE = attrgetter("direction", "port"), attrgetter("direction",
 _BY_CODE = attrgetter("protocol", "direction", "code")
 
 
+_ONLY_ASKED = {"SCCRQ", "SCCCN", "StopCCN", "ZLB"}
+"""What a client says in L2TP that wants no call."""
 ANSWERED = 0.5
 """Seconds that an answer may take."""
 
@@ -280,7 +282,10 @@ class View:
         if inside or self.live:
             return inside
         clear = [m for m in self.l2tp_all if m.inside == "clear"]
-        if all(m.direction == "out" and m.message == "SCCRQ" for m in clear):
+        asked = {m.message for m in clear if m.direction == "out"}
+        unanswered = all(m.direction == "out" for m in clear)
+        before = bool(clear) and bool(self.esp) and clear[0].t < min([f.t for f in self.esp])
+        if (asked <= {"SCCRQ"} and unanswered) or (asked <= _ONLY_ASKED and before):
             return []  # a question whether the gateway answers outside IPsec as well
         # A capture on the inside of IPsec shows L2TP in the clear beside ESP.
         return clear

@@ -81,6 +81,7 @@ class Decisions:
         self._natt_before = False
         """UDP 4500 had answered a question of its own when message 5 was sent."""
         self._mm5s = 0
+        self._port_doubted = False
         self._l2tp_repeated = False
         self._mppe = False
         self._session_up = False
@@ -182,7 +183,16 @@ class Decisions:
             # The port, or the gateway altogether? An answer from before message 5 does not tell.
             self.questions.ask("again", now)
         if self._exhausted == "MM6" and self.questions.all_done:
+            # A port that is silent to every question is not asked anew.
+            if self._port_doubted and not self._natt_unanswered and self._begun_anew(now):
+                self._exhausted, self._port_doubted = "", False
+                return
             self._end("stopped")
+
+    @property
+    def _natt_unanswered(self) -> bool:
+        """UDP 4500 was asked a question of its own, and has not answered it."""
+        return self.questions.natt is not None and not self.questions.natt.answered
 
     # --- events -------------------------------------------------------------------------------
 
@@ -305,6 +315,8 @@ class Decisions:
             selective = self.patience.heard and not self.questions.ikev2_alone
             if first and selective and self._begun_anew(now, selective=True):
                 return
+        elif event.waiting_for == "MM6" and self._natt_unanswered:
+            self._port_doubted = True  # the question on UDP 4500 is waited for first
         elif event.waiting_for in AGAIN and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for

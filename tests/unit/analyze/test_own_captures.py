@@ -83,6 +83,13 @@ def test_without_keys_a_break_is_never_called_healthy(name: str, tmp_path: Path)
     assert analyze([place]).verdict.outcome in ("failed", "inconclusive")
 
 
+@pytest.mark.parametrize("name", [n for n in BREAKS if BREAKS[n].outcome == "healthy"])
+def test_without_keys_what_only_warns_is_never_called_failed(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    run(name, place)
+    assert analyze([place]).verdict.outcome in ("healthy", "inconclusive")
+
+
 def test_a_healthy_run_is_healthy_to_the_address(tmp_path: Path) -> None:
     place = tmp_path / "run.pcapng"
     live, keys = recorded(place)

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sim.network import Line, Network, client_options, rough, simulate
+from tests.sim.network import VERIFY_TIME, Line, Network, client_options, rough, simulate
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
+from vpndiag.gateway.breaks import BREAKS
 from vpndiag.observations import IkeMessage, InsidePing
+from vpndiag.probes.soak import SoakPlan
 
 HEALTHY = simulate(client_options(), GatewayConfig())
 
@@ -58,6 +60,15 @@ def test_a_run_over_a_line_that_loses_packets_is_healthy_and_says_so(loss: float
 
 def test_a_clean_line_is_not_called_lossy() -> None:
     assert "path.lossy" not in HEALTHY.codes
+
+
+@pytest.mark.parametrize("name", [n for n in BREAKS if n.startswith("session.hung-up")])
+def test_what_a_gateway_that_has_hung_up_does_not_answer_is_not_lost(name: str) -> None:
+    config, options = BREAKS[name].apply(GatewayConfig(), client_options(), VERIFY_TIME)
+    soak = SoakPlan(BREAKS[name].soak) if BREAKS[name].soak else None
+    result = simulate(options, config, soak=soak)
+    assert result.finding == "session.hung-up"
+    assert "path.lossy" not in result.codes
 
 
 def test_a_gateway_that_is_slow_and_answers_every_repeat_loses_nothing() -> None:
