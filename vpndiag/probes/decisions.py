@@ -38,7 +38,6 @@ MPPE_WAIT = 1.2
 """After IPCP is up: a gateway that demands MPPE may still hang up."""
 REASON_WAIT, REASON_WAIT_MOST = 0.5, 2.0
 """After a Terminate-Request instead of an answer to the login."""
-
 ALIVE_WITHIN = 12.0
 """Seconds since the gateway's last L2TP packet."""
 GONE_AFTER = 5.5
@@ -183,7 +182,6 @@ class Decisions:
             # The port, or the gateway altogether? An answer from before message 5 does not tell.
             self.questions.ask("again", now)
         if self._exhausted == "MM6" and self.questions.all_done:
-            # A port that is silent to every question is not asked anew.
             if self._port_doubted and not self._natt_unanswered and self._begun_anew(now):
                 self._exhausted, self._port_doubted = "", False
                 return
@@ -258,10 +256,10 @@ class Decisions:
                     self._stop_at = self._stop_at or now + 0.5
 
     def _mm5_was_of_no_use(self, event: ike_events.MessageReceived, now: float) -> bool:
-        """The gateway repeats message 4 by itself, long after message 5: it is there, and whatever
-        comes does not satisfy it. Libreswan does so, and is silent to a wrong key."""
-        main_mode = event.message.header.exchange == ExchangeType.MAIN_MODE
+        """The gateway repeats message 4 by itself, long after message 5: Libreswan does so, and is
+        silent to a wrong key."""
         waited = self._mm5_at is not None and now - self._mm5_at >= MM5_SECONDS
+        main_mode = event.message.header.exchange == ExchangeType.MAIN_MODE
         return waited and main_mode and self._mm5s >= MM5_ENOUGH
 
     def _begun_anew(self, now: float, *, selective: bool = False) -> bool:
