@@ -232,7 +232,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             seen=packets,
         )
     spoke = [m for m in theirs if m.code != "Terminate-Request"]
-    if end is not None and not spoke and in_vain(ours, end.t):
+    # While ICCN had to be repeated, there may have been no link there yet.
+    up = max((m.t for m in view.l2tp_of("out", "ICCN")), default=0.0)
+    if end is not None and not spoke and in_vain([m for m in ours if m.t >= up], end.t):
         return _never_spoke(ours, end)
     if end is not None:
         refused = any(
