@@ -30,7 +30,7 @@ CANNOT: dict[str, str] = {
     "login.client-silent": _CAPTURE,
     "login.certificate-refused": _CAPTURE,
     "address.shared": _CAPTURE,
-    "l2tp.peer-gone": _CAPTURE,
+    "l2tp.peer-gone": "the embedded gateway does not hang in the middle of a call",
     "lcp.peer-gone": _CAPTURE,
     "path.nat-rebound": _CAPTURE,
     "path.reconnect-loop": _CAPTURE,
