@@ -318,7 +318,8 @@ def _unacknowledged(view: View) -> Ruling | None:
         if len(tries) < 3 or silence is None or not view.conclusive(silence):
             continue
         replies = view.l2tp_of("in", before)
-        if not replies or view.last_seen["in"] > tries[0].t:
+        # What comes before it is sent again may have crossed it.
+        if not replies or view.last_seen["in"] > tries[1].t:
             continue
         secret = name == "SCCCN" and any(m.challenge_response for m in tries)
         return rule(
