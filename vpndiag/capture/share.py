@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from socket import inet_aton
+from socket import AF_INET, inet_pton
 from typing import Any
 from zlib import crc32
 
@@ -45,8 +45,9 @@ class Share:
 @lru_cache(maxsize=65_536)
 def _checksum(one: str, two: str) -> int:
     """The same in every process, and either way round."""
-    if one.count(".") == two.count(".") == 3:
-        pair = inet_aton(one), inet_aton(two)
-        return (int.from_bytes(pair[0]) ^ int.from_bytes(pair[1])) * _SPREAD & (_WHOLE - 1)
-    first, second = (one, two) if one <= two else (two, one)
-    return crc32(f"{first} {second}".encode())
+    try:
+        pair = inet_pton(AF_INET, one), inet_pton(AF_INET, two)
+    except OSError:  # IPv6
+        first, second = (one, two) if one <= two else (two, one)
+        return crc32(f"{first} {second}".encode())
+    return (int.from_bytes(pair[0]) ^ int.from_bytes(pair[1])) * _SPREAD & (_WHOLE - 1)

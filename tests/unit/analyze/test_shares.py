@@ -287,3 +287,11 @@ def test_many_pairs_of_addresses_are_told_apart_as_one_is() -> None:
     ]
     assert share.have(numpy.array(pairs, numpy.uint64)).tolist() == ours
     assert 900 < sum(ours) < 1_100
+
+
+@pytest.mark.parametrize("other", ["2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0", ""])
+def test_whatever_addresses_are_they_have_one_share_either_way_round(other: str) -> None:
+    halves = Share.of(0, 0.5), Share.of(0.5, 1)
+    for one in ("192.0.2.7", "2001:db8::2", other):
+        assert sum(share.has(one, other) for share in halves) == 1
+        assert [s.has(one, other) for s in halves] == [s.has(other, one) for s in halves]
