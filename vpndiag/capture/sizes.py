@@ -86,7 +86,7 @@ def large_lost(
     for key, stream in streams.items():
         if key in ways:
             passed[ways[key]] = max(passed.get(ways[key], 0), stream.passed)
-    found.append(_unanswered(echoes, alive, t, end_ns))
+    found.append(_unanswered(echoes, alive, answered, t, end_ns))
     result: list[LargeLost] = []
     for one in found:
         if one is None:
@@ -224,17 +224,20 @@ def _sequence(data: bytes) -> bytes:
 def _unanswered(
     echoes: dict[tuple[object, ...], Message],
     alive: set[object],
+    answered: dict[bool, int],
     t: Callable[[int], float],
     end_ns: int,
 ) -> LargeLost | None:
-    """``alive``: hosts that do answer pings."""
+    """``alive``: hosts that do answer pings; ``answered``: the largest of the client's (True), or
+    of those to it, to which a reply came."""
     by_size: dict[tuple[object, ...], list[Message]] = {}
     for key, m in echoes.items():
         if key[1] in alive:
             by_size.setdefault((key[0], key[1], key[3], key[4]), []).append(m)
     for key, messages in sorted(by_size.items(), key=lambda e: str(e[0][3])):
         first, last = messages[0], messages[-1]
-        lossy = any(k[1] == key[1] and k[3] < SMALLEST for k in by_size)  # type: ignore[operator]
+        # No reply to what is as small as others that have one: that is chance.
+        lossy = any(k[1] == key[1] and k[3] <= answered.get(bool(k[2]), 0) for k in by_size)  # type: ignore[operator]
         if len(messages) >= (MANY if lossy else 2) and (end_ns - first.time_ns) / 1e9 >= SECONDS:
             size = key[3]
             assert isinstance(size, int)

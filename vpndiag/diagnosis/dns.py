@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from vpndiag.diagnosis import behind, inside, outside
+from vpndiag.diagnosis import behind, inside, loss, outside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import InsideName, InsidePing, InsideScope, InsideTrace
@@ -32,6 +32,9 @@ def judge(view: View) -> Ruling:
     alive = {s for s, names in by_server.items() if any(n.outcome not in _DEAD for n in names)}
     dead = {s: names for s, names in by_server.items() if s not in alive}
     findings: list[Finding] = []
+    if not alive and loss.mostly(view) and all(n.outcome == "silent" for n in asked):
+        return rule("dns", "inconclusive", seen=[scope, *asked],
+                    summary="not answered, as most of what goes through the tunnel")  # fmt: skip
     if not alive:
         findings.append(_dead(view, asked))
     else:

@@ -76,6 +76,15 @@ def _by_pings(view: View) -> Finding | None:
     return None
 
 
+def mostly(view: View) -> bool:
+    """Most echo requests to the gateway through the tunnel are lost: another silence inside says
+    nothing of who is asked."""
+    return any(
+        p.role == "peer" and p.sent >= LEAST_PINGS and p.received < p.sent / 2
+        for p in view.of(InsidePing)
+    )
+
+
 def _for_good(m: IkeMessage | L2tpMessage | PppMessage) -> bool:
     """Not one of the SAs that SoftEther tidies up beside a session."""
     return not isinstance(m, IkeMessage) or any(d.startswith("ISAKMP") for d in m.deletes)

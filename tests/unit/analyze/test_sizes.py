@@ -58,6 +58,17 @@ def test_large_pings_are_lost_where_small_ones_come_back() -> None:
     assert [(o.how, o.size, o.tries) for o in line.lost] == [("echo", 1400, 3)]
 
 
+def test_what_is_lost_between_is_no_sign_of_chance() -> None:
+    """A search for the largest size that passes: nothing of 500 bytes or more comes back."""
+    line = Line()
+    line.ping(490, answered=True, times=2)
+    for size in (1400, 565, 523, 502):
+        line.ping(size, answered=False, times=2)
+    assert [(o.size, o.passed) for o in line.lost] == [(1400, 490)]
+    line.ping(400, answered=False)
+    assert line.lost == [], "smaller than others that came back"
+
+
 def test_a_host_that_answers_no_ping_at_all_shows_nothing_of_sizes() -> None:
     line = Line()
     line.connection()

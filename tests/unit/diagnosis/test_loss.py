@@ -10,7 +10,7 @@ from tests.sim.network import VERIFY_TIME, Line, Network, client_options, rough,
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.gateway import GatewayConfig
 from vpndiag.gateway.breaks import BREAKS
-from vpndiag.observations import IkeMessage, InsidePing
+from vpndiag.observations import IkeMessage, InsideName, InsidePing
 from vpndiag.probes.soak import SoakPlan
 
 HEALTHY = simulate(client_options(), GatewayConfig())
@@ -78,3 +78,22 @@ def test_a_gateway_that_is_slow_and_answers_every_repeat_loses_nothing() -> None
     assert any(isinstance(o, IkeMessage) and o.repeat for o in result.observations)
     assert result.outcome == "healthy"
     assert "path.lossy" not in result.codes
+
+
+@pytest.mark.parametrize(
+    ("received", "verdict"),
+    [(1, ("inconclusive", "dns", None)), (100, ("failed", "dns", "dns.silent"))],
+)
+def test_a_dns_server_is_not_silent_where_hardly_anything_comes_back(
+    received: int, verdict: tuple[str, str, str | None]
+) -> None:
+    seen = [
+        replace(o, sent=100, received=received, round_trips=(0.01,) * received)
+        if isinstance(o, InsidePing)
+        else replace(o, outcome="silent", seconds=10.0, tries=19)
+        if isinstance(o, InsideName)
+        else o
+        for o in HEALTHY.observations
+    ]
+    found = diagnose(seen).verdict
+    assert (found.outcome, found.layer, found.finding) == verdict
