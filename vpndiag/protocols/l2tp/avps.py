@@ -159,23 +159,10 @@ def encode_avps(avps: Iterable[Avp]) -> bytes:
     return b"".join(encode_avp(avp) for avp in avps)
 
 
-def read_avps(data: bytes, at: int) -> tuple[Avp, ...] | None:
-    """All AVPs from ``at`` to the end of ``data``; None: something is wrong, and
-    :func:`decode_avps` says what."""
-    found: list[Avp] = []
-    end = len(data)
-    while at + 6 <= end:
-        length = (data[at] << 8 | data[at + 1]) & _L
-        if length < 6 or at + length > end:
-            return None
-        found.append(_whole(data[at : at + length]))
-        at += length
-    return tuple(found) if at == end and len(found) <= MAX_AVPS else None
-
-
 def read_values(data: bytes, at: int) -> dict[int, AvpValue | None] | None:
     """The typed values of the attributes of vendor 0 from ``at`` to the end of ``data``, the first
-    of each; None for one that is hidden or malformed. None: as :func:`read_avps`."""
+    of each; None for one that is hidden or malformed. None: something is wrong, and
+    :func:`decode_avps` says what."""
     found: dict[int, AvpValue | None] = {}
     end = len(data)
     if end - at > MAX_AVPS * 6:

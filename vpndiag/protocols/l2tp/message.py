@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from vpndiag.protocols.errors import DecodeError, LocalProtocolError
-from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps, read_avps, read_values
+from vpndiag.protocols.l2tp.avps import Avp, decode_avps, encode_avps, read_values
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.values import AvpValue, ResultCode
 from vpndiag.protocols.wire import Reader, u16
@@ -124,9 +124,9 @@ def decode(datagram: bytes) -> Message:
     :raises DecodeError: shorter than its header or length field, a control message without length
         or sequence numbers, or malformed AVPs.
     """
-    usual = _usual(datagram)
+    usual = peek_data(datagram)
     if usual is not None:
-        return usual
+        return DataMessage(*usual, datagram[6:], has_length=False)
     reader = Reader(datagram)
     flags = reader.u16("L2TP flags")
     version = flags & _VERSION
@@ -168,22 +168,6 @@ def decode(datagram: bytes) -> Message:
         priority=bool(flags & _P),
         trailing=trailing,
     )
-
-
-def _usual(datagram: bytes) -> Message | None:
-    """The two forms that nearly all messages have, a field less at a time to read; None: another
-    form, or a wrong length."""
-    data = peek_data(datagram)
-    if data is not None:
-        return DataMessage(*data, datagram[6:], has_length=False)
-    size = len(datagram)
-    if datagram[:2] == b"\xc8\x02" and size >= 12:
-        length, tunnel_id, session_id, ns, nr = _CONTROL(datagram, 2)
-        if length == size:
-            avps = read_avps(datagram, 12)
-            if avps is not None:
-                return ControlMessage(tunnel_id, session_id, ns, nr, avps, 0xC802)
-    return None
 
 
 def peek_control(
