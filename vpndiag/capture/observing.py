@@ -194,16 +194,15 @@ class Observer:
     ) -> Iterator[Observation]:
         if not messages:
             return
-        observer, start = L2tpObserver(), self._start
+        observer, t = L2tpObserver(), self.t
         outward = {f.spi for f in attempt.flows if attempt.sent(f)}
         sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
         strange = _not_asked(messages, sent)
         for m, mine in zip(messages, sent, strict=True):
-            elsewhere = strange and not mine and m.src in strange and _is_control(m)
-            since = m.time_ns - start
+            elsewhere = not mine and m.src in strange and _is_control(m)
             seen = observer.observe(
                 m.data + bytes(m.missing) if m.missing else m.data,
-                t=since / SECOND if since > 0 else 0.0,
+                t=t(m.time_ns),
                 direction="out" if mine else "in",
                 inside=inside,
                 other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),

@@ -11,7 +11,7 @@ from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import VendorIdPayload
 from vpndiag.records import record
 
-MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
+_MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _NOTIFICATION = 11
 _REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
 """Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
@@ -55,7 +55,7 @@ def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
     first = track.messages[0]
     head = first.data
     version, exchange = head[17] >> 4, head[18]
-    opening = head[8:16] == NO_COOKIE and exchange in (MAIN, _AGGRESSIVE, _SA_INIT)
+    opening = head[8:16] == NO_COOKIE and exchange in (_MAIN, _AGGRESSIVE, _SA_INIT)
     found = Sketch(
         track,
         version,
@@ -78,7 +78,7 @@ def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
         found.sent.append(mine)
         data = m.data
         exchange = data[18]
-        third = exchange in (MAIN, _AGGRESSIVE) and mine and data[8:16] != NO_COOKIE
+        third = exchange in (_MAIN, _AGGRESSIVE) and mine and data[8:16] != NO_COOKIE
         if third or exchange in (_QUICK, _TRANSACTION, _AUTH, _CHILD):
             found.deep = True
         if (
@@ -142,13 +142,18 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
     known = [end for end in (first.src, first.dst) if end[1] in (500, 4500)]
     if len(known) == 1:
         return first.dst if known[0] == first.src else first.src
-    if first.data[18] == MAIN or not esp:
+    if first.data[18] == _MAIN or not esp:
         # Who began main mode begins the first quick mode behind it; later on either side may. And
         # it sends the first encrypted message, where the recording begins before that.
         quick = (m.src for m in track.messages if m.data[18] == _QUICK)
-        proof = (m.src for m in track.messages if m.data[18] == MAIN and m.data[19] & 1)
+        proof = (m.src for m in track.messages if is_proof(m.data))
         return next(quick, None) or next(proof, None) or first.src
     return first.src
+
+
+def is_proof(data: bytes) -> bool:
+    """An encrypted message of main mode: 5 or 6."""
+    return data[18] == _MAIN and data[19] & 1 != 0
 
 
 def _answers(data: bytes) -> bool:
@@ -156,7 +161,7 @@ def _answers(data: bytes) -> bool:
     offer, neither of them encrypted."""
     if len(data) < 40 or data[17] >> 4 != 1 or data[19] & 1 or data[8:16] == NO_COOKIE:
         return False
-    if data[18] in (MAIN, _AGGRESSIVE):
+    if data[18] in (_MAIN, _AGGRESSIVE):
         return data[16] == _SA_PAYLOAD
     number = int.from_bytes(data[38:40], "big")
     return data[18] == INFORMATIONAL and data[16] == _NOTIFICATION and number in _REFUSES_MESSAGE_1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
-from vpndiag.capture.sketch import MAIN
+from vpndiag.capture.sketch import is_proof
 from vpndiag.diagnosis.judged import Judged, computer
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.scans import is_scan
@@ -82,8 +82,7 @@ def _halves(attempt: Attempt) -> tuple[str, str]:
     for s in attempt.ike[:2]:
         if s.version != 1 or (s.established_ns is not None and s.opening):
             continue
-        messages = [m.data for m in s.track.messages]
-        proofs = [data[18] == MAIN and data[19] & 1 for data in messages]
+        proofs = [is_proof(m.data) for m in s.track.messages]
         if s.opening and not any(proofs):
             begins = s.track.cookie.hex()
         elif not s.opening and proofs[0]:

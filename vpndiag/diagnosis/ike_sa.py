@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis.once import once
 from vpndiag.observations import Direction, IkeMessage, IkeNotify
+from vpndiag.observations.ike import MAX_LISTED
 
 _STEPS = ("MM1", "MM2", "MM3", "MM4", "MM5", "MM6")
 _AGGRESSIVE = ("AM1", "AM2", "AM3")
@@ -12,9 +13,6 @@ _REACHED = (
     | {step: 2 * number for number, step in enumerate(_AGGRESSIVE, 1)}
     | {"QM1": 7, "QM2": 7, "QM3": 7}
 )
-
-_LISTED = 40
-"""Transforms of a message that an observation holds at most."""
 
 CERTIFICATE_METHODS = frozenset((2, 3, 4, 5, 9, 10, 11))
 """Authentication methods by signature or public key (RFC 2409 appendix A, RFC 4754)."""
@@ -80,6 +78,10 @@ class IkeSa:
             return list(self._steps.get(steps[0], ()))
         return [m for m in self.messages if m.step in steps]
 
+    def of(self, direction: Direction, step: str) -> list[IkeMessage]:
+        """The messages of this step that went this way, repeats included."""
+        return [m for m in self._steps.get(step, ()) if m.direction == direction]
+
     @once
     def reached(self) -> int:
         """Number of the last main mode step seen (aggressive mode: 2, 4, 6), 7 with quick mode."""
@@ -104,7 +106,7 @@ class IkeSa:
         chosen, offered = self.chosen, self.first.transforms
         if chosen is None or self.reached > 2 or not self.by_client:
             return False
-        if not 0 < len(offered) < _LISTED:
+        if not 0 < len(offered) < MAX_LISTED:
             return False  # not all of it is known
         return len(chosen.transforms) != 1 or chosen.transforms[0] not in offered
 

@@ -13,6 +13,8 @@ hash verified; ``opaque``: encrypted and no key at hand; ``undecryptable``: the 
 not open it; ``bad-hash``: it opens but its HASH is wrong."""
 
 
+MAX_LISTED = 40
+"""Payloads, transforms and vendor IDs of one message that are kept."""
 CUT_SHORT = "cut off by the capture"
 """In place of the payloads of a message that was recorded in part."""
 

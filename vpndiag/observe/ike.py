@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
-from vpndiag.observations.ike import Protection
+from vpndiag.observations.ike import MAX_LISTED, Protection
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
@@ -45,7 +45,6 @@ MAX_SEEN = 1024
 """Messages remembered for each SA to recognise repeats."""
 _SMALL = 1024
 """Bytes of a message that is remembered as it is; of a larger one, a digest."""
-_MAX_LISTED = 40
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
@@ -221,12 +220,12 @@ def _details(
         }
     if not payloads:
         return {}
-    found: dict[str, object] = {"payloads": tuple([p.label for p in payloads[:_MAX_LISTED]])}
+    found: dict[str, object] = {"payloads": tuple([p.label for p in payloads[:MAX_LISTED]])}
     sas: list[SaPayload] = kinds.get(SaPayload, [])
     if sas:
         found |= _offer(sa, sas[0], step)
     if VendorIdPayload in kinds:
-        found |= _vendors(tuple([p.vendor_id for p in kinds[VendorIdPayload][:_MAX_LISTED]]))
+        found |= _vendors(tuple([p.vendor_id for p in kinds[VendorIdPayload][:MAX_LISTED]]))
     notifies: list[NotificationPayload] = kinds.get(NotificationPayload, [])[:8]
     if notifies:
         found["notifies"] = tuple(
@@ -304,7 +303,7 @@ def _said(phase1: list[IkeTransform], phase2: list[EspTransform]) -> dict[str, o
         return {}
     first: IkeTransform | EspTransform = phase1[0] if phase1 else phase2[0]
     found: dict[str, object] = {
-        "transforms": tuple(x.text for x in (phase1 or phase2)[:_MAX_LISTED]),
+        "transforms": tuple(x.text for x in (phase1 or phase2)[:MAX_LISTED]),
         "lifetime": Lifetime(seconds=first.life_seconds, kilobytes=first.life_kb),
     }
     if phase1:
@@ -337,7 +336,7 @@ def _nat(
             "destination_translated": nat_d[0].hash != to_hash,
             "source_translated": translated,
         }
-    sa.own = tuple(p.hash for p in nat_d[1:_MAX_LISTED]) if translated else ()
+    sa.own = tuple(p.hash for p in nat_d[1:MAX_LISTED]) if translated else ()
     hashed = _hashed(sa, header, ["0.0.0.0", "::"], (0, 500, 4500, source[1]))
     return {
         "destination_translated": nat_d[0].hash != to_hash,

@@ -47,11 +47,10 @@ class Pings(Check):
         super().__init__(link)
         self.role = role
         self.target = target
-        self.round_trips: list[float] = []
         self._id = link.number()
         self._sent: dict[int, float] = {}
-        self._answered: set[int] = set()
-        self._trips: dict[int, float] = {}
+        self._answered: dict[int, float] = {}
+        """Seconds to the answer of each, in the order of the answers."""
         self._error = ("", "")
         self._measuring = False
         """A request was lost: how many are?"""
@@ -73,7 +72,7 @@ class Pings(Check):
     @property
     def round_trip(self) -> float | None:
         """The longest so far."""
-        return max(self.round_trips, default=None)
+        return max(self._answered.values(), default=None)
 
     @property
     def lost_first(self) -> int:
@@ -125,9 +124,7 @@ class Pings(Check):
             return
         if reply[1] in self._answered:
             return
-        self._answered.add(reply[1])
-        self._trips[reply[1]] = trip = now - self._sent[reply[1]]
-        self.round_trips.append(trip)
+        self._answered[reply[1]] = now - self._sent[reply[1]]
         if self._more():
             self._next = min(self._next or now, now + self._pause())
         elif not self.lossy:
@@ -166,8 +163,8 @@ class Pings(Check):
                 target=str(self.target),
                 sent=len(self._sent),
                 received=len(self._answered),
-                lost_first=lost_first([(t, self._trips.get(n)) for n, t in self._sent.items()]),
-                round_trips=tuple(round(r, 6) for r in self.round_trips),
+                lost_first=lost_first([(t, self._answered.get(n)) for n, t in self._sent.items()]),
+                round_trips=tuple(round(r, 6) for r in self._answered.values()),
                 error=self._error[0],
                 reporter=self._error[1],
                 complete=complete,
