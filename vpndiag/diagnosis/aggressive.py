@@ -25,8 +25,8 @@ def judge(view: View, sa: IkeSa) -> Ruling:
     """An SA whose first message is AM1, and that no quick mode followed."""
     if view.running:
         return rule("auth", "not_reached", reason="waiting", seen=sa.messages)
-    proofs = [m for m in sa.step("AM3") if m.direction == ("out" if sa.by_client else "in")]
-    choices = [m for m in sa.step("AM2") if m.direction == ("in" if sa.by_client else "out")]
+    proofs = sa.of("out" if sa.by_client else "in", "AM3")
+    choices = sa.of("in" if sa.by_client else "out", "AM2")
     # INVALID-COOKIE says that an SA is not known any more, whatever has become of it before.
     refusals = [(m, n) for m, n in sa.notifies() + sa.notifies("out") if n.type != _INVALID_COOKIE]
     if refusals:

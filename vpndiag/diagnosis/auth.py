@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import aggressive, auth_causes, auth_silence, nat, xauth
 from vpndiag.diagnosis.auth_silence import INVALID_COOKIE
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify
@@ -50,7 +50,7 @@ def judge(view: View) -> Ruling:
         if view.esp:
             return not_reached("auth", "the capture does not show the IKE exchange")
         return not_reached("auth", "no IKE main mode")
-    sent = [m for m in sa.step("MM5") if m.direction == "out"]
+    sent = sa.of("out", "MM5")
     if sa.aggressive:
         return aggressive.judge(view, sa)
     if not sent and sa.reached < 5:
@@ -132,7 +132,7 @@ def _failed(view: View, sa: IkeSa, sent: list[IkeMessage]) -> Ruling:
         for m in after
         if m.protection in ("decrypted", "clear")
         for n in m.notifies
-        if n.type < 16384
+        if n.type < ERROR_NOTIFY_LIMIT
     ]
     protected = [(m, n) for m, n in readable if m.protection == "decrypted"]
     if protected:
@@ -316,7 +316,7 @@ def _stopped_before_proof(view: View, sa: IkeSa) -> Ruling:
     """Message 4 came and the client never sent message 5: captures only (or a local problem)."""
     if view.live:
         return not_reached("auth", "message 5 was not sent")
-    mm4 = [m for m in sa.step("MM4") if m.direction == "in"]
+    mm4 = sa.of("in", "MM4")
     here = nat.seen(view)
     floats = here is None or here.client is not False or here.gateway is not False
     if len(mm4) >= 2 and floats:

@@ -7,7 +7,7 @@ from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
-from vpndiag.report.model import Confidence, Evidence
+from vpndiag.report.model import Cause, Confidence, Evidence
 
 INVALID_COOKIE = 4
 AT_ONCE = 1.0
@@ -48,25 +48,16 @@ def judge(
     if gone:
         said.append(evidence(f"a fresh IKE message to UDP 500, sent {times(len(gone))}, is not "
                              "answered any more either", *gone))  # fmt: skip
-        return rule(
-            "auth",
-            "failed",
-            finding("auth.unanswered", *said, confidence="medium",
-                    causes=auth_causes.gateway_gone(),
-                    detail="The gateway falls silent altogether at message 5: new questions are "
-                    "not answered either."),
-            summary="the gateway falls silent",
-            seen=sa.messages,
+        return _failed(
+            sa, "auth.unanswered", said, auth_causes.gateway_gone(),
+            "The gateway falls silent altogether at message 5: new questions are not answered "
+            "either.", "the gateway falls silent",
         )  # fmt: skip
     if certificate:
-        return rule(
-            "auth",
-            "failed",
-            finding("auth.certificate-refused", *said, confidence="medium",
-                    causes=auth_causes.either_refused_or_lost(fragments == "pass"),
-                    detail="The gateway falls silent after this computer showed its certificate."),
-            summary="no answer to message 5",
-            seen=sa.messages,
+        return _failed(
+            sa, "auth.certificate-refused", said,
+            auth_causes.either_refused_or_lost(fragments == "pass"),
+            "The gateway falls silent after this computer showed its certificate.",
         )  # fmt: skip
     stranger = [
         m for m in sa.messages
@@ -74,38 +65,37 @@ def judge(
         and any(n.type == INVALID_COOKIE for n in m.notifies) and m.protection == "clear"
     ]  # fmt: skip
     if stranger:
-        return rule(
-            "auth",
-            "failed",
-            finding("auth.unanswered", *said, confidence="medium",
-                    causes=auth_causes.another_machine(),
-                    detail="What answers on UDP 4500 does not know the IKE SA that was begun on "
-                    "UDP 500 a moment before (INVALID-COOKIE)."),
-            summary="UDP 4500 does not know this IKE SA",
-            seen=sa.messages,
+        return _failed(
+            sa, "auth.unanswered", said, auth_causes.another_machine(),
+            "What answers on UDP 4500 does not know the IKE SA that was begun on UDP 500 a moment "
+            "before (INVALID-COOKIE).", "UDP 4500 does not know this IKE SA",
         )  # fmt: skip
-    confidence: Confidence = "high" if proven or not floated else "medium"
-    causes = () if proven or not floated else auth_causes.either_key_or_port()
-    code = "auth.psk-mismatch" if repeated4 or proven or not floated else "auth.unanswered"
-    if not repeated4:
-        confidence = "medium"
-    return rule(
-        "auth",
-        "failed",
-        finding(
-            code,
-            *said,
-            detail="The pre-shared key is most likely wrong: the gateway stops answering at "
-            "message 5, the first that depends on it."
-            if code == "auth.psk-mismatch"
-            else "The gateway stops answering at message 5: the pre-shared key is wrong, or "
-            "UDP 4500 is blocked.",
-            confidence=confidence,
-            causes=causes,
-        ),
-        summary="no answer to message 5",
-        seen=sa.messages,
+    told = bool(proven) or not floated
+    code = "auth.psk-mismatch" if repeated4 or told else "auth.unanswered"
+    detail = (
+        "The pre-shared key is most likely wrong: the gateway stops answering at message 5, the "
+        "first that depends on it."
+        if code == "auth.psk-mismatch"
+        else "The gateway stops answering at message 5: the pre-shared key is wrong, or UDP 4500 "
+        "is blocked."
     )
+    return _failed(
+        sa, code, said, () if told else auth_causes.either_key_or_port(), detail,
+        confidence="high" if told and repeated4 else "medium",
+    )  # fmt: skip
+
+
+def _failed(
+    sa: IkeSa,
+    code: str,
+    said: list[Evidence],
+    causes: tuple[Cause, ...],
+    detail: str,
+    summary: str = "no answer to message 5",
+    confidence: Confidence = "medium",
+) -> Ruling:
+    found = finding(code, *said, detail=detail, causes=causes, confidence=confidence)
+    return rule("auth", "failed", found, summary=summary, seen=sa.messages)
 
 
 def _lost_in_fragments(view: View, sa: IkeSa, sent: IkeMessage, said: list[Evidence]) -> Ruling:

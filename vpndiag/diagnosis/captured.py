@@ -19,6 +19,7 @@ from vpndiag.diagnosis import (
     waiting,
     watched,
 )
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage, InsideMtu, Observation
@@ -90,7 +91,7 @@ def _half(view: View) -> bool:
     """One direction of a conversation that must have had two, without a refusal in it."""
     if view.ended is None or not view.ended.one_sided or not (view.ike or view.l2tp_all):
         return False
-    refused = any(n.type < 16384 for m in view.ike for n in m.notifies)
+    refused = any(n.type < ERROR_NOTIFY_LIMIT for m in view.ike for n in m.notifies)
     # An orderly end (StopCCN 1, 6; CDN 1, 3) is none; what it answers may be in the other half.
     return not refused and not any(
         m.result_code not in (None, *((1, 3) if m.message == "CDN" else (1, 6)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import PppMessage
@@ -13,8 +14,6 @@ NONE = ("", "0.0.0.0")
 _OFTEN = 3
 """Times that the gateway names another address, and the client asks for its own all the same (RFC
 1332 section 3.3 wants it to take the other, or to end)."""
-_SOON = 2.0
-"""Seconds within which a client leaves because of what it has just read."""
 FIXED = (
     Cause("The client's profile asks for a fixed address that the server does not give it",
           "helpdesk", "Set it to obtain an address automatically", "likely"),
@@ -54,7 +53,7 @@ def insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
 def _leaves_for_it(view: View, nak: PppMessage, asked: PppMessage, address: str) -> Ruling | None:
     """The client goes as soon as it is given another address than it asks for."""
     left = ppp.left(view, nak.t)
-    if left is None or left.t - nak.t > _SOON or asked.t > nak.t:
+    if left is None or left.t - nak.t > SOON or asked.t > nak.t:
         return None
     given = ppp.option(nak, ADDRESS)
     detail = f"The client asks for the address {address}, is given {given}, and leaves."

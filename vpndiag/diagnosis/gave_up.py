@@ -35,7 +35,7 @@ def _after_message_6(view: View) -> Ruling | None:
     sa = view.primary
     if sa is None or not sa.by_client or any(f.packets for f in view.esp):
         return None
-    last = [m for m in sa.step("MM6") if m.direction == "in" and not m.repeat]
+    last = [m for m in sa.of("in", "MM6") if not m.repeat]
     told = _told(sa.messages, last[0]) if last else None
     if told is not None:
         return told

@@ -112,8 +112,8 @@ def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
     zero = sa.first.step == "MM1" and lifetime is not None and not lifetime.seconds
     if not zero:
         return None
-    done = [m for m in sa.step("MM6") if m.direction == "in"]
-    asked = min((m.t for m in sa.step("QM1") if m.direction == "out"), default=view.end)
+    done = sa.of("in", "MM6")
+    asked = min((m.t for m in sa.of("out", "QM1")), default=view.end)
     gone = [
         m
         for m in sa.messages
@@ -136,7 +136,7 @@ def _esp_in(view: View) -> bool:
 
 
 def _stalled(view: View, sa: IkeSa) -> Finding | None:
-    tries = [m for m in sa.step("MM3") if m.direction == "out"]
+    tries = sa.of("out", "MM3")
     if not tries or sa.reached != 3:
         return None
     # An earlier one was about message 1, and the gateway's choice has overtaken it.

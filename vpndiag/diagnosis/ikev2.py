@@ -6,12 +6,12 @@ section 1.2). Everything from IKE_AUTH on is encrypted; what is left are sizes a
 
 from __future__ import annotations
 
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 
 NO_PROPOSAL_CHOSEN, INVALID_KE_PAYLOAD, COOKIE, REDIRECT = 14, 17, 16390, 16407
-_ERRORS = 16384
 ONLY_A_NOTIFY = 112
 """Bytes of the largest IKE_AUTH answer that has room for one notification and nothing else: 28 of
 header, 4 of the encrypted payload, up to 16 each of IV and padding, 8 or 9 of notification, and an
@@ -52,7 +52,7 @@ def _ike(view: View) -> Ruling:
         return not_reached("ike", "no answer to the first IKE message")
     last = answers[-1]
     numbers = {n.type for n in last.notifies}
-    errors = sorted(n for n in numbers if n < _ERRORS)
+    errors = sorted(n for n in numbers if n < ERROR_NOTIFY_LIMIT)
     went_on = any(m.t >= last.t for m in view.ike if not m.step.endswith("SA_INIT"))
     if NO_PROPOSAL_CHOSEN in errors and not went_on:
         found = finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, nat
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
@@ -27,9 +27,9 @@ def judge(view: View) -> Ruling:
             return _before_quick_mode(view, sa)
         return not_reached("ipsec", "phase 1 did not complete")
     sa = sas[-1]
-    answers = [m for m in sa.step("QM2") if m.direction == "in"]
-    ours = [m for m in sa.step("QM1") if m.direction == "out"]
-    if answers or [m for m in sa.step("QM3") if m.direction == "out"]:
+    answers = sa.of("in", "QM2")
+    ours = sa.of("out", "QM1")
+    if answers or sa.of("out", "QM3"):
         sides = nat.text(view)
         summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
         facts = {"nat": sides} if sides else {}
@@ -94,7 +94,7 @@ def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
 def _refusal(answers: list[IkeMessage]) -> tuple[IkeMessage, IkeNotify] | None:
     for m in answers:
         for n in m.notifies:
-            if n.type < 16384 and m.protection in ("decrypted", "clear"):
+            if n.type < ERROR_NOTIFY_LIMIT and m.protection in ("decrypted", "clear"):
                 return m, n
     return None
 

@@ -142,7 +142,8 @@ def _distinct(findings: list[Finding]) -> list[Finding]:
     """One of each code: the first, or the one that is an error."""
     seen: dict[str, Finding] = {}
     for f in findings:
-        if seen.setdefault(f.code, f).severity != "error" == f.severity:
+        known = seen.setdefault(f.code, f)
+        if f.severity == "error" and known.severity != "error":
             seen[f.code] = f
     return list(seen.values())
 

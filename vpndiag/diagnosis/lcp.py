@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.l2tp import in_vain, unread
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
@@ -167,15 +168,11 @@ def _passed(view: View) -> Ruling:
     return rule("lcp", "passed", summary=", ".join(parts), seen=seen or view.ppp, facts=facts)
 
 
-_SOON = 2.0
-"""Seconds within which a client leaves because of what it has just read."""
-
-
 def _turned_down(view: View, refusals: list[PppMessage]) -> Ruling | None:
     """The client leaves right behind a refusal of what it asked for."""
     said = [m for m in refusals if m.direction == "in"]
     left = ppp.left(view, said[-1].t) if said else None
-    if left is None or left.t - said[-1].t > _SOON:
+    if left is None or left.t - said[-1].t > SOON:
         return None
     what = ", ".join(name for name, _ in said[-1].options) or "an option"
     return rule(

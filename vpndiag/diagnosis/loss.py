@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from vpndiag.diagnosis.ike_sa import IkeSa
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
@@ -71,7 +70,7 @@ def _by_pings(view: View) -> Finding | None:
                 detail=f"{lost / sent:.0%} of the echo requests through the tunnel, or of their "
                 "answers, are lost or come too late.",
                 severity="warning",
-                confidence="high" if _answered_repeats(view) else "medium",
+                confidence="high" if _repeated(view) else "medium",
             )  # fmt: skip
     return None
 
@@ -116,7 +115,7 @@ def _by_repeats(view: View) -> Finding | None:
     again, total = view.retransmissions
     if total < 4 or again / total < 0.2:
         return None
-    repeats = _answered_repeats(view)
+    repeats = len(_repeated(view))
     if repeats < 2:
         return None
     return finding(
@@ -129,10 +128,6 @@ def _by_repeats(view: View) -> Finding | None:
 
 
 _Asked = IkeMessage | L2tpMessage
-
-
-def _answered_repeats(view: View) -> int:
-    return len(_repeated(view))
 
 
 def _repeated(view: View) -> list[tuple[Sequence[_Asked], _Asked]]:
@@ -159,7 +154,7 @@ def _steps(view: View) -> Iterator[tuple[Sequence[_Asked], Sequence[_Asked]]]:
     """Questions of the client, repeats included, with the gateway's answers."""
     for sa in view.ike_sas:
         for ask, answer in (("MM1", "MM2"), ("MM3", "MM4"), ("MM5", "MM6"), ("QM1", "QM2")):
-            yield _way(sa, ask, "out"), _way(sa, answer, "in")
+            yield sa.of("out", ask), sa.of("in", answer)
     for ask, answer in (("SCCRQ", "SCCRP"), ("ICRQ", "ICRP")):
         yield view.l2tp_of("out", ask), view.l2tp_of("in", answer)
 
@@ -168,10 +163,6 @@ def _lost(tries: Sequence[_Asked], answers: Sequence[_Asked], usual: float) -> b
     if len(answers) >= len(tries) or answers[0].t - tries[0].t <= usual:
         return False
     return any(m.repeat and m.t < answers[0].t for m in tries)
-
-
-def _way(sa: IkeSa, step: str, direction: str) -> list[IkeMessage]:
-    return [m for m in sa.step(step) if m.direction == direction]
 
 
 MANY, VERY_MANY = 4, 8
@@ -215,7 +206,7 @@ def silence(view: View, layer: str, tries: Sequence[Observation]) -> Ruling | No
             asked,
             detail=detail,
             confidence="medium",
-            causes=_limited() if _began_well(view) else (),
+            causes=_LIMITED if _began_well(view) else (),
         ),
         summary="most packets are lost",
         seen=tries,
@@ -227,21 +218,20 @@ def _began_well(view: View) -> bool:
     """Messages 1 and 3 were answered at the first try: what loses packets at random does not begin
     with the fifth."""
     return any(
-        all(len(_way(sa, step, "out")) == 1 for step in ("MM1", "MM3")) and sa.step("MM4")
+        all(len(sa.of("out", step)) == 1 for step in ("MM1", "MM3")) and sa.step("MM4")
         for sa in view.ike_sas
     )
 
 
-def _limited() -> tuple[Cause, ...]:
-    return (
-        Cause("A firewall on the way lets only so many packets a second through, or shuts a sender "
-              "out after the first few (flood protection)", "network",
-              "Raise the limit for UDP 500 and 4500, or except the VPN from it", "likely"),
-        Cause("The gateway limits the rate of packets, or is overloaded", "gateway-admin",
-              "Look at its CPU and its limits", "possible"),
-        Cause("The line became bad just then: weak Wi-Fi or mobile reception, overload", "user",
-              "Move closer, or use a cable", "possible"),
-    )  # fmt: skip
+_LIMITED = (
+    Cause("A firewall on the way lets only so many packets a second through, or shuts a sender "
+          "out after the first few (flood protection)", "network",
+          "Raise the limit for UDP 500 and 4500, or except the VPN from it", "likely"),
+    Cause("The gateway limits the rate of packets, or is overloaded", "gateway-admin",
+          "Look at its CPU and its limits", "possible"),
+    Cause("The line became bad just then: weak Wi-Fi or mobile reception, overload", "user",
+          "Move closer, or use a cable", "possible"),
+)  # fmt: skip
 
 
 def _count(tries: Sequence[Observation]) -> int:
@@ -278,10 +268,12 @@ def _name(m: _Asked) -> str:
 def _not_heard(view: View) -> list[Evidence]:
     """The gateway repeats quick mode message 2, and the client answers each time."""
     for sa in view.ike_sas:
-        third = _way(sa, "QM3", "out")
-        since = third[0].t + _usual(view) if third else 0.0
-        again = [m for m in _way(sa, "QM2", "in") if third and m.repeat and m.t > since]
-        if len(again) < UNHEARD or len(third) < UNHEARD:
+        third = sa.of("out", "QM3")
+        if len(third) < UNHEARD:
+            continue
+        since = third[0].t + _usual(view)
+        again = [m for m in sa.of("in", "QM2") if m.repeat and m.t > since]
+        if len(again) < UNHEARD:
             continue
         if view.end - again[-1].t <= LEAVES_OFF * (again[-1].t - again[-2].t):
             return [

@@ -26,27 +26,25 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
         return Verdict(
             "not_applicable", "Nothing of L2TP/IPsec is in this capture.", confidence="high"
         )
-    cut = [o for o in seen if o.what == IKE_CUT_OFF]
-    if cut:
+    packets = {o.what: o.packets for o in reversed(seen)}
+    if IKE_CUT_OFF in packets:
         text = (
-            f"IKE is in this capture ({cut[0].packets} packets), but its snap length left too "
-            "little of it: record whole packets (tcpdump -s 0)."
+            f"IKE is in this capture ({packets[IKE_CUT_OFF]} packets), but its snap length left "
+            "too little of it: record whole packets (tcpdump -s 0)."
         )
         return Verdict("inconclusive", text, confidence="certain")
-    parts = [o for o in seen if o.what == IKE_FRAGMENTS]
-    if parts:
+    if IKE_FRAGMENTS in packets:
         text = (
-            f"Of the IKE messages in this capture ({parts[0].packets}) only some IP fragments were "
-            "recorded: either a capture filter by port left the others out, or they are lost on "
-            "the way."
+            f"Of the IKE messages in this capture ({packets[IKE_FRAGMENTS]}) only some IP "
+            "fragments were recorded: either a capture filter by port left the others out, or "
+            "they are lost on the way."
         )
         return Verdict("inconclusive", text, layer="path", confidence="low")
-    kept = [o for o in seen if o.what == NAT_KEEPALIVES]
-    if kept:
+    if NAT_KEEPALIVES in packets:
         text = (
-            f"A client behind a NAT keeps its mapping alive ({kept[0].packets} keepalives on UDP "
-            "4500 or 500), so it has an IPsec connection, or believes so; nothing else of it is in "
-            "this capture."
+            f"A client behind a NAT keeps its mapping alive ({packets[NAT_KEEPALIVES]} keepalives "
+            "on UDP 4500 or 500), so it has an IPsec connection, or believes so; nothing else of "
+            "it is in this capture."
         )
         return Verdict("inconclusive", text, layer="esp", confidence="low")
     kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)

@@ -112,13 +112,13 @@ def unanswered_large(view: View) -> Sequence[IkeMessage]:
     sa = view.primary
     if sa is None or sa.aggressive or sa.reached > 5:
         return []
-    sent = [m for m in sa.step("MM5") if m.direction == "out"]
+    sent = sa.of("out", "MM5")
     certificate = any(c.direction == "out" for c in view.certificates) or (
         view.scope is not None and view.scope.certificate
     )
     if sent and (certificate or is_large(sent[0])):
         return sent
-    third = [m for m in sa.step("MM3") if m.direction == "out"]
+    third = sa.of("out", "MM3")
     return third if sa.reached == 3 and third and is_large(third[0]) else []
 
 

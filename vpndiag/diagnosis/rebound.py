@@ -6,7 +6,6 @@ section 4). Seen where the client's translated ports are, near the gateway.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from vpndiag.diagnosis.ruling import Ruling, at_frames, finding, rule
@@ -58,7 +57,6 @@ def judge(view: View) -> Ruling | None:
         "to the old one: nothing of it gets to the client.",
         causes=_STAYS,
     )  # fmt: skip
-    found = replace(found, owner=_STAYS[0].owner)
     return rule("path", "failed", found, summary="the client's new port is not followed",
                 seen=[two, *back])  # fmt: skip
 

@@ -69,7 +69,7 @@ def _main_mode(sa: IkeSa, tries: list[IkeMessage]) -> Renewal:
     first = tries[0]
     back = [m for m in sa.messages if m.direction != first.direction and m.t >= first.t]
     last = [m for m in back if m.step == "MM6"]
-    proofs = [m for m in sa.step("MM5") if m.direction == first.direction]
+    proofs = sa.of(first.direction, "MM5")
     if len(proofs) >= _PROOFS and not last:
         # It came to the proof, and no further.
         said = [m for m in back if m.step == "INFO" and m.t >= proofs[0].t]

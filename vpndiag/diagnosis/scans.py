@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from vpndiag.diagnosis.ike_sa import NATT_VENDOR_IDS
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, NATT_VENDOR_IDS
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.observations import Ended, IcmpError, IkeMessage, Observation
 
@@ -71,7 +71,7 @@ def _leaves(asked: _Asked, answered: dict[str, IkeMessage], end: float) -> bool:
 def _chooses(answer: IkeMessage) -> bool:
     if answer.version == 2:
         known = answer.responder_cookie != "00" * 8
-        return known and not any(n.type < 16384 for n in answer.notifies)
+        return known and not any(n.type < ERROR_NOTIFY_LIMIT for n in answer.notifies)
     return bool(answer.transforms)
 
 

@@ -72,11 +72,16 @@ def _failed(attempts: Sequence[Judged]) -> list[int]:
         for i in failed
         if i not in over
         and not any(
-            first >= attempts[i].first and not (host and attempts[i].host not in ("", host))
+            first >= attempts[i].first and _may_be_one(host, attempts[i].host)
             for came in range(_needed(attempts[i].diagnosis), _ESP + 1)
             for host, first in successes.get((attempts[i].key, came), {}).items()
         )
     ]
+
+
+def _may_be_one(host: str, other: str) -> bool:
+    """Whether these are names of one computer; empty: not known."""
+    return not host or other in ("", host)
 
 
 def _past(attempts: Sequence[Judged]) -> set[int]:
@@ -94,7 +99,7 @@ def _past(attempts: Sequence[Judged]) -> set[int]:
             came = _passed(a.diagnosis)
             needed = came + 1 if came >= _PLACES["path"] else _place(a.diagnosis)
             if any(
-                passed >= needed and not (host and a.host not in ("", host))
+                passed >= needed and _may_be_one(host, a.host)
                 for host, passed in through[a.key].items()
             ):
                 found.add(i)

@@ -107,10 +107,9 @@ def _crossing(view: View) -> float:
     trips = []
     for sa in view.ike_sas:
         for answer, reaction in _REACTIONS:
-            came = [m.t for m in sa.step(answer) if m.direction == "in"]
-            went = [m.t for m in sa.step(reaction) if m.direction == "out"]
-            if came and went and went[0] > came[0]:
-                trips.append(went[0] - came[0])
+            came, went = sa.of("in", answer), sa.of("out", reaction)
+            if came and went and went[0].t > came[0].t:
+                trips.append(went[0].t - came[0].t)
     return 1.5 * min(trips, default=0.0)
 
 

@@ -344,9 +344,7 @@ class View:
     @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
         """Messages of either side that end something."""
-        kinds = (self.ike, self.l2tp_all, self.ppp)
-        found = [m for messages in kinds for m in messages if ends(m)]
-        return [m for m in self.all if ends(m)] if len(found) > 1 else found
+        return [m for m in self.all if ends(m)]
 
     @once
     def unrecorded(self) -> list[Observation]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.silence import Unanswered
@@ -16,8 +17,6 @@ from vpndiag.report.model import Cause, Evidence
 
 OFTEN = 3
 """Times that an answer is sent."""
-SOON = 2.0
-"""Seconds within which a client leaves because of what it has just read."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
