@@ -53,6 +53,16 @@ def _(wire: Wire) -> None:
     pair.control(True, 0)
 
 
+def _called(wire: Wire) -> Pair:
+    """Up to the gateway's answer to the call."""
+    pair = _asked(wire)
+    _answered(pair)
+    pair.control(True, 3)
+    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
+    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    return pair
+
+
 def _in_vain(pair: Pair, kind: int, *avps: Avp, call: int = 0) -> None:
     pair.control(True, kind, *avps, call=call)
     for wait in (1, 2, 4):
@@ -69,22 +79,14 @@ def _(wire: Wire) -> None:
 
 @scene("nor ICCN, and LCP is asked for in vain beside it", "failed", "l2tp.peer-gone")
 def _(wire: Wire) -> None:
-    pair = _asked(wire)
-    _answered(pair)
-    pair.control(True, 3)
-    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
-    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    pair = _called(wire)
     pair.ppp(True, 0xC021, 1, 1, b"\1\4\5\x78")
     _in_vain(pair, 12, (24, b"\0\0\x10\0"), (19, b"\0\0\0\1"), call=9)
 
 
 @scene("ICCN is acknowledged in the end, and LCP is not answered", "failed", "lcp.no-answer")
 def _(wire: Wire) -> None:
-    pair = _asked(wire)
-    _answered(pair)
-    pair.control(True, 3)
-    pair.control(True, 10, (14, b"\0\7"), (15, b"\0\0\0\1"))
-    pair.control(False, 11, (14, b"\0\x09"), call=7)
+    pair = _called(wire)
     _in_vain(pair, 12, (24, b"\0\0\x10\0"), (19, b"\0\0\0\1"), call=9)
     pair.control(False, 0)
     for number in range(4):
