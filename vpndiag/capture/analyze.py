@@ -21,7 +21,7 @@ from vpndiag.capture.nat import join_forwarded, join_strangers, join_translated
 from vpndiag.capture.observing import Observer
 from vpndiag.capture.order import in_time_order
 from vpndiag.capture.outer_mtu import is_sized_head
-from vpndiag.capture.packets import Datagram, EspPacket, Incomplete
+from vpndiag.capture.packets import EspPacket, Incomplete, Message
 from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.sessions import sessions
@@ -294,10 +294,12 @@ def _fragments(material: Material) -> list[Incomplete]:
     ]
 
 
-def _cut_off(material: Material) -> list[Datagram]:
+def _cut_off(material: Material) -> list[Message]:
     """IKE messages of which so little was kept that not even the exchange can be told."""
     return [
-        d for d in material.odd if d.missing and (500 in (d.sport, d.dport) or d.kind == "ike-natt")
+        d
+        for d in material.odd
+        if d.missing and (500 in (d.src[1], d.dst[1]) or d.kind == "ike-natt")
     ]
 
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from vpndiag.capture.material import (
-    DataCount,
-    End,
-    FlowTrack,
-    Hosts,
-    IkeTrack,
-    Message,
-)
-from vpndiag.capture.packets import IcmpError, Incomplete
+from vpndiag.capture.material import DataCount, FlowTrack, Hosts, IkeTrack
+from vpndiag.capture.packets import End, IcmpError, Incomplete, Message
 from vpndiag.capture.ppp_sides import PppRound
 from vpndiag.capture.sketch import Sketch
 from vpndiag.records import record

@@ -20,9 +20,9 @@ from vpndiag.capture.l2tp_ids import (
     assigned,
     avp,
     header_ids,
-    message_type,
 )
-from vpndiag.capture.material import DataCount, End, Message, other_host
+from vpndiag.capture.material import DataCount, other_host
+from vpndiag.capture.packets import End, Message
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.l2tp.constants import MessageType
 from vpndiag.report.text import visible
@@ -80,7 +80,7 @@ def by_call(attempt: Attempt) -> list[Attempt]:
 
 
 def _several(messages: Iterable[Message]) -> bool:
-    return sum(message_type(m.data) in _OPENS for m in messages) > 1
+    return sum(m.control in _OPENS for m in messages) > 1
 
 
 def _joined(counts: list[DataCount]) -> list[DataCount]:
@@ -115,7 +115,7 @@ class _Calls:
     def read(self, messages: list[Message]) -> list[_Call]:
         """Empty where calls cannot be told apart."""
         for m in messages:
-            kind = message_type(m.data)
+            kind = m.control
             if kind in _OPENS:
                 if not self._opened(m, kind):
                     return []
@@ -196,7 +196,7 @@ def _callers(calls: list[_Call]) -> list[str]:
 def _user(m: Message) -> str:
     """The user name in a login packet, or in what the LAC knows of a login that it began itself
     (RFC 2661 section 4.4.5)."""
-    if message_type(m.data) == _ICCN:
+    if m.control == _ICCN:
         return visible(avp(m.data, PROXY_NAME))
     carried = l2tp_data(m.data)
     seen = PppObserver().observe(carried[2], t=0.0, direction="out") if carried else None

@@ -7,26 +7,18 @@ from dataclasses import replace
 from vpndiag.capture.carried import inner_packet, l2tp_data, ppp_kind
 from vpndiag.capture.decrypt import EspDecryptor, Inner
 from vpndiag.capture.keys import Keys
+from vpndiag.capture.l2tp_ids import message_type
 from vpndiag.capture.material import (
     DataCount,
-    End,
     FlowTrack,
     Hosts,
     IkeTrack,
     L2tpTrack,
     Material,
-    Message,
     PppTrack,
     hosts,
 )
-from vpndiag.capture.packets import (
-    Datagram,
-    EspPacket,
-    IcmpError,
-    Incomplete,
-    Kept,
-    PppPacket,
-)
+from vpndiag.capture.packets import EspPacket, IcmpError, Incomplete, Kept, Message, PppPacket
 from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.ports import LEAST_HEADER
 from vpndiag.capture.prefilter import Prefilter
@@ -59,10 +51,10 @@ class Collector:
 
     def read(self, scan: Prefilter | Scanned) -> None:
         """All of one file."""
-        datagram = self._datagram
+        message = self._message
         for packet in scan:
-            if isinstance(packet, Datagram):
-                datagram(packet)
+            if isinstance(packet, Message):
+                message(packet)
             else:
                 self._other(packet)
         self.end_file(scan)
@@ -125,70 +117,53 @@ class Collector:
         self._kept += 1
         return True
 
-    def _frames(self, frames: tuple[int, ...]) -> tuple[int, ...]:
-        offset = self._offset
-        return tuple(f + offset for f in frames) if offset else frames
-
-    def _datagram(self, d: Datagram) -> None:
-        kind = d.kind
-        if self._share is not None and kind != "dns" and not self._share.has(d.src, d.dst):
-            if kind == "l2tp":
-                self._of_others(d)
-            return
-        if kind == "ike" or kind == "ike-natt":
-            self._ike_message(d, kind == "ike-natt")
-        elif kind == "l2tp":
-            self._l2tp_packet(
-                (d.src, d.sport), (d.dst, d.dport), d.payload, d.time_ns, d.frames, 0, d.missing
-            )
+    def _message(self, m: Message) -> None:
+        kind = m.kind
+        if self._offset:
+            m.frames = tuple([f + self._offset for f in m.frames])
+        if kind == "l2tp":
+            self._l2tp_message(m)
+        elif kind == "ike" or kind == "ike-natt":
+            self._ike_message(m)
         elif kind == "dns":
-            if d.sport == 53 and len(self.material.dns) < MAX_DNS and self._room():
-                self.material.dns.append(replace(d, frames=self._frames(d.frames)))
-        elif len(d.payload) >= LEAST_HEADER and (d.payload[:8], hosts(d.src, d.dst)) in self._ike:
-            self._ike_message(d, False)
-        elif len(self.material.odd) < MAX_ICMP:
-            self.material.odd.append(replace(d, frames=self._frames(d.frames)))
+            if m.src[1] == 53 and len(self.material.dns) < MAX_DNS and self._room():
+                self.material.dns.append(m)
+        elif len(m.data) >= LEAST_HEADER and (m.data[:8], _hosts_of(m)) in self._ike:
+            self._ike_message(m)
+        else:
+            self._odd(m)
 
-    def _of_others(self, d: Datagram) -> None:
-        """L2TP that is in another share: questions inside it may be answered in this one."""
-        carried = l2tp_data(d.payload)
-        if carried is not None and ppp_kind(carried[2]) != "control":
-            end, frame = (d.src, d.sport), d.frames[-1] + self._offset
-            packet = inner_packet(carried[2])
-            if packet is not None:
-                self.material.inside.feed(packet, len(packet) + d.missing, d.time_ns, frame, end, 0)
+    def _mine(self, m: Message) -> bool:
+        """Whether it is in the share; asked for the first one of a track."""
+        return self._share is None or self._share.has(m.src[0], m.dst[0])
 
-    def _ike_message(self, d: Datagram, marker: bool) -> None:
-        data = d.payload[4:] if marker else d.payload
+    def _odd(self, m: Message) -> None:
+        if len(self.material.odd) < MAX_ICMP and self._mine(m):
+            self.material.odd.append(m)
+
+    def _ike_message(self, m: Message) -> None:
+        marker = m.kind == "ike-natt"
+        data = m.data[4:] if marker else m.data
         if len(data) < LEAST_HEADER:
-            if len(self.material.odd) < MAX_ICMP:
-                self.material.odd.append(replace(d, frames=self._frames(d.frames)))
+            self._odd(m)
             return
-        pair = hosts(d.src, d.dst)
+        pair = _hosts_of(m)
         key = (data[:8], pair)
         track = self._ike.get(key)
         if track is None:
+            if not self._mine(m):
+                return
             if len(self._ike) >= MAX_TRACKS:
                 self.material.left_out += 1
                 return
             track = self._ike[key] = IkeTrack(data[:8], pair)
             self.material.ike.append(track)
-        track.last_ns = max(track.last_ns, d.time_ns)
+        track.last_ns = max(track.last_ns, m.time_ns)
         if len(track.messages) >= MAX_MESSAGES or not self._room():
             track.left_out += 1
             return
-        track.messages.append(
-            Message(
-                self._frames(d.frames),
-                d.time_ns,
-                (d.src, d.sport),
-                (d.dst, d.dport),
-                data,
-                marker,
-                d.missing,
-                ttl=d.ttl,
-            )
-        )
+        m.data, m.marker = data, marker
+        track.messages.append(m)
 
     def _esp_packet(self, packet: EspPacket) -> None:
         inner = self._esp.open(packet)
@@ -196,15 +171,7 @@ class Collector:
             return
         udp = inner.udp
         if udp is not None and 1701 in (udp.source_port, udp.destination_port):
-            self._l2tp_packet(
-                (packet.src, udp.source_port),
-                (packet.dst, udp.destination_port),
-                udp.payload,
-                packet.time_ns,
-                (packet.frame,),
-                inner_spi(packet),
-                0,
-            )
+            self._inner_l2tp(packet, udp.source_port, udp.destination_port, udp.payload)
         elif inner.next_header == 4:
             self._tunnelled(packet, inner)
 
@@ -214,85 +181,74 @@ class Collector:
         if len(data) < 28 or data[0] >> 4 != 4 or data[9] != 17:
             return
         start = (data[0] & 15) * 4
-        ports = [int.from_bytes(data[start + i : start + i + 2], "big") for i in (0, 2)]
-        if 1701 in ports and len(data) >= start + 8:
-            self._l2tp_packet(
-                (packet.src, ports[0]),
-                (packet.dst, ports[1]),
-                data[start + 8 :],
-                packet.time_ns,
-                (packet.frame,),
-                inner_spi(packet),
-                0,
-            )
+        sport, dport = (int.from_bytes(data[start + i : start + i + 2], "big") for i in (0, 2))
+        if 1701 in (sport, dport) and len(data) >= start + 8:
+            self._inner_l2tp(packet, sport, dport, data[start + 8 :])
 
-    def _l2tp_packet(
-        self,
-        src: End,
-        dst: End,
-        data: bytes,
-        time_ns: int,
-        frames: tuple[int, ...],
-        spi: int,
-        missing: int,
-    ) -> None:
-        pair, inside = hosts(src[0], dst[0]), spi != 0
+    def _inner_l2tp(self, packet: EspPacket, sport: int, dport: int, data: bytes) -> None:
+        """L2TP that was inside an ESP packet."""
+        src, dst = (packet.src, sport), (packet.dst, dport)
+        frames = (packet.frame + self._offset,)
+        self._l2tp_message(Message(frames, packet.time_ns, src, dst, data, spi=inner_spi(packet)))
+
+    def _l2tp_message(self, m: Message) -> None:
+        pair, inside, data = _hosts_of(m), m.spi != 0, m.data
         track = self._l2tp.get((pair, inside))
         if track is None:
+            if not self._mine(m):
+                self._of_others(m)
+                return
             if len(self._l2tp) >= MAX_TRACKS:
                 self.material.left_out += 1
                 return
             track = self._l2tp[pair, inside] = L2tpTrack(pair, inside)
             self.material.l2tp.append(track)
-        number = frames[-1] + self._offset
         carried = l2tp_data(data)
         if carried is not None:
             tunnel, session, ppp = carried
             kind = ppp_kind(ppp)
             if kind != "control":
                 echo = kind == "echo"
-                key = src[0], tunnel, session, echo
+                key = m.src[0], tunnel, session, echo
                 count = track.data.get(key)
                 if count is None:
                     if len(track.data) >= MAX_TRACKS:
                         return
                     count = track.data[key] = DataCount(
-                        src[0], inside_esp=inside, tunnel=tunnel, session=session
+                        m.src[0], inside_esp=inside, tunnel=tunnel, session=session
                     )
-                count.add(time_ns, len(data) + missing, number)
+                count.add(m.time_ns, len(data) + m.missing, m.frame)
                 count.echoes += echo
-                self._inner_ip(pair, src, dst, ppp, time_ns, number, spi, missing)
+                self._inner_ip(pair, m, ppp)
                 return
         if len(track.messages) >= 500_000 or not self._room():
             track.left_out += 1
             return
-        track.messages.append(
-            Message(self._frames(frames), time_ns, src, dst, data, False, missing, spi)
-        )
+        if carried is None:
+            m.control = message_type(data)
+        track.messages.append(m)
 
-    def _inner_ip(
-        self,
-        pair: Hosts,
-        src: End,
-        dst: End,
-        ppp: bytes,
-        time_ns: int,
-        frame: int,
-        spi: int,
-        missing: int,
-    ) -> None:
+    def _of_others(self, m: Message) -> None:
+        """L2TP that is in another share: questions inside it may be answered in this one."""
+        carried = l2tp_data(m.data)
+        if carried is not None and ppp_kind(carried[2]) != "control":
+            self._feed(m, inner_packet(carried[2]))
+
+    def _feed(self, m: Message, packet: bytes | None) -> None:
+        if packet is not None:
+            size = len(packet) + m.missing
+            self.material.inside.feed(packet, size, m.time_ns, m.frame, m.src, m.spi)
+
+    def _inner_ip(self, pair: Hosts, m: Message, ppp: bytes) -> None:
         """Users' IP packets: questions and answers, and headers for judging which sizes pass."""
         packet = inner_packet(ppp)
         if packet is None:
             return
-        self.material.inside.feed(packet, len(packet) + missing, time_ns, frame, src, spi)
+        self._feed(m, packet)
         kept = self.material.inner.setdefault(pair, [])
         if len(kept) < MAX_INNER and len(packet) >= 28 and packet[9] in (1, 6):
-            kept.append(
-                Message(
-                    (frame,), time_ns, src, dst, packet[:64], False, max(0, len(packet) - 64), spi
-                )
-            )
+            m.frames, m.data, m.missing = (m.frame,), packet[:64], max(0, len(packet) - 64)
+            kept.append(m)
 
     def _ppp_packet(self, packet: PppPacket) -> None:
         if self._share is not None and self._share.start:
@@ -312,6 +268,10 @@ class Collector:
         if self._offset:
             packet = replace(packet, frame=packet.frame + self._offset)
         track.packets.append(packet)
+
+
+def _hosts_of(m: Message) -> Hosts:
+    return hosts(m.src[0], m.dst[0])
 
 
 def inner_spi(packet: EspPacket) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 
-from vpndiag.capture.material import End, IkeTrack, Material, Message
-from vpndiag.capture.packets import Incomplete
+from vpndiag.capture.material import IkeTrack, Material
+from vpndiag.capture.packets import End, Incomplete, Message
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.protocols.ike.fragment import Reassembler

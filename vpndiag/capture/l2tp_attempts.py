@@ -6,12 +6,9 @@ from collections import defaultdict
 
 from vpndiag.capture.attempt import SECOND, SLACK, Attempt
 from vpndiag.capture.carried import l2tp_data
-from vpndiag.capture.l2tp_ids import TUNNEL, assigned, avp, header_ids, message_type
-from vpndiag.capture.material import (
-    L2tpTrack,
-    Message,
-    other_host,
-)
+from vpndiag.capture.l2tp_ids import TUNNEL, assigned, avp, header_ids
+from vpndiag.capture.material import L2tpTrack, other_host
+from vpndiag.capture.packets import Message
 from vpndiag.capture.ppp_roles import client_vote
 from vpndiag.protocols.l2tp.constants import MessageType
 
@@ -99,7 +96,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
     client = ""
     closed = False
     for m in messages:
-        kind = message_type(m.data)
+        kind = m.control
         home = homes.get((m.dst[0], header_ids(m.data)[0]))
         if kind == _SCCRQ:
             offered: int | bytes = assigned(m.data, TUNNEL) or m.data
@@ -108,7 +105,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
                 current is not None
                 and not closed
                 and m.src[0] == client
-                and len({message_type(x.data) for x in current.clear}) == 1
+                and len({x.control for x in current.clear}) == 1
                 and m.time_ns - current.last_ns < SLACK
             )
             if current is None or not (again or quick):
@@ -134,7 +131,7 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
 def _dialled(messages: list[Message]) -> str:
     """Who dialled a tunnel, as its handshake or PPP in it tells; empty: they do not."""
     for m in messages:
-        kind = message_type(m.data)
+        kind = m.control
         if kind in (MessageType.SCCCN, MessageType.ICRQ, MessageType.ICCN):
             return m.src[0]
         if kind == MessageType.SCCRP:
@@ -165,7 +162,7 @@ def _l2tp_client(messages: list[Message], tunnel: L2tpTrack) -> str:
 
 def _asker(messages: list[Message]) -> str:
     """Who asks for a tunnel; an LNS may as well, for a call of its own. Empty: nobody does."""
-    return next((m.src[0] for m in messages if message_type(m.data) == _SCCRQ), "")
+    return next((m.src[0] for m in messages if m.control == _SCCRQ), "")
 
 
 def _by_ppp(messages: list[Message]) -> str:

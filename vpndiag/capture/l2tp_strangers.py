@@ -3,8 +3,9 @@ hosts, one conversation by the tunnel ID that the client chose (RFC 2661 section
 
 from __future__ import annotations
 
-from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids, message_type
-from vpndiag.capture.material import End, L2tpTrack, Material
+from vpndiag.capture.l2tp_ids import TUNNEL, assigned, header_ids
+from vpndiag.capture.material import L2tpTrack, Material
+from vpndiag.capture.packets import End
 from vpndiag.protocols.l2tp.constants import MessageType
 
 _SCCRQ = int(MessageType.SCCRQ)  # members of an enumeration are slow to compare
@@ -17,7 +18,7 @@ def join(material: Material) -> None:
     clear = [t for t in material.l2tp if not t.inside_esp]
     for track in clear:
         for m in track.messages:
-            if message_type(m.data) == _SCCRQ:
+            if m.control == _SCCRQ:
                 asked.setdefault((m.src[0], assigned(m.data, TUNNEL)), (track, m.dst))
     for track in filter(_answers_only, clear):
         first = track.messages[0]
@@ -43,4 +44,4 @@ def lone(material: Material) -> int:
 def _answers_only(track: L2tpTrack) -> bool:
     if track.data or len({m.src[0] for m in track.messages}) != 1:
         return False
-    return message_type(track.messages[0].data) in (MessageType.SCCRP, MessageType.StopCCN)
+    return track.messages[0].control in (MessageType.SCCRP, MessageType.StopCCN)

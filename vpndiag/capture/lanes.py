@@ -7,7 +7,8 @@ numbers. One client has several ports as well: it moves to UDP 4500, and a NAT m
 from __future__ import annotations
 
 from vpndiag.capture.attempt import SECOND
-from vpndiag.capture.material import End, FlowTrack
+from vpndiag.capture.material import FlowTrack
+from vpndiag.capture.packets import End
 from vpndiag.capture.sketch import Sketch, other_kind
 
 SERVER_PORTS = (500, 4500, 1701)

@@ -9,13 +9,12 @@ from vpndiag.capture.asked import Asked
 from vpndiag.capture.decrypt import EspStats
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.inside_log import InsideLog
-from vpndiag.capture.packets import Datagram, IcmpError, Incomplete, PppPacket
+from vpndiag.capture.packets import End, IcmpError, Incomplete, Message, PppPacket
 from vpndiag.capture.tally import Tally
 from vpndiag.records import record
 
 Hosts = tuple[str, str]
 """Two addresses, sorted."""
-End = tuple[str, int]
 
 
 def hosts(one: str, two: str) -> Hosts:
@@ -24,24 +23,6 @@ def hosts(one: str, two: str) -> Hosts:
 
 def other_host(pair: Hosts, one: str) -> str:
     return pair[1] if one == pair[0] else pair[0]
-
-
-@record(slots=True)
-class Message:
-    """A datagram of interest. ``data`` without the non-ESP marker."""
-
-    frames: tuple[int, ...]
-    time_ns: int
-    src: End
-    dst: End
-    data: bytes
-    marker: bool = False
-    missing: int = 0
-    spi: int = 0
-    """Of the ESP packet that it came in; 0: in the clear."""
-    other_source: str = ""
-    """Set when it came from another address than the one asked."""
-    ttl: int = 0
 
 
 @record(slots=True)
@@ -151,9 +132,9 @@ class Material:
     flows: list[FlowTrack] = field(default_factory=list)
     icmp: list[IcmpError] = field(default_factory=list)
     incomplete: list[Incomplete] = field(default_factory=list)
-    dns: list[Datagram] = field(default_factory=list)
+    dns: list[Message] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
-    odd: list[Datagram] = field(default_factory=list)
+    odd: list[Message] = field(default_factory=list)
     inner: dict[Hosts, list[Message]] = field(default_factory=dict)
     """IP packets that ESP carried in PPP, headers only, by outer hosts."""
     inside: InsideLog = field(default_factory=InsideLog)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
-from vpndiag.capture.packets import Datagram
+from vpndiag.capture.packets import Message
 from vpndiag.observations import NameAnswer
 from vpndiag.report.text import visible
 
@@ -18,8 +18,8 @@ _MAX = 8
 
 
 def answers_for(
-    answers: list[Datagram], attempt: Attempt, until_ns: int
-) -> Iterator[tuple[Datagram, list[NameAnswer]]]:
+    answers: list[Message], attempt: Attempt, until_ns: int
+) -> Iterator[tuple[Message, list[NameAnswer]]]:
     """DNS answers shortly before ``until_ns`` to this client that name the gateway's address."""
     if not answers:
         return
@@ -31,8 +31,8 @@ def answers_for(
     for d in answers:
         if (
             until_ns - BEFORE_NS <= d.time_ns <= until_ns
-            and d.dst == attempt.client
-            and packed in d.payload
+            and d.dst[0] == attempt.client
+            and packed in d.data
             and not d.missing
             and given < _MAX
         ):
@@ -42,13 +42,13 @@ def answers_for(
                 yield d, found
 
 
-def _read(d: Datagram, gateway: str) -> list[NameAnswer]:
+def _read(d: Message, gateway: str) -> list[NameAnswer]:
     import dns.exception
     import dns.message
     import dns.rdatatype
 
     try:
-        message = dns.message.from_wire(d.payload, ignore_trailing=True)
+        message = dns.message.from_wire(d.data, ignore_trailing=True)
     except (dns.exception.DNSException, ValueError, IndexError, OverflowError):
         return []
     if not message.question or message.question[0].rdtype not in (
@@ -75,7 +75,7 @@ def _read(d: Datagram, gateway: str) -> list[NameAnswer]:
             t=0.0,
             name=name,
             rrtype=rrtype,
-            resolver=d.src,
+            resolver=d.src[0],
             outcome="answered",
             addresses=tuple(addresses[:32]),
             cnames=tuple(cnames[:16]),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, Message, hosts
+from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, hosts
+from vpndiag.capture.packets import Message
 from vpndiag.capture.ports import NO_COOKIE
 
 

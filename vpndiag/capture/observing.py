@@ -16,9 +16,9 @@ from vpndiag.capture.flow_seen import flow_seen
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.material import End, FlowTrack, Material, Message, hosts
+from vpndiag.capture.material import FlowTrack, Material, hosts
 from vpndiag.capture.outer_mtu import outer_mtu
-from vpndiag.capture.packets import Datagram, IcmpError, Incomplete
+from vpndiag.capture.packets import End, IcmpError, Incomplete, Message
 from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
@@ -399,7 +399,7 @@ def _is_control(m: Message) -> bool:
     return bool(m.data) and m.data[0] & 0x80 != 0
 
 
-def _name_answers(d: Datagram, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
+def _name_answers(d: Message, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
     return [replace(a, t=t, frames=d.frames) for a in answers]
 
 

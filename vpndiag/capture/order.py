@@ -11,7 +11,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from vpndiag.capture.material import Material, Message
+from vpndiag.capture.material import Material
+from vpndiag.capture.packets import Message
 
 SET_BACK = 60_000_000_000
 """Nanoseconds. Packets are not written this much later than others, unless all are."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from vpndiag.capture.material import IkeTrack, Message
-from vpndiag.capture.packets import IcmpError
+from vpndiag.capture.material import IkeTrack
+from vpndiag.capture.packets import IcmpError, Message
 from vpndiag.observations import OuterMtu
 from vpndiag.observe.icmp import icmp_what
 from vpndiag.protocols.ike.padded import Question, read_padded

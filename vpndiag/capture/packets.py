@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from vpndiag.records import record
 
-# The first two are made for every packet: not frozen, which would make that three times as slow.
+End = tuple[str, int]
+"""Address and UDP port."""
 
 
 @record(slots=True)
-class Datagram:
-    """A UDP datagram. ``frames`` are all that carried it (several when it came in IP fragments);
-    ``missing`` bytes of ``payload`` were not captured; ``kind``:
+class Message:
+    """What a UDP datagram carries. ``frames`` are all that it came in (several when in IP
+    fragments); ``missing`` bytes of ``data`` were not captured; ``kind``:
 
     ``ike``        an ISAKMP message (any version), no marker before it
-    ``ike-natt``   an ISAKMP message behind the four zero bytes of RFC 3948 (still in ``payload``)
+    ``ike-natt``   an ISAKMP message behind the four zero bytes of RFC 3948
     ``l2tp``       UDP 1701
     ``dns``        UDP 53
     ``other``      on one of our ports, but not in the shape of what belongs there
-    """
+
+    The prefilter leaves the zero bytes in ``data``; in a track ``marker`` stands for them."""
 
     frames: tuple[int, ...]
     time_ns: int
-    src: str
-    sport: int
-    dst: str
-    dport: int
-    payload: bytes
-    missing: int
-    kind: str
-    ttl: int
-    interface: int
-    tunnel: str
+    src: End
+    dst: End
+    data: bytes
+    marker: bool = False
+    missing: int = 0
+    ttl: int = 0
+    kind: str = ""
+    spi: int = 0
+    """Of the ESP packet that it came in; 0: in the clear."""
+    control: int = 0
+    """Type of an L2TP control message (:func:`~vpndiag.capture.l2tp_ids.message_type`), else 0."""
+    other_source: str = ""
+    """Set when it came from another address than the one asked."""
 
     @property
     def frame(self) -> int:
@@ -126,4 +131,4 @@ class Incomplete:
     why: str
 
 
-Kept = Datagram | EspPacket | IcmpError | PppPacket | Incomplete
+Kept = Message | EspPacket | IcmpError | PppPacket | Incomplete

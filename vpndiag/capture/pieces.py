@@ -17,7 +17,7 @@ from typing import Any
 from vpndiag.capture.errors import CaptureError, Note
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.flow_table import EspFlows
-from vpndiag.capture.packets import Datagram, EspPacket, Incomplete, Kept
+from vpndiag.capture.packets import EspPacket, Incomplete, Kept, Message
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.seams import Piece
 from vpndiag.capture.tally import Tally
@@ -137,7 +137,7 @@ def join(pieces: Sequence[Scanned]) -> Scanned | None:
 
 
 def _moved(packet: Kept, frames: int) -> Kept:
-    if isinstance(packet, Datagram | Incomplete):
+    if isinstance(packet, Message | Incomplete):
         return replace(packet, frames=tuple(f + frames for f in packet.frames))
     assert not isinstance(packet, EspPacket), "not kept in pieces"
     return replace(packet, frame=packet.frame + frames)

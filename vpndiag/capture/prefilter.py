@@ -21,9 +21,9 @@ from vpndiag.capture.layout import Layout
 from vpndiag.capture.link import ETH_IP4, ETH_IP6, ETH_PPP, network, supported
 from vpndiag.capture.overlays import PORTS, in_gre, in_udp
 from vpndiag.capture.packets import (
-    Datagram,
     EspPacket,
     Kept,
+    Message,
 )
 from vpndiag.capture.ports import Ports
 from vpndiag.capture.quotes import icmp_error
@@ -81,7 +81,6 @@ class Prefilter:
         if share is not None:
             self._usual = UsualReader(capture.reader, self.flows, self._out, share)
         self._kept = self._kept_before = self._read_before = 0
-        self._interface = 0
         self._size = 0
 
     @property
@@ -173,12 +172,12 @@ class Prefilter:
     # One frame, the slow way.
 
     def _frame(self, frame: Frame) -> None:
-        number, time_ns, interface, linktype, data, length = frame
+        number, time_ns, _, linktype, data, length = frame
         if self.first_ns is None:
             self.first_ns = self.last_ns = time_ns
         elif time_ns > (self.last_ns or 0):
             self.last_ns = time_ns
-        self._interface, self._size, self._linktype = interface, length, linktype
+        self._size, self._linktype = length, linktype
         inner = network(linktype, data)
         if inner is None and not supported(linktype):
             from vpndiag.capture import odd_links  # brings Scapy along
@@ -189,7 +188,7 @@ class Prefilter:
                 self._unsupported.setdefault(linktype, number)
             self._tally("not-ip", number, time_ns)
         elif inner[0] in (ETH_IP4, ETH_IP6):
-            self._ip(number, time_ns, data, inner[1], 0, "")
+            self._ip(number, time_ns, data, inner[1], 0)
         elif inner[0] == ETH_PPP:
             ppp = ppp_packet(frame, inner[1])
             if ppp is not None:
@@ -212,7 +211,7 @@ class Prefilter:
         if ends is not None and len(tally.ends) < MAX_ENDS and ends not in tally.ends:
             tally.ends.append(ends)
 
-    def _ip(self, number: int, time_ns: int, data: bytes, at: int, depth: int, tunnel: str) -> None:
+    def _ip(self, number: int, time_ns: int, data: bytes, at: int, depth: int) -> None:
         packet = ip.parse_ip(data, at)
         if packet is None:
             self._tally("not-ip", number, time_ns)
@@ -237,7 +236,7 @@ class Prefilter:
                 more=False,
             )
             at = -1
-        self._transport(frames, time_ns, data, at, packet, depth, tunnel)
+        self._transport(frames, time_ns, data, at, packet, depth)
 
     def _transport(
         self,
@@ -247,13 +246,12 @@ class Prefilter:
         at: int,
         packet: ip.Packet,
         depth: int,
-        tunnel: str,
     ) -> None:
         number, protocol = frames[-1], packet.protocol
         if packet.ah:
             self._tally("ah", number, time_ns, self._ends(packet))
         if protocol == ip.UDP:
-            self._udp(frames, time_ns, data, at, packet, depth, tunnel)
+            self._udp(frames, time_ns, data, at, packet, depth)
         elif protocol == ip.ESP:
             ends = packet.src + packet.dst
             self._esp(frames, time_ns, data, packet.start, packet, ends, 0, 0, at)
@@ -266,9 +264,9 @@ class Prefilter:
             else:
                 self._tally("icmp", number, time_ns)
         elif protocol in (ip.IPIP, ip.IP6IN) and depth < _MAX_DEPTH:
-            self._ip(number, time_ns, data[: packet.end], packet.start, depth + 1, tunnel + "ip/")
+            self._ip(number, time_ns, data[: packet.end], packet.start, depth + 1)
         elif protocol == ip.GRE:
-            self._gre(number, time_ns, data, packet, depth, tunnel)
+            self._gre(number, time_ns, data, packet, depth)
         elif protocol == ip.L2TP3:
             self._tally("l2tpv3", number, time_ns, self._ends(packet))
         elif protocol != ip.AH:
@@ -288,7 +286,6 @@ class Prefilter:
         at: int,
         packet: ip.Packet,
         depth: int,
-        tunnel: str,
     ) -> None:
         number, start = frames[-1], packet.start
         if packet.end < start + 8:
@@ -324,7 +321,7 @@ class Prefilter:
             end = start + 8 + len(payload)
             inner = in_udp(data[:end], start + 8, dport)
             if inner is not None and inner[0] in (ETH_IP4, ETH_IP6):
-                self._ip(number, time_ns, data[:end], inner[1], depth + 1, tunnel + "udp/")
+                self._ip(number, time_ns, data[:end], inner[1], depth + 1)
             else:
                 self._tally(kind, number, time_ns)
         elif kind in ("udp", "wireguard", "natt-keepalive"):
@@ -332,19 +329,15 @@ class Prefilter:
             self._tally(kind, number, time_ns, ends4)
         else:
             self._out.append(
-                Datagram(
+                Message(
                     frames,
                     time_ns,
-                    ip.address(packet.src),
-                    sport,
-                    ip.address(packet.dst),
-                    dport,
+                    (ip.address(packet.src), sport),
+                    (ip.address(packet.dst), dport),
                     payload,
-                    length - len(payload),
-                    kind,
-                    packet.ttl,
-                    self._interface,
-                    tunnel.rstrip("/"),
+                    missing=length - len(payload),
+                    ttl=packet.ttl,
+                    kind=kind,
                 )
             )
 
@@ -434,9 +427,7 @@ class Prefilter:
                 return
         self._tally("tcp", number, time_ns)
 
-    def _gre(
-        self, number: int, time_ns: int, data: bytes, packet: ip.Packet, depth: int, tunnel: str
-    ) -> None:
+    def _gre(self, number: int, time_ns: int, data: bytes, packet: ip.Packet, depth: int) -> None:
         """RFC 2784 and 2890 for version 0; version 1 is PPTP's (RFC 2637 section 4.1)."""
         start, end = packet.start, packet.end
         if end < start + 4:
@@ -451,7 +442,7 @@ class Prefilter:
         if flags & 7 == 0 and depth < _MAX_DEPTH:
             inner = in_gre(data[:end], start, kind, bool(flags & 0x1000))
             if inner is not None and inner[0] in (ETH_IP4, ETH_IP6):
-                self._ip(number, time_ns, data[:end], inner[1], depth + 1, tunnel + "gre/")
+                self._ip(number, time_ns, data[:end], inner[1], depth + 1)
 
 
 def prefilter(

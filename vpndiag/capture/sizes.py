@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import field
 
-from vpndiag.capture.material import Message
+from vpndiag.capture.packets import Message
 from vpndiag.observations import Direction, LargeLost
 from vpndiag.records import record
 

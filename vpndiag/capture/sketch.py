@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from vpndiag.capture.material import End, IkeTrack
+from vpndiag.capture.material import IkeTrack
+from vpndiag.capture.packets import End
 from vpndiag.capture.ports import NO_COOKIE
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.message import decode

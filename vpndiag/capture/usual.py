@@ -18,7 +18,7 @@ from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.frame import MAX_FRAME
-from vpndiag.capture.packets import Datagram, Kept
+from vpndiag.capture.packets import Kept, Message
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 from vpndiag.capture.ports import EXCHANGES
@@ -179,10 +179,10 @@ class UsualReader:
         buf, off, end = window.buf, window.off, window.end
         known, put = self._met.known, self._out.append
         clocks: dict[int, tuple[int, int]] = {}
-        header, scale, index, first, order = 28, 1, 0, 0, reader.order
+        header, scale, order = 28, 1, reader.order
         pcapng = isinstance(reader, PcapngReader)
         if isinstance(reader, PcapngReader):
-            clocks, first = _clocks(reader), reader.first
+            clocks = _clocks(reader)
             head = struct.Struct(order + "IIIIII").unpack_from
         else:
             header, scale = reader.header, reader.scale
@@ -220,7 +220,7 @@ class UsualReader:
                 size = length - 8
                 if isakmp == size >= 28:
                     break  # perhaps IKE without a marker
-                rows = found[5].get(word)
+                rows = found[3].get(word)
                 if rows is None:
                     rows = self._flow(ends, word, found)
                 rows.append((number + 1, time_ns, size, second))
@@ -233,9 +233,9 @@ class UsualReader:
                     break
                 if name:
                     put(
-                        Datagram(
-                            (number + 1,), time_ns, found[1], found[2], found[3], found[4],
-                            buf[at : at + size], 0, name, fragment >> 8 & 255, first + index, "",
+                        Message(
+                            (number + 1,), time_ns, found[1], found[2], buf[at : at + size],
+                            False, 0, fragment >> 8 & 255, name,
                         )
                     )  # fmt: skip
             number += 1
@@ -250,7 +250,7 @@ class UsualReader:
         """Where packets of this flow are gathered; there may be too many flows."""
         flow = self._flows.get(ends, spi)
         if flow is None:
-            key = FlowKey(found.src, found.sport, found.dst, found.dport, spi)
+            key = FlowKey(*found.src, *found.dst, spi)
             flow = self._flows.create(ends, spi, key)
             if flow is None:
                 return []

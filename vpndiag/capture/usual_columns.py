@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey, Seen
 from vpndiag.capture.flows import EspFlow
-from vpndiag.capture.packets import Datagram, Kept
+from vpndiag.capture.packets import Kept, Message
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 from vpndiag.capture.ports import EXCHANGES
@@ -62,7 +62,7 @@ class _Window(NamedTuple):
     usual: Any
     latest: Any
     control: list[int]
-    packets: list[tuple[Ends, int, int, int, int, int]]
+    packets: list[tuple[Ends, int, int, int, int]]
     places: list[int]
     times: list[int]
     sizes: list[int]
@@ -174,16 +174,12 @@ class UsualColumns:
         stop = self._control_at = bisect_left(now.control, place, start)
         buf, put = self._reader.window.buf, self._out.append
         first = now.base + 1
-        for number, (ends, time_ns, at, size, ttl, interface) in zip(
+        for number, (ends, time_ns, at, size, ttl) in zip(
             now.control[start:stop], now.packets[start:stop], strict=True
         ):
-            way, src, sport, dst, dport, _ = ends
-            put(
-                Datagram(
-                    (first + number,), time_ns, src, sport, dst, dport, buf[at : at + size], 0,
-                    _KINDS[way], ttl, interface, "",
-                )
-            )  # fmt: skip
+            way, src, dst, _ = ends
+            data = buf[at : at + size]
+            put(Message((first + number,), time_ns, src, dst, data, False, 0, ttl, _KINDS[way]))
         while self._opened < len(self._stretches):
             stretch = self._stretches[self._opened]
             if now.places[stretch.start] >= place:
@@ -196,7 +192,7 @@ class UsualColumns:
         flow = self._flows.get(stretch.packed, stretch.spi)
         if flow is None:
             ends = stretch.ends
-            key = FlowKey(ends.src, ends.sport, ends.dst, ends.dport, stretch.spi)
+            key = FlowKey(*ends.src, *ends.dst, stretch.spi)
             flow = self._flows.create(stretch.packed, stretch.spi, key)
         if flow is None:
             stretch.done += 1  # is counted already
@@ -262,7 +258,6 @@ class UsualColumns:
             (starts[chosen] + (head + HEADERS)).tolist(),
             size[chosen].tolist(),
             column(rows, head + 22, "u1")[chosen].tolist(),
-            self._interfaces(rows, chosen),
             strict=True,
         )
         order = order[esp[order]]
@@ -320,13 +315,6 @@ class UsualColumns:
         kept |= (one != 4500) & (two != 4500) & (one != 500) & (two != 500)
         kept[:1] = True  # so that there is one
         return np.flatnonzero(kept)
-
-    def _interfaces(self, rows: Any, chosen: Any) -> list[int]:
-        reader = self._reader
-        if isinstance(reader, PcapReader):
-            return [0] * len(chosen)
-        numbers = self._rows.column(rows, 8, self._rows.word)[chosen]
-        return [reader.first + n for n in numbers.tolist()]
 
     def _ends(
         self, rows: Any, order: Any, hosts: Any, ports: Any

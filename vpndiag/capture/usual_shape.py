@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vpndiag.capture import ip
+from vpndiag.capture.packets import End
 from vpndiag.capture.share import Share
 
 HEADERS = 42
@@ -34,10 +35,8 @@ class Ends(NamedTuple):
     SPI."""
 
     way: int
-    src: str
-    sport: int
-    dst: str
-    dport: int
+    src: End
+    dst: End
     flows: dict[int, list[Row]]
 
 
@@ -68,5 +67,5 @@ class Met:
             way = OTHERS_L2TP if way == L2TP else SKIP
         if len(self.known) >= _MOST:
             self.known.clear()
-        found = self.known[packed] = Ends(way, src, sport, dst, dport, {})
+        found = self.known[packed] = Ends(way, (src, sport), (dst, dport), {})
         return found

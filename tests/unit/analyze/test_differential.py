@@ -16,7 +16,7 @@ import pytest
 from tests.fuzz.captures import captures
 from vpndiag.capture.carried import ppp_kind
 from vpndiag.capture.files import open_capture
-from vpndiag.capture.packets import Datagram, PppPacket
+from vpndiag.capture.packets import Message, PppPacket
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.message import decode as decode_ike
@@ -124,13 +124,13 @@ def ours(packet: object) -> Row:
     """One kept packet as a row."""
     if isinstance(packet, PppPacket):
         return _ppp(packet.protocol, packet.payload)
-    if not isinstance(packet, Datagram) or packet.missing:
+    if not isinstance(packet, Message) or packet.missing:
         return {}
     try:
         if packet.kind in ("ike", "ike-natt"):
-            return _ike(packet.payload[4:] if packet.kind == "ike-natt" else packet.payload)
+            return _ike(packet.data[4:] if packet.kind == "ike-natt" else packet.data)
         if packet.kind == "l2tp":
-            return _l2tp(packet.payload)
+            return _l2tp(packet.data)
     except ProtocolError:
         return {"malformed": True}
     return {}
@@ -190,7 +190,7 @@ def compared(path: Path) -> list[str]:
         for packet in Prefilter(capture):
             row = ours(packet)
             if row:
-                assert isinstance(packet, Datagram | PppPacket)
+                assert isinstance(packet, Message | PppPacket)
                 mine[packet.frame] = row
     found = []
     for number in sorted(rows.keys() & mine.keys()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from vpndiag.capture.material import Message
+from vpndiag.capture.packets import Message
 from vpndiag.capture.sizes import MANY, large_lost
 from vpndiag.observations import LargeLost
 from vpndiag.protocols.inner.ip import ICMP, TCP, build_echo, build_ip

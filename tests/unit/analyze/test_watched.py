@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex, InsideLog
-from vpndiag.capture.material import Message
+from vpndiag.capture.packets import Message
 from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.observations import Ended, Observation, PppMessage
 from vpndiag.protocols.inner.ip import ICMP, TCP, UDP, build_echo, build_ip, build_udp, u16

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import pcap
 from vpndiag.capture.files import open_capture
-from vpndiag.capture.packets import Datagram
+from vpndiag.capture.packets import Message
 from vpndiag.capture.prefilter import prefilter
 from vpndiag.capture.write import udp_packet
 
@@ -35,7 +35,7 @@ def test_ike_over_wireless_is_found(tmp_path: Path, linktype: int) -> None:
     frame = head + wlan(udp_packet("192.0.2.1", "192.0.2.2", 500, 500, IKE))
     with open_capture(write(tmp_path / "air.pcap", linktype, frame)) as capture:
         kept, _ = prefilter(capture)
-    assert [(k.kind, k.payload) for k in kept if isinstance(k, Datagram)] == [("ike", IKE)]
+    assert [(k.kind, k.data) for k in kept if isinstance(k, Message)] == [("ike", IKE)]
 
 
 @pytest.mark.parametrize("linktype", [IEEE802_11, RADIOTAP, 187, 9999])

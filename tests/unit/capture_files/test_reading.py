@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers import pcap
 from vpndiag.capture.files import CaptureError, Frame, Truncated, open_capture
-from vpndiag.capture.packets import Datagram, Incomplete
+from vpndiag.capture.packets import Incomplete, Message
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.wireshark import dissect
 from vpndiag.capture.write import CaptureWriter, udp_packet
@@ -111,8 +111,8 @@ def test_a_lost_fragment_is_reported() -> None:
         struct.pack_into("!HHH", head, 2, 20 + len(piece), 7, word)
         parts.append(bytes(head) + piece)
     (kept,) = Prefilter(open_capture(BytesIO(written(parts))))
-    assert isinstance(kept, Datagram)
-    assert (kept.payload, kept.frames) == (bytes(3000), (1, 2, 3))
+    assert isinstance(kept, Message)
+    assert (kept.data, kept.frames) == (bytes(3000), (1, 2, 3))
     (lost,) = Prefilter(open_capture(BytesIO(written([parts[0], parts[2]]))))
     assert isinstance(lost, Incomplete)
     assert (lost.missing, lost.dport, lost.frames) == (((1480, 2960),), 500, (1, 2))
@@ -124,9 +124,9 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         writer.write(1.5, "192.0.2.1", "192.0.2.2", 500, 500, b"four", "a comment")
         writer.write(2.5, "2001:db8::1", "2001:db8::2", 500, 4500, bytes(8))
     one, two = Prefilter(open_capture(path))
-    assert isinstance(one, Datagram) and isinstance(two, Datagram)
-    assert (one.src, one.payload, one.time) == ("192.0.2.1", b"four", 1.5)
-    assert (two.dst, two.dport, two.kind) == ("2001:db8::2", 4500, "ike-natt")
+    assert isinstance(one, Message) and isinstance(two, Message)
+    assert (one.src, one.data, one.time) == (("192.0.2.1", 500), b"four", 1.5)
+    assert (two.dst, two.kind) == (("2001:db8::2", 4500), "ike-natt")
     if shutil.which("tshark"):
         assert "a comment" in dissect(path, [1])
 
