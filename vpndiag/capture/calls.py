@@ -7,7 +7,6 @@ has a login and an address of its own, and one that fails says nothing of the ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -79,8 +78,9 @@ def by_call(attempt: Attempt) -> list[Attempt]:
     ) for call in calls]  # fmt: skip
 
 
-def _several(messages: Iterable[Message]) -> bool:
-    return sum(m.control in _OPENS for m in messages) > 1
+def _several(messages: list[Message]) -> bool:
+    kinds = [m.control for m in messages]
+    return sum(map(kinds.count, _OPENS)) > 1
 
 
 def _joined(counts: list[DataCount]) -> list[DataCount]:

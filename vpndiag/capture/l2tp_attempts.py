@@ -89,6 +89,9 @@ def _set_roles(attempt: Attempt, messages: list[Message], tunnel: L2tpTrack) -> 
 
 def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt], _Homes]:
     """One attempt for each tunnel, and which tunnel IDs they have."""
+    kinds = [m.control for m in messages]
+    if kinds.count(_SCCRQ) == (kinds[:1] == [_SCCRQ]):
+        return _one_tunnel(messages, tunnel, bool(kinds) and kinds[0] == _SCCRQ)
     found: list[Attempt] = []
     homes: _Homes = {}
     current: Attempt | None = None
@@ -118,14 +121,33 @@ def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt],
             current = Attempt(client, other_host(tunnel.hosts, client), begun=False)
             found.append(current)
         home = home or current
-        if kind in (_SCCRQ, _SCCRP) and tunnel.hosts[0] != tunnel.hosts[1]:
-            number = assigned(m.data, TUNNEL)
-            if number:
-                homes[m.src[0], number] = home
+        _note_id(m, home, homes)
         home.clear.append(m)
         if kind == _STOPCCN and home is current:
             closed = True
     return found, homes
+
+
+def _one_tunnel(
+    messages: list[Message], tunnel: L2tpTrack, begun: bool
+) -> tuple[list[Attempt], _Homes]:
+    """The same where at most the first message asks for a tunnel."""
+    if not messages:
+        return [], {}
+    client = messages[0].src[0] if begun else _l2tp_client(messages, tunnel)
+    only = Attempt(client, other_host(tunnel.hosts, client), begun=begun, clear=messages)
+    homes: _Homes = {}
+    for m in messages:
+        if m.control:
+            _note_id(m, only, homes)
+    return [only], homes
+
+
+def _note_id(m: Message, home: Attempt, homes: _Homes) -> None:
+    if m.control in (_SCCRQ, _SCCRP) and m.src[0] != m.dst[0]:
+        number = assigned(m.data, TUNNEL)
+        if number:
+            homes[m.src[0], number] = home
 
 
 def _dialled(messages: list[Message]) -> str:

@@ -17,9 +17,8 @@ def join(material: Material) -> None:
     asked: dict[tuple[str, int], tuple[L2tpTrack, End]] = {}
     clear = [t for t in material.l2tp if not t.inside_esp]
     for track in clear:
-        for m in track.messages:
-            if m.control == _SCCRQ:
-                asked.setdefault((m.src[0], assigned(m.data, TUNNEL)), (track, m.dst))
+        for m in [m for m in track.messages if m.control == _SCCRQ]:
+            asked.setdefault((m.src[0], assigned(m.data, TUNNEL)), (track, m.dst))
     for track in filter(_answers_only, clear):
         first = track.messages[0]
         known = asked.get((first.dst[0], header_ids(first.data)[0]))
