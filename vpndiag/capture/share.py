@@ -41,6 +41,10 @@ class Share:
         """Whether what these hosts say to each other is in this share."""
         return self.start <= _checksum(one, two) < self.stop
 
+    def has_packed(self, one: bytes, two: bytes) -> bool:
+        """:meth:`has` of two IPv4 addresses as they are in a packet."""
+        return self.start <= _of_ipv4(one, two) < self.stop
+
 
 @lru_cache(maxsize=65_536)
 def _checksum(one: str, two: str) -> int:
@@ -50,4 +54,8 @@ def _checksum(one: str, two: str) -> int:
     except OSError:  # IPv6
         first, second = (one, two) if one <= two else (two, one)
         return crc32(f"{first} {second}".encode())
-    return (int.from_bytes(pair[0]) ^ int.from_bytes(pair[1])) * _SPREAD & (_WHOLE - 1)
+    return _of_ipv4(*pair)
+
+
+def _of_ipv4(one: bytes, two: bytes) -> int:
+    return (int.from_bytes(one) ^ int.from_bytes(two)) * _SPREAD & (_WHOLE - 1)

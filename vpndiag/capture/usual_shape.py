@@ -53,7 +53,7 @@ class Met:
 
     def meet(self, packed: bytes) -> Ends:
         """Two ends seen for the first time."""
-        src, dst = ip.address(packed[:4]), ip.address(packed[4:8])
+        one, two = packed[:4], packed[4:8]
         sport, dport = int.from_bytes(packed[8:10], "big"), int.from_bytes(packed[10:], "big")
         ports = sport, dport
         way = LEAVE
@@ -63,9 +63,11 @@ class Met:
             way = IKE
         elif 1701 in ports:
             way = L2TP
-        if way != LEAVE and self.share is not None and not self.share.has(src, dst):
+        if way != LEAVE and self.share is not None and not self.share.has_packed(one, two):
             way = OTHERS_L2TP if way == L2TP else SKIP
         if len(self.known) >= _MOST:
             self.known.clear()
-        found = self.known[packed] = Ends(way, (src, sport), (dst, dport), {})
+        found = self.known[packed] = Ends(
+            way, (ip.address(one), sport), (ip.address(two), dport), {}
+        )
         return found

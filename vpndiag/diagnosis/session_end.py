@@ -169,7 +169,6 @@ def gone(view: View) -> Ruling | None:
     up = ppp.opened(view, "IPCP")
     if up is None or view.running or view.interrupted or not (view.live or view.goodbyes):
         return None
-    last_in = max(up, _last_heard(view) or up)
     if view.live:
         until = view.end
         asked = view.ended is not None and view.ended.why == "stopped"
@@ -177,8 +176,11 @@ def gone(view: View) -> Ruling | None:
         goodbyes = [m.t for m in view.goodbyes if m.t >= up and _ours(m, view)]
         until = min(goodbyes, default=-1.0)
         asked = until - up <= SHORT_LIFE
+    if not asked or until - up < SILENT:
+        return None
+    last_in = max(up, _last_heard(view) or up)
     sent = [f for f in view.esp if f.direction == "out" and f.last_t > last_in]
-    if not asked or until - last_in < SILENT or not (sent or view.plain):
+    if until - last_in < SILENT or not (sent or view.plain):
         return None
     if ppp.hang_up(view, up) is not None:
         return None

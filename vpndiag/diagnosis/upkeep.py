@@ -81,7 +81,9 @@ def _gateway_gone(view: View) -> Ruling | None:
     """The session was up; then nothing more comes from the gateway, and questions whether it is
     still there (RFC 3706) stay unanswered."""
     every = [m for m in view.ike if m.step in _QUESTIONS]
-    if len(every) < 3 or not (view.esp_back or (_set_up(view) and not view.esp)):
+    if len(every) < 3 or every[-1].t - view.all[0].t < min(GONE, ASKED_OFTEN):
+        return None
+    if not (view.esp_back or (_set_up(view) and not view.esp)):
         return None
     for silent, asking, who, other in SIDES:
         questions = [m for m in every if m.direction == asking]

@@ -146,10 +146,10 @@ def _unheard_l2tp(view: View) -> float | None:
     """When the first answer inside the tunnel came that the client did not get."""
     messages = view.l2tp
     for asked, answered in _L2TP_ANSWER.items():
-        tries = [m for m in messages if m.message == asked and m.direction == "out"]
+        tries = view.l2tp_of("out", asked)
         if len(tries) < ASKED_AGAIN:
             continue
-        answers = [m for m in messages if m.message == answered and m.direction == "in"]
+        answers = view.l2tp_of("in", answered)
         if not answers:
             continue
         since = answers[0].t + _crossing(view)
@@ -170,14 +170,15 @@ def _unheard_esp(view: View) -> list[EspFlow]:
     if not any(m.step == "QM3" and m.direction == "out" for m in view.ike):
         return []
     out, back = view.esp_out, view.esp_back
+    if not back or len({size for f in out for size in f.sizes}) != 1:
+        return []
     times_ = sorted(t for f in out for t in f.times)
-    if not back or len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
+    if len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
         return []
     gaps = [later - earlier for earlier, later in pairwise(times_)]
-    one_size = len({size for f in out for size in f.sizes}) == 1
     slower = all(b >= 0.9 * a for a, b in pairwise(gaps)) and gaps[-1] >= 1.8 * gaps[0]
     heard = sum(t > min(f.t for f in back) for t in times_)
-    return back if one_size and slower and heard >= ASKED_AGAIN else []
+    return back if slower and heard >= ASKED_AGAIN else []
 
 
 def explained(found: Finding, lost: Sequence[Observation]) -> Finding:
