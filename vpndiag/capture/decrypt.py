@@ -66,8 +66,9 @@ class IkeDecryptor:
             state.accept(header.message_id, message.ciphertext)
             self._states, self._proven = [state], True
             return chain.payloads, "decrypted"
-        # A key that has opened messages of this SA is right: the message is what is strange.
-        return None, "undecryptable"
+        # A key that has opened messages of this SA is right: the message is what is strange. One
+        # that has opened none may be another SA's.
+        return None, "undecryptable" if self._proven else None
 
     def _learn(self, message: Message, from_initiator: bool) -> None:
         if message.header.exchange not in (

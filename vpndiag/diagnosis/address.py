@@ -58,7 +58,7 @@ def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:
         for name in (PRIMARY, SECONDARY)
         if (value := ppp.option(ours, name) or "") not in NONE
     ]
-    if address and address == peer and address not in NONE:
+    if same_address(ipcp):
         return _conflict(ipcp, address)
     end = [m for m in ipcp if m.direction == "in" and m.code == "Terminate-Request"]
     if address in NONE:
@@ -107,6 +107,12 @@ def _agreed(view: View, ipcp: list[PppMessage]) -> Ruling:
     parts.append("DNS " + ", ".join(dict.fromkeys(dns)) if dns else "no DNS")
     facts = {"address": address, "peer": peer, "dns": ", ".join(dict.fromkeys(dns))}
     return rule("address", "passed", *findings, summary=", ".join(parts), seen=ipcp, facts=facts)
+
+
+def same_address(ipcp: list[PppMessage]) -> bool:
+    """Whether each end has agreed that the other uses the address that it uses itself."""
+    agreed = {m.direction: ppp.option(m, ADDRESS) for m in ipcp if m.code == "Configure-Ack"}
+    return agreed.get("in") == agreed.get("out") and (agreed.get("in") or "") not in NONE
 
 
 def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:

@@ -66,8 +66,10 @@ def judge(view: View) -> Ruling:
             return rule(
                 "esp", "inconclusive", summary="the capture shows one direction only", seen=back
             )
-        return _one_way(view, back) or rule(
-            "esp", "inconclusive", summary="only gateway to client is seen", seen=back
+        # Who the client is, is a guess where phase 1 was before the capture.
+        told = any(m.step.startswith(("MM", "AM", "IKEv2")) for m in view.ike)
+        return (_one_way(view, back) if told else None) or rule(
+            "esp", "inconclusive", summary="ESP of one side alone is seen", seen=back
         )
     findings = numbers.findings(view)
     if view.local is not None and view.local.encapsulation_forced:

@@ -33,6 +33,10 @@ def judge(view: View) -> Ruling:
     seen: list[Observation] = list(sa.messages)
     notifies = sa.notifies()
     if notifies and not view.running:
+        if not sa.step("MM1", "AM1") and notifies[0][1].type == _INVALID_COOKIE:
+            # No message 1 has a cookie of the gateway (RFC 2408 section 2.5.3).
+            what = "the gateway does not know the IKE SA that it is asked about, which is older"
+            return rule("ike", "inconclusive", summary=what, seen=seen)
         return _refused(view, sa, seen)
     if view.running:
         return not_reached("ike", "waiting for the gateway's choice")
@@ -113,7 +117,7 @@ def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
     if not zero:
         return None
     done = sa.of("in", "MM6")
-    asked = min((m.t for m in sa.of("out", "QM1")), default=view.end)
+    asked = min((m.t for m in sa.messages if m.step.startswith("QM")), default=view.end)
     gone = [
         m
         for m in sa.messages

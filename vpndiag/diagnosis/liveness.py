@@ -17,6 +17,8 @@ ANSWERED = 2.0
 """Seconds in which a side that is there answers."""
 _AT_ONCE = 1.0
 """Seconds between the messages of one farewell."""
+_TOGETHER = 0.2
+"""Seconds between the packets of one moment. No question is repeated sooner (Libreswan: 0.5 s)."""
 _PADDING = 16
 """Bytes by which question and answer may differ: one block of the cipher."""
 
@@ -54,6 +56,23 @@ def leaves(view: View, since: float) -> float:
     ]  # fmt: skip
     alive = all_checks(view) if said else set()
     return min((m.t for m in said if id(m) not in alive), default=float("inf"))
+
+
+def unprompted(messages: Sequence[IkeMessage], every: Sequence[IkeMessage]) -> list[IkeMessage]:
+    """Those of one side's ``messages`` that may be questions: not a hidden one right behind the
+    other side's, which is an answer."""
+    asked = [(m.t, m.direction) for m in every if m.step == "INFO"]
+    return [
+        m for m in messages
+        if m.step != "INFO" or m.protection != "opaque"
+        or not any(way != m.direction and 0 <= m.t - t <= ANSWERED for t, way in asked)
+    ]  # fmt: skip
+
+
+def moments(messages: Sequence[IkeMessage]) -> int:
+    """How often one side spoke: what it says at once (the Deletes of one farewell, which nobody
+    can read) counts as one."""
+    return bool(messages) + sum(b.t - a.t > _TOGETHER for a, b in pairwise(messages))
 
 
 def says_goodbye(m: IkeMessage) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.address import same_address
 from vpndiag.diagnosis.path import NO_ROUTE
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.upkeep import GATEWAY_GONE, last_packet
@@ -37,7 +38,7 @@ def hung_up(view: View) -> Ruling | None:
     if up is None or view.running or (view.ended is not None and view.ended.one_sided):
         return None
     end = _farewell(view, up)
-    if end is None:
+    if end is None or same_address(view.ppp_of("IPCP")):
         return None
     used = view.live or _in_use(view, up, end.t)
     seconds = end.t - up

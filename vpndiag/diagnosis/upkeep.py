@@ -89,6 +89,7 @@ def _gateway_gone(view: View) -> Ruling | None:
         questions = [m for m in every if m.direction == asking]
         if len(questions) < 3:
             continue
+        questions = liveness.unprompted(questions, every)
         last = _last(view, silent)
         asked: list[IkeMessage] = []
         for m in questions:
@@ -98,7 +99,7 @@ def _gateway_gone(view: View) -> Ruling | None:
                 if not m.deletes:
                     asked.append(m)
         enough = ASKED_OFTEN if len(asked) >= 5 else GONE
-        if last < 0 or len(asked) < 3 or asked[-1].t - last < enough:
+        if last < 0 or liveness.moments(asked) < 3 or asked[-1].t - last < enough:
             continue
         if liveness.said_goodbye(view, silent, last):
             continue
