@@ -254,14 +254,16 @@ def _hidden(layer: str, view: View) -> Ruling | None:
             seen=[*out, *back],
         )
     most = max(_count(out), _count(back))
-    farewell = _farewell(view, last)
+    farewell = _farewell(view, start, last)
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
     # Questions that are repeated in vain make one way twice as long as the other.
     least = min(_count(out), _count(back))
     repeated = most <= 4 * LOGIN_PACKETS or 2 * least <= most <= 8 * LOGIN_PACKETS
     sizes = {size for f in (*out, *back) for size in f.sizes}
     under_way = few and not farewell and view.end - last < SILENT
-    if under_way and len(sizes) >= MANY_SIZES and not view.other_ipsec:
+    # An echo has the size of what it answers.
+    echoes = {n for f in out for n in f.sizes} & {n for f in back for n in f.sizes}
+    if under_way and (len(sizes) >= MANY_SIZES or not echoes) and not view.other_ipsec:
         return rule(
             "l2tp",
             "inconclusive",
@@ -301,14 +303,14 @@ def _largest(out: list[EspFlow], back: list[EspFlow]) -> int:
     return max(f.largest if f.largest is not None else SMALL + 1 for f in (*out, *back))
 
 
-def _farewell(view: View, last: float) -> list[IkeMessage]:
+def _farewell(view: View, start: float, last: float) -> list[IkeMessage]:
     """Informational exchanges around the end of ESP, with which SAs are deleted."""
     asked = liveness.all_checks(view, last)
     return [
         m
         for m in view.ike
         if m.step == "INFO"
-        and last - 2.0 <= m.t <= last + LONGER_LIFE
+        and max(start, last - 2.0) <= m.t <= last + LONGER_LIFE
         and (m.deletes or m.protection == "opaque")
         and id(m) not in asked
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import L2tpMessage, Observation, PppMessage
+from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
 from vpndiag.observations.goodbyes import ends
 from vpndiag.report.model import Cause, Evidence, Finding
 
@@ -252,14 +252,15 @@ def _acknowledged(sent: L2tpMessage, heard: list[L2tpMessage]) -> bool:
 
 def _only_the_end(view: View) -> Ruling | None:
     """A capture that begins when a session is taken down shows nothing of how it was."""
-    if view.data or view.ike or view.esp:
+    if view.data or not (view.l2tp or view.ppp) or any(m.step != "INFO" for m in view.ike):
         return None
     told = [m for m in view.l2tp if m.message != "ZLB" and not ends(m)]
     told_ppp = [m for m in view.ppp if not (ends(m) or m.code == "Terminate-Ack")]
     refused = any(_is_refusal(m) for m in view.l2tp_of("in", "StopCCN", "CDN"))
-    if told or told_ppp or refused or not view.goodbyes:
+    farewells = [m for m in view.goodbyes if not isinstance(m, IkeMessage)]
+    if told or told_ppp or refused or not farewells:
         return None
-    first = view.goodbyes[0]
+    first = farewells[0]
     how = reason(first) if isinstance(first, L2tpMessage) else "LCP Terminate-Request"
     if isinstance(first, PppMessage) and first.message:
         how += f', "{first.message}"'
@@ -267,7 +268,7 @@ def _only_the_end(view: View) -> Ruling | None:
         "l2tp",
         "inconclusive",
         summary=f"only the end of a session is in the capture ({how})",
-        seen=view.goodbyes,
+        seen=farewells,
     )
 
 

@@ -70,15 +70,13 @@ def wanted_methods(view: View) -> list[str]:
 
 def _auth_refusal(view: View) -> Ruling | None:
     """The client refused the gateway's authentication method and they found no other."""
-    refusals = [
-        m
-        for m in view.ppp_of("LCP", "out", "Configure-Nak", "Configure-Reject")
-        if ppp.option(m, AUTH) is not None
-    ]
-    if not refusals or any(m.protocol in ppp.AUTHENTICATION for m in view.ppp):
+    refusals = ppp.login_refusals(view)
+    if not (refusals or view.goodbyes) or any(m.protocol in ppp.AUTHENTICATION for m in view.ppp):
         return None
     if ppp.network(view):
         return None
+    if not refusals:
+        return _says_so(view)
     last = refusals[-1]
     agreed = [
         m
@@ -110,6 +108,24 @@ def _auth_refusal(view: View) -> Ruling | None:
         ),
         summary=f"gateway: {theirs}; client: {wanted}",
         seen=view.ppp_of("LCP"),
+    )
+
+
+def _says_so(view: View) -> Ruling | None:
+    """The refusal itself was not recorded; pppd names it when it ends the link."""
+    end = ppp.hang_up(view, 0.0)
+    if not isinstance(end, PppMessage) or "refused to authenticate" not in end.message.lower():
+        return None
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-common-auth",
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The gateway says that this client refuses to log in by any method it offers.",
+        ),
+        summary="the client refuses to log in",
+        seen=[end],
     )
 
 

@@ -166,6 +166,10 @@ def _none(view: View) -> Ruling:
         summary = f"{wanted} was agreed on, and in {waited:.0f} s nobody has begun with it"
         return rule("login", "inconclusive", summary=summary, seen=acks)
     if not wanted and ppp.opened(view, "LCP") is not None:
+        refused = ppp.login_refusals(view)
+        if refused:
+            summary = "the client refused the login that was asked for; what follows is not seen"
+            return rule("login", "inconclusive", summary=summary, seen=refused)
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
     return not_reached("login", "no login in this material")
 

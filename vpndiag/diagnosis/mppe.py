@@ -59,11 +59,14 @@ def _because(view: View, refused: float, end: float) -> bool:
 
 def _of_gateway(view: View) -> Ruling | None:
     asked = _asked(view, "in")
-    end = ppp.hang_up(view, asked[0].t) if asked else None
+    end = ppp.hang_up(view, asked[0].t if asked else 0.0)
     if end is None:
         return None
     refused = _refusals(view, "out")
-    told = _speaks_of_it(end)
+    # Where the request is not seen, only its own name will do.
+    told = _speaks_of_it(end) if asked else "mppe" in ppp.how(end).lower()
+    if not (asked or told):
+        return None
     if not told and not (refused and _wordless(end) and _because(view, refused[-1].t, end.t)):
         return None
     return rule(
@@ -71,7 +74,7 @@ def _of_gateway(view: View) -> Ruling | None:
         "failed",
         finding(
             "address.mppe-demanded",
-            evidence("the gateway asks for MPPE encryption", asked[0]),
+            *(evidence("the gateway asks for MPPE encryption", m) for m in asked[:1]),
             *(
                 [evidence("the client refuses: IPsec encrypts already", refused[0])]
                 if refused

@@ -109,6 +109,15 @@ def agreed_login(view: View) -> str:
     return next((option(m, "Authentication-Protocol") or "" for m in agreed), "")
 
 
+def login_refusals(view: View) -> list[PppMessage]:
+    """The client's refusals of an Authentication-Protocol."""
+    return [
+        m
+        for m in view.ppp_of("LCP", "out", "Configure-Nak", "Configure-Reject")
+        if option(m, "Authentication-Protocol") is not None
+    ]
+
+
 def login_method(packets: list[PppMessage]) -> str:
     """Such as ``PAP``, ``MS-CHAPv2``, ``EAP TLS``; empty: no login is seen."""
     for m in reversed(packets):
