@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis.liveness import SIDES
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.unrecorded import explains
-from vpndiag.diagnosis.upkeep import SIDES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, Observation
 
@@ -30,7 +30,7 @@ ECHO_SECONDS = 20.0
 
 def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
-    if view.ended is not None and view.ended.one_sided:
+    if view.live or (view.ended is not None and view.ended.one_sided):
         return None
     found = _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
     return None if found is None or view.half_inside is not None else found

@@ -13,6 +13,11 @@ from itertools import pairwise
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Direction, IkeMessage
 
+SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
+    ("in", "out", "gateway", "client"),
+    ("out", "in", "client", "gateway"),
+)
+"""Who falls silent, who asks, and their names."""
 ANSWERED = 2.0
 """Seconds in which a side that is there answers."""
 _AT_ONCE = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpndiag.diagnosis import fragments, ipsec, liveness, rebound, told
+from vpndiag.diagnosis import fragments, ipsec, keepalive, liveness, rebound, told
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -23,11 +23,6 @@ STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
-SIDES: tuple[tuple[Direction, Direction, str, str], ...] = (
-    ("in", "out", "gateway", "client"),
-    ("out", "in", "client", "gateway"),
-)
-"""Who falls silent, who asks, and their names."""
 GATEWAY_GONE = "The session was up, and then the gateway answered nothing any more."
 _CLIENT_GONE = "The session was up, and then the client answered nothing any more."
 _CLIENT_LEFT = (
@@ -85,7 +80,7 @@ def _gateway_gone(view: View) -> Ruling | None:
         return None
     if not (view.esp_back or (_set_up(view) and not view.esp)):
         return None
-    for silent, asking, who, other in SIDES:
+    for silent, asking, who, other in liveness.SIDES:
         questions = [m for m in every if m.direction == asking]
         if len(questions) < 3:
             continue
@@ -290,6 +285,8 @@ def _one_way(view: View) -> Ruling | None:
         return None
     if _was_quiet(out, back, gap):
         return None
+    if not answered and any(keepalive.judge(layer, view) for layer in ("l2tp", "lcp")):
+        return None  # seen inside, where the same says more
     unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
     detail = "Encrypted packets went both ways, and then none came back any more."
     if unknown:
