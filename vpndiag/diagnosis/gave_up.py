@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.unrecorded import REPLIES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, PppMessage
 from vpndiag.report.model import Cause, Evidence
@@ -196,13 +197,12 @@ def _after_challenge_response(view: View) -> Ruling | None:
 
 def _accepted(view: View) -> PppMessage | None:
     """The server's acceptance with its proof: Success of MS-CHAPv2, alone or in EAP. Other methods
-    have nothing in it that a client could check."""
+    have nothing in it that a client could check; and EAP's own Success comes once the client has
+    taken the proof."""
     good = ppp.success(view)
     if good:
-        methods = {good[-1].method} if good[-1].protocol == "CHAP" else {
-            m.method for m in view.ppp_of("EAP") if m.code == "Request"}  # fmt: skip
-        proof = "MS-CHAPv2" in methods or good[-1].message.startswith("S=")
-        return good[-1] if proof else None
+        proof = good[-1].method == "MS-CHAPv2" or good[-1].message.startswith("S=")
+        return good[-1] if good[-1].protocol == "CHAP" and proof else None
     claims = [
         m for m in view.ppp
         if m.direction == "in" and m.protocol == "EAP" and m.method == "MS-CHAPv2"
@@ -268,8 +268,11 @@ _MUTUAL = (
 
 
 def _went_on(view: View, since: float, until: float) -> bool:
-    """The client answered the acceptance, or began with the network phase: it had no objection."""
-    if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out"):
+    """The client answered the acceptance, or began with the network phase, as the gateway's answer
+    to that or users' data show as well: it had no objection."""
+    if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out") or view.carried is not None:
+        return True
+    if any(m.code in REPLIES for m in view.ppp_of("IPCP", "in")):
         return True
     return any(
         m.direction == "out" and since <= m.t < until and m.code != "Terminate-Request"

@@ -54,6 +54,7 @@ RULES: dict[str, Callable[[View], Ruling]] = {
 
 _ENDED: dict[str, Callable[[View], Ruling | None]] = {
     "path": lambda view: session_end.cut_off(view) or session_end.gone(view),
+    "lcp": session_end.begun_anew,
     "address": session_end.hung_up,
 }
 """Asked first: a session that was up and is not any more."""

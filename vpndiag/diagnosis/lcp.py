@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import ppp
+from vpndiag.diagnosis import lcp_login, ppp
 from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.l2tp import in_vain, unread
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
@@ -10,7 +10,6 @@ from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Cause
 
-AUTH = "Authentication-Protocol"
 _MANY = 8
 """Refusals of one side after which negotiation is going round in circles (RFC 1661 section 4.6
 counts Max-Failure from 5)."""
@@ -24,9 +23,12 @@ def judge(view: View) -> Ruling:
     packets = view.ppp_of("LCP")
     if not view.ppp:
         return _nothing(view)
-    terms = _auth_refusal(view) or _client_demands(view)
+    terms = lcp_login.judge(view)
     if terms is not None and not view.running:
         return terms
+    ahead = None if view.running else _goes_ahead(view)
+    if ahead is not None:
+        return ahead
     if ppp.lcp_up(view):
         return _passed(view)
     if view.running:
@@ -48,140 +50,90 @@ def _nothing(view: View) -> Ruling:
     return rule("lcp", "inconclusive", summary="no PPP packet seen", seen=up)
 
 
-def offered_methods(view: View) -> list[str]:
-    """Authentication protocols that the gateway asked for, in order."""
-    found: dict[str, None] = {}
-    for m in view.ppp_of("LCP", "in", "Configure-Request"):
-        value = ppp.option(m, AUTH)
-        if value:
-            found[value] = None
-    return list(found)
-
-
-def wanted_methods(view: View) -> list[str]:
-    """Those that the client proposed instead, in order."""
-    found: dict[str, None] = {}
-    for m in view.ppp_of("LCP", "out", "Configure-Nak"):
-        value = ppp.option(m, AUTH)
-        if value:
-            found[value] = None
-    return list(found)
-
-
-def _auth_refusal(view: View) -> Ruling | None:
-    """The client refused the gateway's authentication method and they found no other."""
-    refusals = ppp.login_refusals(view)
-    if not (refusals or view.goodbyes) or any(m.protocol in ppp.AUTHENTICATION for m in view.ppp):
-        return None
-    if ppp.network(view):
-        return None
-    if not refusals:
-        return _says_so(view)
-    last = refusals[-1]
-    agreed = [
-        m
-        for m in view.ppp_of("LCP", "out", "Configure-Ack")
-        if m.t > last.t and ppp.option(m, AUTH) is not None
-    ]
-    if agreed:
-        return None
-    end = ppp.hang_up(view, last.t)
-    # One that is repeated with the same request has not been heard.
-    if end is None and ppp.left(view, last.t) is None and sum(not m.repeat for m in refusals) < 3:
-        return None
-    theirs = ", ".join(offered_methods(view)) or "none"
-    wanted = ", ".join(wanted_methods(view)) or "none"
-    asked = view.ppp_of("LCP", "in", "Configure-Request")[:3]
-    said = [
-        evidence(f"the gateway asks for: {theirs}", *asked),
-        evidence(f"the client answers with: {wanted}", *refusals[:3]),
-    ]
-    if end is not None:
-        said.append(evidence(f"the gateway ends with {ppp.how(end)}", end))
-    return rule(
-        "lcp",
-        "failed",
-        finding(
-            "lcp.no-common-auth",
-            *said,
-            detail=f"The gateway offers {theirs}; this client would do {wanted}.",
-        ),
-        summary=f"gateway: {theirs}; client: {wanted}",
-        seen=view.ppp_of("LCP"),
-    )
-
-
-def _says_so(view: View) -> Ruling | None:
-    """The refusal itself was not recorded; pppd names it when it ends the link."""
-    end = ppp.hang_up(view, 0.0)
-    if not isinstance(end, PppMessage) or "refused to authenticate" not in end.message.lower():
-        return None
-    return rule(
-        "lcp",
-        "failed",
-        finding(
-            "lcp.no-common-auth",
-            evidence(f"the gateway ends with {ppp.how(end)}", end),
-            detail="The gateway says that this client refuses to log in by any method it offers.",
-        ),
-        summary="the client refuses to log in",
-        seen=[end],
-    )
-
-
-_DEMANDING = (
-    Cause("The client's PPP is set up to have the server log in as well (pppd: auth, or "
-          "require-... without noauth)", "helpdesk", "Take that option out of the client's PPP "
-          "settings (pppd: noauth)", "likely"),
-)  # fmt: skip
-
-
-def _client_demands(view: View) -> Ruling | None:
-    """The client wants the gateway to prove itself by an Authentication-Protocol of its own, and
-    leaves because the gateway does not."""
-    demands = [
-        m for m in view.ppp_of("LCP", "out", "Configure-Request") if ppp.option(m, AUTH) is not None
-    ]
-    refusals = [
-        m
-        for m in view.ppp_of("LCP", "in", "Configure-Nak", "Configure-Reject")
-        if ppp.option(m, AUTH) is not None
-    ]
-    if not demands or not refusals or ppp.network(view):
-        return None
-    left = ppp.left(view, refusals[-1].t)
-    logins = [m for m in view.ppp if m.protocol in ppp.AUTHENTICATION and m.direction == "out"]
-    if left is None or logins:
-        return None
-    return rule(
-        "lcp",
-        "failed",
-        finding(
-            "lcp.no-common-auth",
-            evidence(f"the client asks the gateway to log in by {ppp.option(demands[0], AUTH)}",
-                     demands[0]),
-            evidence("the gateway refuses", refusals[0]),
-            evidence(f"the client ends with {ppp.how(left)}", left),
-            detail="The client wants the gateway to log in to it, which VPN servers do not do.",
-            causes=_DEMANDING,
-        ),
-        summary="the client wants a login from the gateway",
-        seen=view.ppp_of("LCP"),
-    )  # fmt: skip
-
-
 def _passed(view: View) -> Ruling:
     agreed = view.ppp_of("LCP", "out", "Configure-Ack")
     parts = []
     facts: dict[str, str] = {}
     for m in agreed[-1:]:
-        for name, label in (("MRU", "MRU"), (AUTH, "login by")):
+        for name, label in (("MRU", "MRU"), (lcp_login.AUTH, "login by")):
             value = ppp.option(m, name)
             if value:
                 parts.append(f"{label} {value}")
                 facts[name] = value
     seen = [m for m in view.ppp_of("LCP") if m.code.startswith("Configure-")]
     return rule("lcp", "passed", summary=", ".join(parts), seen=seen or view.ppp, facts=facts)
+
+
+def _goes_ahead(view: View) -> Ruling | None:
+    """The gateway begins the login, and never acknowledges the client's Configure-Request: for the
+    client LCP is not open, and it has to ignore the login (RFC 1661 section 3.4)."""
+    if "in" in view.acknowledged.get("LCP", {}):
+        return None
+    begun = [m for m in view.ppp if m.direction == "in" and m.protocol in ppp.AUTHENTICATION]
+    later = (*ppp.AUTHENTICATION, "IPCP", "IPV6CP")
+    if not begun or any(m.direction == "out" and m.protocol in later for m in view.ppp):
+        return None
+    asked = view.ppp_of("LCP", "out", "Configure-Request")
+    silence = view.unanswered([m for m in asked if m.t > begun[0].t])
+    if silence is None or silence.tries < _INSISTS or not view.conclusive(silence):
+        return None
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.no-answer",
+            evidence(f"the gateway begins with the login ({begun[0].protocol})", begun[0]),
+            evidence(f"the client goes on sending its LCP Configure-Request, {times(silence.tries)}"
+                     f" in {silence.seconds:.1f} s; it is never acknowledged",
+                     silence.first, silence.last),
+            detail="The gateway begins with the login, and never acknowledges the client's LCP "
+            "Configure-Request.",
+            confidence="medium",
+        ),
+        summary="the client's Configure-Request is never acknowledged",
+        seen=[*begun[:1], *asked],
+    )  # fmt: skip
+
+
+_INSISTS = 3
+"""Configure-Requests behind the first packet of the login: one may have crossed it."""
+
+
+def _not_spoken(view: View, packets: list[PppMessage]) -> Ruling | None:
+    """The gateway rejects LCP itself: its Configure-Request as a code, or its protocol (RFC 1661
+    sections 5.6 and 5.7), and that is the end of the link."""
+    ours = [m for m in packets if m.direction == "out"]
+    # What else the client says (Windows: Identification) may be what is not known there.
+    plain = all(m.code.startswith(("Configure-", "Terminate-")) for m in ours)
+    rejects = [
+        m for m in packets
+        if m.direction == "in" and (
+            (m.code == "Code-Reject" and plain)
+            or (m.code == "Protocol-Reject" and m.method == "LCP")
+        )
+    ]  # fmt: skip
+    if not ours or not rejects or "in" in view.acknowledged.get("LCP", {}):
+        return None
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.refused",
+            evidence("the client begins LCP", ours[0]),
+            evidence(f"the gateway answers {rejects[0].code}", *rejects[:3]),
+            detail=f"The other end does not speak LCP: it answers {rejects[0].code}.",
+            causes=_NO_PPP,
+        ),
+        summary=f"LCP is answered with {rejects[0].code}",
+        seen=packets,
+    )
+
+
+_NO_PPP = (
+    Cause("The call does not end at a PPP server: it is passed on to something else behind the "
+          "gateway", "gateway-admin", "Look where the gateway sends this call, and at its PPP "
+          "settings (virtual template, profile)", "likely"),
+)  # fmt: skip
 
 
 def _turned_down(view: View, refusals: list[PppMessage]) -> Ruling | None:
@@ -244,6 +196,9 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             summary="looped back",
             seen=packets,
         )
+    not_spoken = _not_spoken(view, packets)
+    if not_spoken is not None:
+        return not_spoken
     spoke = [m for m in theirs if m.code != "Terminate-Request"]
     # While ICCN had to be repeated, there may have been no link there yet.
     up = max((m.t for m in view.l2tp_of("out", "ICCN")), default=0.0)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.address import same_address
+from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.path import NO_ROUTE
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.upkeep import GATEWAY_GONE, last_packet
@@ -59,6 +60,45 @@ def hung_up(view: View) -> Ruling | None:
     return rule("address", "failed", replace(found, layer="address"), summary=what, seen=[end])
 
 
+def begun_anew(view: View) -> Ruling | None:
+    """Layer ``lcp``: the client begins LCP anew in a session that is up, which RFC 1661 section 4.3
+    allows at any time, and the gateway ends the session in place of negotiating it."""
+    asked = view.ppp_of("LCP", "out", "Configure-Request")
+    if len(asked) < 2 or not view.goodbyes:
+        return None
+    up = ppp.opened(view, "IPCP") or view.carried
+    asked = [m for m in asked if up is not None and m.t > up and not m.repeat]
+    end = ppp.hang_up(view, asked[0].t) if asked else None
+    if end is None or end.t - asked[-1].t > AT_ONCE:
+        return None
+    theirs = view.ppp_of("LCP", "in", "Configure-Request")
+    first_of_gateway = any(up is not None and up < m.t < asked[0].t for m in theirs)
+    if first_of_gateway or any(d.last_t > asked[0].t + STILL for d in view.data):
+        return None
+    return rule(
+        "lcp",
+        "failed",
+        finding(
+            "lcp.hung-up",
+            evidence("the client begins LCP anew in the open session", *asked),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The session was up; the client began LCP anew, and the gateway ended it: "
+            f"{ppp.how(end)}.",
+            confidence="high" if end.t - asked[-1].t <= SOON else "medium",
+            causes=_ANEW,
+        ),
+        summary=f"begun anew in the open session; {ppp.how(end)}",
+        seen=[*asked, end],
+    )
+
+
+_ANEW = (
+    Cause("The client lost the session for itself (its line was gone for a while, its PPP program "
+          "was started again), and the gateway does not negotiate a session twice", "user",
+          "Disconnect and connect again", "likely"),
+    Cause("Packets are lost in bursts, so the client took the link for dead", "network",
+          "Look for loss on the client's line at the time given", "possible"),
+)  # fmt: skip
 _TURNED_AWAY = (
     Cause("The gateway finds something against the session once it is up: too many of this user, "
           "an address that the user may not have, no answer to RADIUS accounting",

@@ -22,7 +22,8 @@ from vpndiag.observations import (
 _IKE = (("MM1", "MM2", "MM3"), ("MM3", "MM4", "MM5"), ("AM1", "AM2", "AM3"), ("QM1", "QM2", "QM3"),
         ("IKEv2 SA_INIT", "IKEv2 SA_INIT", "IKEv2 AUTH"))  # fmt: skip
 _L2TP = (("SCCRQ", "SCCRP", "SCCCN"), ("ICRQ", "ICRP", "ICCN"))
-_REPLIES = ("Configure-Ack", "Configure-Nak", "Configure-Reject")
+REPLIES = ("Configure-Ack", "Configure-Nak", "Configure-Reject")
+"""Each answers a Configure-Request."""
 
 
 def answers(
@@ -53,7 +54,7 @@ def answers(
     found += [
         o
         for o in ppp[1:]
-        if o.direction == "out" and o.code in _REPLIES and (o.protocol, o.identifier) not in asked
+        if o.direction == "out" and o.code in REPLIES and (o.protocol, o.identifier) not in asked
     ]
     return found
 

@@ -94,6 +94,53 @@ def _(wire: Wire) -> None:
         play()  # type: ignore[operator]
 
 
+@scene("the gateway hangs up on a client that begins LCP anew", "failed", "lcp.hung-up")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    _begin(pair, True, 1)
+    pair.ppp(False, LCP, 5, 1)
+    pair.ppp(True, LCP, 6, 1)
+
+
+@scene("the same by closing the call", "failed", "lcp.hung-up")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    _begin(pair, True, 2)
+    pair.control(False, 14, (1, b"\0\3"), (14, b"\0\x09"), call=7)
+
+
+@scene("it does so in the middle of negotiating", "failed", "lcp.hung-up")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    pair.lcp()
+    pair.ppp(False, LCP, 5, 2)
+
+
+@scene("it was the gateway that began anew, and then hung up", "healthy")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    _begin(pair, False, 1)
+    _begin(pair, True, 1)
+    pair.ppp(False, LCP, 5, 1)
+
+
+@scene("the client begins anew and leaves by itself", "healthy")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    _begin(pair, True, 1)
+    pair.ppp(True, LCP, 5, 1)
+    pair.ppp(False, LCP, 6, 1)
+
+
+@scene("the gateway ends a session that was begun anew much earlier", "healthy")
+def _(wire: Wire) -> None:
+    pair = _used(wire)
+    _begin(pair, True, 1)
+    pair.users()
+    wire.at += 30
+    pair.ppp(False, LCP, 5, 1, b"Session-Timeout")
+
+
 @scene("the login is asked for once more, and refused", "failed", "login.refused")
 def _(wire: Wire) -> None:
     pair = _used(wire)

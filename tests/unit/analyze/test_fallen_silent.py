@@ -1,0 +1,63 @@
+"""A gateway that falls silent has one code, whether the inside of ESP is seen, or L2TP in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.analyze.scene import LCP, Pair, Wire, played
+
+
+def _hello(pair: Pair) -> None:
+    """HELLO and its repeats (RFC 2661 section 6.5), with users' data between them."""
+    pair.control(True, 6)
+    for wait in (1, 2, 4, 8, 16):
+        pair.wire.at += wait
+        pair.control(True, 6, again=True)
+        pair.users(2, 0.5)
+
+
+def _echoes(pair: Pair) -> None:
+    for number in range(6):
+        pair.ppp(True, LCP, 9, number, b"\1\2\3\4", wait=10)
+
+
+def _anew(pair: Pair) -> None:
+    for number in range(8):
+        pair.ppp(True, LCP, 1, 20 + number, b"\1\4\5\x78\5\6\1\2\3\5", wait=3)
+        pair.users(1, 0.5)
+
+
+ASKS = {"l2tp.peer-gone": _hello, "lcp.peer-gone": _echoes, "lcp.peer-gone, LCP anew": _anew}
+
+
+def _session(
+    clear: bool, ask: Callable[[Pair], None], refuses: bool = False
+) -> Callable[[Wire], None]:
+    def play(wire: Wire) -> None:
+        pair = Pair(wire, clear=clear, null=not clear)
+        pair.inside() if clear else pair.session()
+        if refuses:
+            pair.notify(False, 11, natt=True, wait=1)
+        pair.only = True
+        pair.users(12, 1.5)
+        ask(pair)
+
+    return play
+
+
+@pytest.mark.parametrize("clear", [True, False], ids=["in the clear", "inside ESP"])
+@pytest.mark.parametrize("name", ASKS)
+def test_seen_inside_and_in_the_clear_it_is_the_same(
+    name: str, clear: bool, tmp_path: Path
+) -> None:
+    verdict = played(_session(clear, ASKS[name]), tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == ("failed", name.split(",")[0]), verdict
+
+
+def test_an_sa_that_the_gateway_does_not_know_is_a_fault_of_esp(tmp_path: Path) -> None:
+    """INVALID-SPI says more than the silence inside."""
+    verdict = played(_session(False, _hello, refuses=True), tmp_path).verdict
+    assert verdict.finding == "esp.one-way", verdict
