@@ -20,10 +20,11 @@ from vpndiag.capture.material import (
 )
 from vpndiag.capture.packets import EspPacket, IcmpError, Incomplete, Kept, Message, PppPacket
 from vpndiag.capture.pieces import Scanned
-from vpndiag.capture.ports import LEAST_HEADER
+from vpndiag.capture.ports import LEAST_HEADER, first_l2tp_answer
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
 from vpndiag.capture.tally import Tally
+from vpndiag.protocols.esp.transport import UdpDatagram
 
 MAX_TRACKS = 100_000
 MAX_MESSAGES = 2_000
@@ -48,6 +49,8 @@ class Collector:
         self._ppp: dict[tuple[str, str, int], PppTrack] = {}
         self._flows: dict[tuple[str, int, str, int, int], FlowTrack] = {}
         self._kept = 0
+        self._far: set[frozenset[End]] = set()
+        """Ends inside ESP, neither of them port 1701, between which there is L2TP."""
 
     def read(self, scan: Prefilter | Scanned) -> None:
         """All of one file."""
@@ -170,10 +173,20 @@ class Collector:
         if inner is None:
             return
         udp = inner.udp
-        if udp is not None and 1701 in (udp.source_port, udp.destination_port):
+        if udp is not None and self._is_l2tp(packet, udp):
             self._inner_l2tp(packet, udp.source_port, udp.destination_port, udp.payload)
         elif inner.next_header == 4:
             self._tunnelled(packet, inner)
+
+    def _is_l2tp(self, packet: EspPacket, udp: UdpDatagram) -> bool:
+        """By its port, or those of an LNS that answered from one of its own (RFC 2661 section
+        8.1)."""
+        if 1701 in (udp.source_port, udp.destination_port):
+            return True
+        ends = frozenset(((packet.src, udp.source_port), (packet.dst, udp.destination_port)))
+        if first_l2tp_answer(udp.payload, len(udp.payload)) and len(self._far) < MAX_TRACKS:
+            self._far.add(ends)
+        return ends in self._far
 
     def _tunnelled(self, packet: EspPacket, inner: Inner) -> None:
         """Tunnel mode: L2TP may be in the IP packet inside (RFC 3193 allows transport only)."""

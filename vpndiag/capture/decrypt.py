@@ -231,7 +231,7 @@ class EspDecryptor:
         if not flow.null and flow.null_tried >= 32:
             return None
         flow.null_tried += 1
-        guess = guess_null(data)
+        guess = guess_null(data, any_port=flow.null)
         if guess is None:
             return None
         flow.null = True

@@ -20,17 +20,25 @@ SCENES = Scenes()
 
 
 class Far(Pair):
-    """The client asks from ``port``; ``follows``: and goes on where the answer came from."""
+    """The client asks from ``port``; ``follows``: and goes on where the answer came from.
+    ``inside``: all this inside ESP, with NULL encryption."""
 
-    def __init__(self, wire: Wire, port: int = 56_322, *, follows: bool = True) -> None:
-        super().__init__(wire, clear=True)
+    def __init__(
+        self, wire: Wire, port: int = 56_322, *, follows: bool = True, inside: bool = False
+    ) -> None:
+        super().__init__(wire, clear=not inside, null=inside)
         self.port, self.follows, self.told = port, follows, False
+        if inside:
+            self.main_mode()
+            self.quick_mode()
 
     def l2tp(self, mine: bool, data: bytes, wait: float = 0.02) -> bytes:
         self.told = self.told or not mine
         theirs = LNS if not mine or (self.follows and self.told) else 1701
         ends = (self.port, theirs) if mine else (theirs, self.port)
-        return self.udp(mine, *ends, data, wait)
+        if self.clear:
+            return self.udp(mine, *ends, data, wait)
+        return self.esp(mine, struct.pack("!HHHH", *ends, 8 + len(data), 0) + data, wait)
 
 
 @SCENES.keep("client and LNS have ports of their own", "healthy")
@@ -73,6 +81,32 @@ def _not_taken(wire: Wire) -> None:
         avps = (2, b"\1\0"), (3, b"\0\0\0\3"), (7, b"lns"), (9, number)
         pair.control(False, 2, *avps, again=again, wait=1)
         pair.sccrq(again=True, wait=1)
+
+
+@SCENES.keep("the same inside ESP", "healthy")
+def _inside(wire: Wire) -> None:
+    Far(wire, inside=True).inside()
+
+
+@SCENES.keep("inside ESP, to a client that does not follow", "healthy")
+def _inside_both_ports(wire: Wire) -> None:
+    Far(wire, follows=False, inside=True).inside()
+
+
+@SCENES.keep("what is said there inside ESP is judged", "failed", "login.wrong-password")
+def _login_inside(wire: Wire) -> None:
+    pair = Far(wire, inside=True)
+    pair.tunnel()
+    pair.lcp()
+    pair.mschap(4, b"E=691 R=0 C=00112233445566778899AABBCCDDEEFF V=3 M=no")
+    pair.ppp(False, LCP, 5, 9)
+
+
+@SCENES.keep("a refusal from there inside ESP", "failed", "l2tp.not-authorized")
+def _refusal_inside(wire: Wire) -> None:
+    pair = Far(wire, inside=True)
+    pair.sccrq()
+    pair.control(False, 4, (9, b"\0\x22"), (1, b"\0\4\0\0"))
 
 
 @pytest.mark.parametrize("name", SCENES)

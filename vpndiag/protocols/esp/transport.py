@@ -109,11 +109,18 @@ def parse_udp(data: bytes) -> UdpDatagram:
     return UdpDatagram(source_port, destination_port, checksum, payload, reader.rest())
 
 
-def guess_null(packet: bytes, icv_lengths: tuple[int, ...] = (12, 16, 24, 32)) -> NullGuess | None:
-    """Whether an ESP packet looks like NULL encryption around UDP port 1701.
+def guess_null(
+    packet: bytes,
+    icv_lengths: tuple[int, ...] = (12, 16, 24, 32),
+    *,
+    any_port: bool = False,
+) -> NullGuess | None:
+    """Whether an ESP packet looks like NULL encryption around L2TP.
 
-    All of: the next header is UDP, the padding is 1, 2, 3, ..., one port is 1701 and the UDP
-    length fits exactly. Encrypted packets pass by chance about once in 2^50.
+    All of: the next header is UDP, the padding is 1, 2, 3, ..., the UDP length fits exactly, and
+    one port is 1701 or it is a control message (an LNS may answer from another port, RFC 2661
+    section 8.1). Encrypted packets pass by chance about once in 2^50. ``any_port``: its SA is known
+    to be NULL.
     """
     for icv_length in icv_lengths:
         body = packet[8 : len(packet) - icv_length]
@@ -128,6 +135,12 @@ def guess_null(packet: bytes, icv_lengths: tuple[int, ...] = (12, 16, 24, 32)) -
         except DecodeError:
             continue
         ports = (datagram.source_port, datagram.destination_port)
-        if L2TP_PORT in ports and not datagram.trailing:
+        known = any_port or L2TP_PORT in ports or _is_control(datagram.payload)
+        if known and not datagram.trailing:
             return NullGuess(icv_length, datagram)
     return None
+
+
+def _is_control(data: bytes) -> bool:
+    """An L2TP control message of the length that it says (RFC 2661 section 3.1)."""
+    return data[:2] == b"\xc8\x02" and int.from_bytes(data[2:4], "big") == len(data)
