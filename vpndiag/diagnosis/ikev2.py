@@ -10,6 +10,7 @@ from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
+from vpndiag.observations.ike import V2_FRAGMENT
 
 NO_PROPOSAL_CHOSEN, INVALID_KE_PAYLOAD, COOKIE, REDIRECT = 14, 17, 16390, 16407
 ONLY_A_NOTIFY = 112
@@ -122,6 +123,8 @@ def _auth(view: View) -> Ruling:
     # Fragments (RFC 7383) share a message ID.
     whole = [m for m in answers if m.message_id == last.message_id and not m.repeat]
     known = any(m.message_id == last.message_id for m in asked)  # or the answer may be cut as well
+    # What is short enough for that is not sent in fragments.
+    known = known and not any(V2_FRAGMENT in m.payloads for m in whole)
     short = known and sum(m.size for m in whole) <= ONLY_A_NOTIFY and proofs[-1] is last
     eap = len({m.message_id for m in proofs}) > 1
     if short and eap and not (both or after) and view.end - last.t < GOES_ON:

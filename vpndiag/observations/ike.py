@@ -15,6 +15,8 @@ not open it; ``bad-hash``: it opens but its HASH is wrong."""
 
 MAX_LISTED = 40
 """Payloads, transforms and vendor IDs of one message that are kept."""
+V2_FRAGMENT = "SKF"
+"""The payload of IKEv2 that holds one fragment of a message (RFC 7383 section 2.5)."""
 CUT_SHORT = "cut off by the capture"
 """In place of the payloads of a message that was recorded in part."""
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
-from vpndiag.observations.ike import MAX_LISTED, Protection
+from vpndiag.observations.ike import MAX_LISTED, V2_FRAGMENT, Protection
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
@@ -212,8 +212,9 @@ def _details(
     destination: Address,
 ) -> dict[str, object]:
     if message.is_ikev2:
+        text = message.v2_text[:400]
         return {
-            "payloads": (message.v2_text[:400],),
+            "payloads": (text, V2_FRAGMENT) if message.v2_fragment else (text,),
             "notifies": tuple(
                 IkeNotify(type=n, name=f"IKEv2 notify {n}") for n in message.v2_notify_types[:8]
             ),

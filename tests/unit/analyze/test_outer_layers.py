@@ -647,6 +647,15 @@ def _(w: Wire) -> None:
     goes_on(w)
 
 
+@scene("IKEv2, of the answer only the last fragment was recorded", "healthy")
+def _(w: Wire) -> None:
+    p = Pair(w)
+    v2_begun(p)
+    v2(p, True, 35, 1, p.random.randbytes(300))
+    v2(p, False, 35, 1, p.random.randbytes(40), first=53)
+    goes_on(w)
+
+
 @scene("IKEv2, what IKE_AUTH is answered to was not recorded", "healthy")
 def _(w: Wire) -> None:
     p = Pair(w)

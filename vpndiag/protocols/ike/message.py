@@ -136,6 +136,11 @@ class Message:
         return tuple(number for number in found if number is not None)
 
     @property
+    def v2_fragment(self) -> bool:
+        """Whether this is one fragment of an encrypted IKEv2 message (RFC 7383)."""
+        return any(p.type == PayloadType.V2_ENCRYPTED_FRAGMENT for p in self.v2_payloads)
+
+    @property
     def v2_text(self) -> str:
         """Such as ``IKEv2 answer, notify NO-PROPOSAL-CHOSEN``; empty for IKEv1."""
         if not self.is_ikev2:
