@@ -93,6 +93,27 @@ def thinned(shots: list[Shot]) -> Iterator[Variant]:
             yield f"without {k}n+{phase}", [s for i, s in enumerate(shots) if i % k != phase]
 
 
+def missing(shots: list[Shot], step: int = 1) -> Iterator[Variant]:
+    """One packet was not recorded."""
+    for n in range(0, len(shots), step):
+        yield f"without {n + 1}", shots[:n] + shots[n + 1 :]
+
+
+def doubled(shots: list[Shot], step: int = 1) -> Iterator[Variant]:
+    """One packet twice, as at a mirror port that sees it come and go."""
+    for n in range(0, len(shots), step):
+        copy = replace(shots[n], time_ns=shots[n].time_ns + 10_000)
+        yield f"{n + 1} twice", [*shots[: n + 1], copy, *shots[n + 1 :]]
+
+
+def exchanged(shots: list[Shot], step: int = 1) -> Iterator[Variant]:
+    """Two neighbours came in the other order, or were stamped so."""
+    for n in range(0, len(shots) - 1, step):
+        one, two = shots[n], shots[n + 1]
+        pair = [replace(two, time_ns=one.time_ns), replace(one, time_ns=two.time_ns)]
+        yield f"{n + 1} and {n + 2} exchanged", [*shots[:n], *pair, *shots[n + 2 :]]
+
+
 def one_sided(shots: list[Shot]) -> Iterator[Variant]:
     """Only what one host sends."""
     for address in sorted({source(s) for s in shots} - {b""}):
@@ -240,6 +261,9 @@ def judged(shots: list[Shot], keys: Keys | None, place: Path) -> Report:
 def all_variants(shots: list[Shot], step: int = 1) -> Iterator[Variant]:
     yield from cuts(shots, step)
     yield from thinned(shots)
+    yield from missing(shots, step)
+    yield from doubled(shots, step)
+    yield from exchanged(shots, step)
     yield from one_sided(shots)
     yield from shuffled(shots)
     yield from wrapped(shots)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from vpndiag.diagnosis.renewals import held_up
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
@@ -36,7 +37,16 @@ def finding_of(view: View) -> Finding | None:
         return None
     if view.soak is not None:
         return _by_soak(view)
-    return _by_pings(view) or _by_numbers(view) or _by_repeats(view)
+    found = _by_pings(view) or _by_numbers(view) or _by_repeats(view)
+    return None if found is not None and _stalled(view) else found
+
+
+def _stalled(view: View) -> bool:
+    """Packets were held up while keys were renewed, which is told by itself (``rekey-stall``), and
+    nothing else shows that any are lost."""
+    if _repeated(view):
+        return False
+    return held_up(view) is not None or any(r.done is None for r in view.renewals)
 
 
 def _by_soak(view: View) -> Finding | None:

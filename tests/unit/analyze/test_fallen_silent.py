@@ -1,4 +1,4 @@
-"""A gateway that falls silent has one code, whether the inside of ESP is seen, or L2TP in the clear."""
+"""A gateway that falls silent has one code, seen inside ESP or in the clear."""
 
 from __future__ import annotations
 

@@ -39,6 +39,19 @@ def test_nor_with_packets_that_the_recorder_missed(name: str, tmp_path: Path) ->
     not_failed(shots, variants.thinned(shots), tmp_path / "v", keys)
 
 
+@pytest.mark.parametrize("keyed", [True, False], ids=["keys", "no keys"])
+@pytest.mark.parametrize("name", HEALTHY)
+def test_one_packet_missing_doubled_or_out_of_order_is_no_failure(
+    name: str, keyed: bool, tmp_path: Path
+) -> None:
+    shots, keys = load(OWN / name), keys_beside(OWN / name) if keyed else None
+    for vary in (variants.missing, variants.doubled, variants.exchanged):
+        for which, variant in vary(shots, STEP):
+            verdict = judged(variant, keys, tmp_path / "v").verdict
+            assert verdict.outcome != "failed", f"{which}: {verdict}"
+            assert not keyed or verdict.outcome == "healthy", f"{which}: {verdict}"
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_one_direction_alone_is_told_as_such(name: str, tmp_path: Path) -> None:
     shots, keys = load(OWN / name), keys_beside(OWN / name)

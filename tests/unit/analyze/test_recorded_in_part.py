@@ -1,0 +1,181 @@
+"""What a capture that lacks a part must not be said to show: a failure that the missing part
+disproves, or a layer of which nothing is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.variants import judged, keys_beside, load
+from tests.unit.analyze.links import linked, logged_in
+from tests.unit.analyze.scene import CHAP, EAP, IPCP, LCP, Pair, Scenes, Wire
+from tests.unit.analyze.test_ppp_ends import _eap_mschapv2
+from vpndiag.capture.keys import Keys
+
+OWN = Path(__file__).parents[3] / "captures"
+SCENES = Scenes()
+scene = SCENES.keep
+
+
+def _leaves(pair: Pair) -> None:
+    pair.ppp(True, LCP, 5, 3, b"User request")
+    pair.ppp(False, LCP, 6, 3)
+
+
+# IKE
+
+
+@scene("nothing but the gateway's INVALID-COOKIE", "inconclusive")
+def _(wire: Wire) -> None:
+    Pair(wire).notify(False, 4, natt=True)
+
+
+@scene("nothing but the gateway's NO-PROPOSAL-CHOSEN", "failed", "ike.no-proposal-chosen")
+def _(wire: Wire) -> None:
+    Pair(wire).notify(False, 14)
+
+
+def _unanswered_inside(wire: Wire) -> None:
+    """L2TP inside ESP is not answered; IKE is checked once; the client gives up with two Deletes.
+    Both sides use port 4500, so nothing tells who is who."""
+    pair = Pair(wire, null=False)
+    for wait in (1, 2, 4, 8, 16):
+        pair.esp(True, bytes(100), wait)
+    pair.info(False, 0.2)
+    pair.info(True, 1.0)
+    for wait in (1, 2, 4, 8, 12):
+        pair.esp(True, bytes(100), wait)
+    pair.info(True, 0.01, size=52)
+    pair.info(True)
+
+
+@scene("an answer and a farewell that nobody can read are no questions", "inconclusive")
+def _(wire: Wire) -> None:
+    _unanswered_inside(wire)
+
+
+@scene("but three questions are", "failed", "path.dpd-timeout")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    pair.users(60)
+    pair.only = True
+    for _ in range(6):
+        pair.info(True, 5.0)
+
+
+# The login
+
+
+@scene("the client's IPCP is missing, and the gateway's answer to it is there", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(False, IPCP, 3, 1, b"\3\6\x0a\x09\0\5")
+    _leaves(pair)
+
+
+@scene("nor is it seen, and the client leaves at the proof", "failed", "login.server-unproven")
+def _(wire: Wire) -> None:
+    _leaves(logged_in(wire))
+
+
+@scene("EAP's Success follows the client's word that it takes the proof", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _eap_mschapv2(wire)
+    pair.ppp(False, EAP, 3, 3)
+    _leaves(pair)
+
+
+@scene("a login that is asked for once more in a session in use", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.users(20)
+    pair.mschap()
+    _leaves(pair)
+
+
+# The end of a session
+
+
+@scene("inside ESP, of a session only its end", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, null=True)
+    pair.ppp(False, LCP, 5, 3)
+    pair.ppp(True, LCP, 5, 3, b"Authentication failed")
+    pair.ppp(True, LCP, 6, 3)
+    pair.ppp(False, LCP, 6, 3)
+    pair.control(True, 14, (1, b"\0\3"), (14, b"\0\7"), call=9)
+    pair.info(True)
+    pair.info(False)
+
+
+@scene("both ends take one address, and the gateway closes IPCP", "failed", "address.conflict")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    for mine in (True, False):
+        pair.ppp(mine, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+        pair.ppp(not mine, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    pair.ppp(False, IPCP, 5, 2)
+
+
+@scene("a capture that ends two ESP packets after quick mode", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    pair.esp(True, bytes(130))
+    pair.esp(False, bytes(100))
+
+
+@scene("the same with an echo and its answer", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    pair.esp(True, bytes(130))
+    pair.esp(False, bytes(130))
+
+
+@scene("the client is asked for its login, and the capture ends", "inconclusive")
+def _(wire: Wire) -> None:
+    linked(wire).ppp(False, CHAP, 1, 1, b"\x10" + bytes(16) + b"lns")
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_said(name: str, tmp_path: Path) -> None:
+    SCENES.check(name, tmp_path)
+
+
+def _with_wrong_keys(keys: Keys) -> Keys:
+    wrong = Keys()
+    for cookie, found in keys.ike.items():
+        for key in found:
+            wrong.add_ike(cookie, bytes(b ^ 0x55 for b in key))
+    return wrong
+
+
+@pytest.mark.parametrize("name", ["healthy-strongswan", "healthy-softether", "nat-both-libreswan"])
+def test_keys_that_open_nothing_are_no_failure(name: str, tmp_path: Path) -> None:
+    """Keys of another run beside a capture that ends at message 6."""
+    capture = OWN / f"{name}.pcapng"
+    shots, keys = load(capture), keys_beside(capture)
+    assert keys is not None
+    for end in range(1, 20):
+        verdict = judged(shots[:end], _with_wrong_keys(keys), tmp_path / "v").verdict
+        assert verdict.outcome != "failed", f"first {end}: {verdict}"
+
+
+def _late(name: str, keyed: bool, place: Path) -> Iterator[str]:
+    """What is said of a recording that begins with each of its packets."""
+    capture = OWN / f"{name}.pcapng"
+    shots, keys = load(capture), keys_beside(capture) if keyed else None
+    for n in range(1, len(shots), 3):
+        yield judged(shots[n:], keys, place).verdict.headline
+
+
+@pytest.mark.parametrize("name", ["sha2-truncation-strongswan", "wrong-password-softether"])
+def test_no_session_ends_before_it_begins(name: str, tmp_path: Path) -> None:
+    assert not [said for said in _late(name, False, tmp_path / "v") if " -0." in said]
