@@ -29,7 +29,7 @@ def _leaves(pair: Pair) -> None:
 
 @scene("nothing but the gateway's INVALID-COOKIE", "inconclusive")
 def _(wire: Wire) -> None:
-    Pair(wire).notify(False, 4, natt=True)
+    Pair(wire, ports=(47_000, 55_820)).notify(False, 4, natt=True)
 
 
 @scene("nothing but the gateway's NO-PROPOSAL-CHOSEN", "failed", "ike.no-proposal-chosen")
