@@ -31,6 +31,10 @@ ASKED_AGAIN = 2
 leave within the round trip do (:func:`_crossing`)."""
 REPEATED = 4
 """Packets of one size at growing intervals that are one message and its repeats."""
+SOONEST = 0.35
+"""Seconds after which a message is repeated at the earliest."""
+COPY = 0.01
+"""Seconds within which a packet like another is a copy of it."""
 STAYED = 3.0
 """Seconds after quick mode in which a client that wants to talk would have sent something."""
 GIVES_UP = 60.0
@@ -175,7 +179,10 @@ def _unheard_esp(view: View) -> list[EspFlow]:
     times_ = sorted(t for f in out for t in f.times)
     if len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
         return []
-    gaps = [later - earlier for earlier, later in pairwise(times_)]
+    # Not those of packets that were recorded twice.
+    gaps = [b - a for a, b in pairwise(times_) if b - a >= COPY]
+    if len(gaps) < REPEATED - 1 or gaps[0] < SOONEST:
+        return []
     slower = all(b >= 0.9 * a for a, b in pairwise(gaps)) and gaps[-1] >= 1.8 * gaps[0]
     heard = sum(t > min(f.t for f in back) for t in times_)
     return back if slower and heard >= ASKED_AGAIN else []

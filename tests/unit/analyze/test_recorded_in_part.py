@@ -139,6 +139,34 @@ def _(wire: Wire) -> None:
     pair.esp(False, bytes(130))
 
 
+def _echoes_at(wire: Wire, waits: tuple[float, ...], copied: bool) -> None:
+    """One size out and back, the first packet recorded twice where it is ``copied``."""
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    for wait in waits:
+        packet = pair.esp(True, bytes(130), 1e-5)
+        if copied:
+            wire.frame(packet, 1e-3)
+            copied = False
+        pair.esp(False, bytes(130), wait)
+
+
+@scene("an echo that is recorded twice is no message and its repeat", "healthy")
+def _(wire: Wire) -> None:
+    _echoes_at(wire, (0.2, 0.2, 0.2, 0.21, 0.2), copied=True)
+
+
+@scene("a message that is repeated although it is answered", "failed", "l2tp.no-answer")
+def _(wire: Wire) -> None:
+    _echoes_at(wire, (1, 2, 4, 8, 16), copied=False)
+
+
+@scene("the same where its first packet is recorded twice", "failed", "l2tp.no-answer")
+def _(wire: Wire) -> None:
+    _echoes_at(wire, (1, 2, 4, 8, 16), copied=True)
+
+
 @scene("the client is asked for its login, and the capture ends", "inconclusive")
 def _(wire: Wire) -> None:
     linked(wire).ppp(False, CHAP, 1, 1, b"\x10" + bytes(16) + b"lns")
