@@ -175,7 +175,7 @@ def _in_use(layer: str, view: View) -> Ruling | None:
     if view.half_inside is not None:
         return _went_on(layer, view) or usual
     seen: list[Observation] = list(view.data or view.ppp[:1])
-    if view.carried is not None and _later(view, view.carried):
+    if view.carried is not None and _later(layer, view, view.carried):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(layer, view):
         return not_reached(layer, "before the capture began")
@@ -197,9 +197,13 @@ def _went_on(layer: str, view: View) -> Ruling | None:
     return None
 
 
-def _later(view: View, carried: float) -> bool:
-    """Whether users' data is seen behind all negotiation that was under way."""
-    asked = [m.t for m in view.ppp if m.code in ("Configure-Request", "Response", "Failure")]
+def _later(layer: str, view: View, carried: float) -> bool:
+    """Whether users' data is seen behind all negotiation of this rung that was under way."""
+    if layer == "login":
+        asked = [m.t for m in view.ppp if m.code in ("Response", "Failure")]
+    else:
+        requests = view.ppp_of("LCP" if layer == "lcp" else "IPCP")
+        asked = [m.t for m in requests if m.code == "Configure-Request"]
     last = max((d.last_t for d in view.data if d.packets > d.echoes), default=carried)
     return not asked or last >= max(asked)
 

@@ -89,7 +89,7 @@ def _(wire: Wire) -> None:
     _leaves(pair)
 
 
-@scene("a login that is asked for once more in a session in use", "inconclusive")
+@scene("a login that is asked for once more in a session in use", "healthy")
 def _(wire: Wire) -> None:
     pair = Pair(wire, clear=True)
     pair.users(20)
@@ -119,6 +119,17 @@ def _(wire: Wire) -> None:
         pair.ppp(mine, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
         pair.ppp(not mine, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
     pair.ppp(False, IPCP, 5, 2)
+
+
+@scene("the gateway's last Ack of IPCP is missing, and LCP is begun anew after long use", "healthy")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ipcp()
+    del wire.shots[-1]
+    pair.users()
+    wire.at += 600
+    pair.ppp(True, LCP, 1, 9, b"\1\4\5\x78\5\6\x9a\2\3\4")
+    _leaves(pair)
 
 
 @scene("a capture that ends two ESP packets after quick mode", "inconclusive")
