@@ -5,6 +5,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import fixed_address, mppe, ppp
 from vpndiag.diagnosis.fixed_address import ADDRESS, NONE
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.unrecorded import REPLIES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Cause, Finding
@@ -20,7 +21,7 @@ def judge(view: View) -> Ruling:
     opened = ppp.opened(view, "IPCP")
     if opened is not None:
         return _agreed(view, ipcp)
-    if view.ppp_of("IPV6CP") and _only_ipv6(view):
+    if _only_ipv6(view):
         seen = [*view.ppp_of("IPV6CP"), *view.data]
         return rule("address", "passed", summary="IPv6 only: users' data goes over it", seen=seen)
     demanded = mppe.judge(view)
@@ -201,6 +202,12 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     other = fixed_address.insists(view, ipcp)
     if other is not None:
         return other
+    if end is not None and not closed and _unseen_answer(view, ipcp, end.t):
+        summary = (
+            "IPCP is not complete here, and nobody asks again: an answer was not recorded, most "
+            f"likely; {end.t - ipcp[-1].t:.0f} s later the gateway ends with {ppp.how(end)}"
+        )
+        return rule("address", "inconclusive", summary=summary, seen=[*ipcp, end])
     if end is not None or closed:
         return _ended(ipcp, min([*closed[:1], *([end] if end else [])], key=lambda m: m.t))
     silent = _client_silent(view, ipcp)
@@ -240,6 +247,18 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         summary=detail.rstrip("."),
         seen=ipcp,
     )  # fmt: skip
+
+
+def _unseen_answer(view: View, ipcp: list[PppMessage], until: float) -> bool:
+    """Who lacks an answer to its Configure-Request asks again, every 3 s (RFC 1661 section 4.6)."""
+    if view.live or until - ipcp[-1].t < ppp.IDLE:
+        return False
+    for asking, other in (("out", "in"), ("in", "out")):
+        last = max((m.t for m in ipcp if m.direction == other and m.code in REPLIES), default=-1.0)
+        asked = [m for m in ipcp if m.direction == asking and m.code == "Configure-Request"]
+        if len([m for m in asked if m.t > last]) > 1:
+            return False
+    return True
 
 
 def _never_asks(view: View, ipcp: list[PppMessage]) -> Ruling | None:

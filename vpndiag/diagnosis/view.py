@@ -368,8 +368,7 @@ class View:
         if isinstance(silence.last, L2tpMessage | PppMessage) and self.half_inside is not None:
             return False
         if self.ended is not None and self.ended.why == "stopped":
-            # A client may leave off asking one thing in IKE because it has learnt another.
-            once = not self.live and isinstance(silence.last, IkeMessage)
+            once = not self.live and silence.asked_again
             often = silence.tries >= 2 and (self.live or silence.seconds >= ANSWERED)
             return often or (silence.seconds >= 4.0 and not once)
         if not self.live:

@@ -199,6 +199,43 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 5, 10)
 
 
+def _without_an_ack(wire: Wire, which: int) -> Pair:
+    pair = logged_in(wire)
+    pair.ipcp()
+    del wire.shots[which]
+    return pair
+
+
+@scene("the same without the client's Ack in IPCP", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _without_an_ack(wire, -4)
+    wire.at += 60
+    pair.ppp(False, LCP, 5, 10)
+
+
+@scene("or without the gateway's", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _without_an_ack(wire, -1)
+    wire.at += 60
+    pair.ppp(False, LCP, 5, 10)
+
+
+@scene("without it the client leaves a minute later", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = _without_an_ack(wire, -1)
+    wire.at += 60
+    pair.ppp(True, LCP, 5, 10)
+
+
+@scene("without it the client goes on asking, and the gateway ends", "failed", "address.hung-up")
+def _(wire: Wire) -> None:
+    pair = _without_an_ack(wire, -1)
+    for _ in range(9):
+        pair.ppp(True, IPCP, 1, 2, b"\3\6\x0a\x09\0\5\x81\6\x0a\x09\0\x35", wait=3)
+    wire.at += 30
+    pair.ppp(False, LCP, 5, 10)
+
+
 @scene("the client says something that cannot be read, and the gateway ends", "healthy")
 def _(wire: Wire) -> None:
     pair = Pair(wire, null=True)
