@@ -64,7 +64,7 @@ def begun_anew(view: View) -> Ruling | None:
     """Layer ``lcp``: the client begins LCP anew in a session that is up, which RFC 1661 section 4.3
     allows at any time, and the gateway ends the session in place of negotiating it."""
     asked = view.ppp_of("LCP", "out", "Configure-Request")
-    if len(asked) < 2 or not view.goodbyes:
+    if not asked or not view.goodbyes:
         return None
     up = ppp.opened(view, "IPCP") or view.carried
     asked = [m for m in asked if up is not None and m.t > up and not m.repeat]
