@@ -175,7 +175,8 @@ def _in_use(layer: str, view: View) -> Ruling | None:
     if view.half_inside is not None:
         return _went_on(layer, view) or usual
     seen: list[Observation] = list(view.data or view.ppp[:1])
-    if view.carried is not None and _later(layer, view, view.carried):
+    begun = _begun_before(view) if layer == "lcp" else False
+    if view.carried is not None and (begun or _later(layer, view, view.carried)):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(layer, view):
         return not_reached(layer, "before the capture began")
@@ -195,6 +196,12 @@ def _went_on(layer: str, view: View) -> Ruling | None:
     if layer == "address" and begun and users and users[-1].last_t > begun[-1].t:
         return rule(layer, "passed", summary="open: users' data follows", seen=[*begun, *users])
     return None
+
+
+def _begun_before(view: View) -> bool:
+    """Whether all that is seen of LCP came when the link was in use: it was begun anew."""
+    asked = min((m.t for m in view.ppp_of("LCP") if m.code == "Configure-Request"), default=-1.0)
+    return view.carried is not None and view.carried < asked
 
 
 def _later(layer: str, view: View, carried: float) -> bool:

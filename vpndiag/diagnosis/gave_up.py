@@ -272,7 +272,8 @@ def _went_on(view: View, since: float, until: float) -> bool:
     to that or users' data show as well: it had no objection."""
     if view.ppp_of("IPCP", "out") or view.ppp_of("IPV6CP", "out") or view.carried is not None:
         return True
-    if any(m.code in REPLIES for m in view.ppp_of("IPCP", "in")):
+    answers = (*REPLIES, "Protocol-Reject")
+    if any(m.code in answers for m in view.ppp if m.direction == "in" and m.t >= since):
         return True
     return any(
         m.direction == "out" and since <= m.t < until and m.code != "Terminate-Request"

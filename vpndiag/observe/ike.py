@@ -45,6 +45,9 @@ MAX_SEEN = 1024
 """Messages remembered for each SA to recognise repeats."""
 _SMALL = 1024
 """Bytes of a message that is remembered as it is; of a larger one, a digest."""
+_ONLY_A_HASH = 96
+"""Bytes up to which a first message of quick mode is its third, the others being before the
+capture: one HASH, of SHA2-384. An SA and a nonce need more (RFC 2409 section 5.5)."""
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
@@ -172,7 +175,7 @@ class IkeObserver:
             if began is None:
                 if len(sa.quick) < MAX_SEEN:
                     sa.quick[header.message_id] = direction
-                return "QM1"
+                return "QM1" if header.length > _ONLY_A_HASH else "QM3"
             if direction != began:
                 return "QM2"
             return "QM1" if SaPayload in kinds else "QM3"

@@ -67,6 +67,19 @@ def _(wire: Wire) -> None:
         pair.info(True, 5.0)
 
 
+@scene("IKE from the last message of quick mode on, checked later whether the gateway is there",
+       "inconclusive")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    del wire.shots[:-1]
+    wire.at += 30
+    for _ in range(3):
+        pair.info(False)
+        pair.info(True, wait=30)
+
+
 # The login
 
 
@@ -95,6 +108,31 @@ def _(wire: Wire) -> None:
     pair.users(20)
     pair.mschap()
     _leaves(pair)
+
+
+@scene("what the client asked for next is missing, and is rejected", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(False, LCP, 8, 4, b"\x80\xfd\1\1\0\x0a\x12\6\1\0\0\x40")
+    _leaves(pair)
+
+
+@scene("LCP begun anew, all that is recorded of it, and then the gateway's farewell", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.users()
+    pair.ppp(False, LCP, 1, 9, b"\1\4\5\x78\5\6\x9a\2\3\4")
+    pair.ppp(False, LCP, 5, 1, b"Session-Timeout")
+
+
+@scene("message 2 of quick mode again and again, to a recorder that misses packets", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.main_mode()
+    del wire.shots[1]
+    pair.quick_mode(answered=False)
+    for wait in (0.02, 4, 7, 13):
+        pair.ike(False, 32, natt=True, hidden=(8, bytes(196)), mid=pair.mid, wait=wait)
 
 
 # The end of a session
