@@ -11,6 +11,8 @@ from vpndiag.report.model import Evidence, Finding
 
 _NO_PROPOSAL = {14, 12, 13, 15, 10}
 _IDENTITY = {18}
+_INVALID_COOKIE = 4
+"""The gateway does not have this IKE SA any more (RFC 2408 section 5.3): no word about an offer."""
 
 
 def judge(view: View) -> Ruling:
@@ -79,14 +81,14 @@ def _agreed(view: View) -> Ruling:
 
 
 def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
-    """Each quick mode of the client: its first message, and the answers that follow it until the
-    next one."""
+    """Each quick mode of the client: its first message, and what the gateway says under the same
+    IKE SA until the next one."""
     # By order, not by time: an answer and the next question may share a time stamp.
     found: list[tuple[IkeMessage, list[IkeMessage]]] = []
     for m in view.ike:
         if m.step == "QM1" and m.direction == "out" and not m.repeat:
             found.append((m, []))
-        elif m.direction == "in" and found:
+        elif m.direction == "in" and found and m.initiator_cookie == found[-1][0].initiator_cookie:
             found[-1][1].append(m)
     return found
 
@@ -94,7 +96,8 @@ def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
 def _refusal(answers: list[IkeMessage]) -> tuple[IkeMessage, IkeNotify] | None:
     for m in answers:
         for n in m.notifies:
-            if n.type < ERROR_NOTIFY_LIMIT and m.protection in ("decrypted", "clear"):
+            error = n.type < ERROR_NOTIFY_LIMIT and n.type != _INVALID_COOKIE
+            if error and m.protection in ("decrypted", "clear"):
                 return m, n
     return None
 
@@ -216,13 +219,17 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
                             detail=f"The gateway refused quick mode: {notify.name}.")  # fmt: skip
         return rule("ipsec", "failed", found, summary=notify.name, seen=[*ours, message])
     gone = [m for m in after if any("ISAKMP" in d for d in m.deletes)]
+    said = "the gateway deletes the IKE SA during quick mode"
+    if not gone:
+        gone = [m for m in after if any(n.type == _INVALID_COOKIE for n in m.notifies)]
+        said = "the gateway does not know this IKE SA any more (INVALID-COOKIE)"
     if gone:
         return rule(
             "ipsec",
             "failed",
             finding(
                 "ipsec.hung-up",
-                evidence("the gateway deletes the IKE SA during quick mode", gone[0]),
+                evidence(said, gone[0]),
                 detail="The gateway ended the IKE SA instead of answering quick mode.",
             ),
             summary="IKE SA deleted",
