@@ -114,3 +114,27 @@ def test_a_gateway_that_repeats_message_4_by_itself_is_not_asked_anew_four_times
     assert problem("auth.psk-mismatch:mute", result) == ""
     assert len(seen) <= 2, "begun anew once at most"
     assert result.seconds < 25
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.3, 0.6])
+def test_a_wholly_mute_gateway_takes_two_round_trips_longer_on_a_long_way(delay: float) -> None:
+    """Two for messages 1 to 4; then silence is silence, as often as it was asked into."""
+    config, options = BREAKS["auth.psk-mismatch:mute"].apply(
+        GatewayConfig(), client_options(), VERIFY_TIME
+    )
+    line = Line(delay=delay)
+    result = Simulation([options], config, Network(up=line, down=line)).run()[0]
+    assert problem("auth.psk-mismatch:mute", result) == ""
+    assert result.run.patience.begun == 1
+    assert result.seconds < 11.0 + 2 * 2 * delay
+
+
+def test_where_packets_are_lost_silence_is_asked_anew() -> None:
+    config, options = BREAKS["auth.psk-mismatch:mute"].apply(
+        GatewayConfig(), client_options(), VERIFY_TIME
+    )
+    line = Line(loss=0.4)
+    network = Network(up=line, down=line)
+    results = [Simulation([options], config, network, seed).run()[0] for seed in range(4)]
+    assert {r.finding for r in results} == {"auth.psk-mismatch"}
+    assert max(r.run.patience.begun for r in results) > 1

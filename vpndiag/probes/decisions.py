@@ -182,7 +182,8 @@ class Decisions:
             # The port, or the gateway altogether? An answer from before message 5 does not tell.
             self.questions.ask("again", now)
         if self._exhausted == "MM6" and self.questions.all_done:
-            if self._port_doubted and not self._natt_unanswered and self._begun_anew(now):
+            heard = self._port_doubted and not self._natt_unanswered
+            if heard and self.patience.loses and self._begun_anew(now):
                 self._exhausted, self._port_doubted = "", False
                 return
             self._end("stopped")
@@ -315,7 +316,7 @@ class Decisions:
                 return
         elif event.waiting_for == "MM6" and self._natt_unanswered:
             self._port_doubted = True  # the question on UDP 4500 is waited for first
-        elif event.waiting_for in AGAIN and self._begun_anew(now):
+        elif event.waiting_for in AGAIN and self.patience.loses and self._begun_anew(now):
             return
         self._exhausted = self._exhausted or event.waiting_for
         # Begun anew, with a gateway that chose a proposal before, there is nothing else to ask.

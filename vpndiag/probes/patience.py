@@ -6,6 +6,8 @@ questions had to be repeated the path loses packets, and silence proves less: mo
 
 from __future__ import annotations
 
+from vpndiag.tunnel.round_trip import RoundTrip
+
 FIRST_CONTACT = (0.5, 0.5, 0.5, 0.5, 0.6, 0.6, 0.6, 0.7)
 """Waits in seconds before anything was ever heard: 8 tries in 4.5 s, so that a gateway that is
 silent on both ports has its verdict within 6 s. At 30% loss each way all tries on both ports are
@@ -47,7 +49,10 @@ class Patience:
         self.heard = False
         """IKE came from the gateway."""
         self.lossy = False
-        """A question had to be repeated and was then answered."""
+        """A question had to be repeated and was then answered: packets are lost, or the way is
+        long."""
+        self.round_trip: RoundTrip | None = None
+        """Of the run's tunnel, if there is one."""
         self.begun = 1
         """Main modes that the run was begun with."""
         self._contact = False
@@ -61,13 +66,19 @@ class Patience:
             self.lossy = True
 
     @property
+    def loses(self) -> bool:
+        """Packets are lost, as far as is known: silence may be nothing else. A way of 1200 ms has
+        questions repeated as well, but answers all of them after the same time."""
+        return self.lossy and not (self.round_trip is not None and self.round_trip.even)
+
+    @property
     def _insistent(self) -> bool:
         """Message 1 is asked for longer than at first contact: where the gateway answers other
         questions (a new one is asked first), and where it has answered it before."""
         return self.heard and (self.begun > 1 or self._contact)
 
     def _most(self, waiting_for: str) -> int:
-        if not self.lossy:
+        if not self.loses:
             return TRIES
         return TRIES_BEFORE_AGAIN if waiting_for in AGAIN and self.begun == 1 else TRIES_LOSSY
 
@@ -80,6 +91,6 @@ class Patience:
             return CAP if self._insistent and tries <= TRIES else None
         if tries > self._most(waiting_for):
             return None
-        if self.lossy:
+        if self.loses:
             return min(FIRST_LOSSY * 1.15 ** (tries - 1), CAP_LOSSY)
         return min(0.5 * 1.15 ** (tries - 1), CAP)

@@ -78,6 +78,7 @@ class LadderRun:
                 patience=patience,
                 lossy=lambda: patience.lossy,
             )
+            patience.round_trip = self.stack.round_trip
         self._random = random_bytes
         self._names = list(names)
         self._questions = Questions(options, self.recorder, random_bytes, self.patience, start)
