@@ -76,6 +76,10 @@ def _chosen(view: View, sa: IkeSa) -> Ruling:
         return rule(
             "ike", "failed", expired, *findings, summary="SA deleted at once", seen=sa.messages
         )
+    useless = _useless(view, sa)
+    if useless is not None:
+        return rule("ike", "failed", useless, *findings, summary="message 4 cannot be used",
+                    seen=sa.messages)  # fmt: skip
     stalled = _stalled(view, sa)
     if stalled is not None:
         lost = loss.silence(view, "ike", sa.step("MM3")) if stalled.code == "ike.stalled" else None
@@ -137,6 +141,24 @@ def _expired_at_once(view: View, sa: IkeSa) -> Finding | None:
 
 def _esp_in(view: View) -> bool:
     return any(f.direction == "in" for f in view.esp)
+
+
+def _useless(view: View, sa: IkeSa) -> Finding | None:
+    """Our own run has message 4 and goes on asking for it: the public value or the nonce in it are
+    none. In a capture that may as well be lost behind the recorder."""
+    answers = sa.of("in", "MM4")
+    if not view.live or view.running or sa.reached != 4 or not answers:
+        return None
+    again = [m for m in sa.of("out", "MM3") if m.repeat and m.t > answers[0].t]
+    if len(again) < 2:
+        return None
+    return finding(
+        "ike.malformed",
+        evidence("message 4 has no usable key exchange", *answers[:2]),
+        evidence(f"message 3 was sent again, {times(len(again))}", *again),
+        detail="The gateway's key exchange (message 4) cannot be used.",
+        confidence="high",
+    )
 
 
 def _stalled(view: View, sa: IkeSa) -> Finding | None:
@@ -219,8 +241,8 @@ def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     ruling = _other_version(view, seen)
     if ruling is not None:
         return ruling
-    strange = [m for m in sa.answers if m.step == "?"]
-    cut = [m for m in strange if m.payloads == (CUT_SHORT,)]
+    strange = [m for m in sa.answers if m.step in ("?", "MM2", "AM2")]
+    cut = [m for m in strange if CUT_SHORT in m.payloads]
     if cut:
         return rule("ike", "inconclusive", summary="the answer is cut off by the capture (snap "
                     "length)", seen=[*seen, *cut])  # fmt: skip
@@ -230,13 +252,14 @@ def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
             "failed",
             finding(
                 "ike.malformed",
-                evidence("the answer is not a valid IKE message", *strange[:2]),
+                evidence("the answer is not a valid IKE message" if strange[0].step == "?"
+                         else "the answer chooses no transform", *strange[:2]),
                 detail="What comes back is not valid IKE.",
                 confidence="medium",
             ),
             summary="malformed answer",
             seen=seen,
-        )
+        )  # fmt: skip
     if silence is None:
         return not_reached("ike", "the capture does not show the first message")
     if not view.conclusive(silence):

@@ -113,7 +113,8 @@ class Faults:
     drop: frozenset[str] = frozenset()
 
     main_mode: Literal[
-        "", "silent", "notify", "ikev2-only", "ikev2-notify", "aggressive-only", "malformed"
+        *("", "silent", "notify", "ikev2-only", "ikev2-notify", "aggressive-only"),
+        *("malformed", "no-choice"),
     ] = ""
     notify: NotifyType | None = None
     after_mm5: NotifyType | Literal["delete"] | None = None

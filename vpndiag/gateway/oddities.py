@@ -52,9 +52,11 @@ def _main_mode(site: Site, kind: str, message: bytes) -> bytes | None:
         return foreign.clear_notify(message, site.faults.notify, site.random)
     if kind == "ikev2-notify":
         return foreign.clear_notify(message, NotifyType.INVALID_MAJOR_VERSION, site.random)
-    if kind == "malformed":
-        # An SA payload that claims to be longer than the message.
+    if kind in ("malformed", "no-choice"):
+        # An SA payload that claims to be longer than the message, or a proposal without transform.
         body = b"\0\0\xff\xff" + bytes(8)
+        if kind == "no-choice":
+            body = bytes.fromhex("00000014 00000001 00000001 0000000801010000")
         size = (28 + len(body)).to_bytes(4, "big")
         return message[:8] + site.random(8) + b"\x01\x10\x02\0" + bytes(4) + size + body
     return None

@@ -70,6 +70,7 @@ _add(
 )
 _add("ike.stalled", "message 3 is never answered", drop=frozenset({"MM3"}))
 _add("ike.malformed", "answers are not valid IKE", main_mode="malformed")
+_add("ike.malformed:no-choice", "message 2 chooses nothing", main_mode="no-choice")
 _add(
     "ike.weak-algorithm",
     "3DES, SHA-1 and a 1024-bit group are all there is",
