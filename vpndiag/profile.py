@@ -113,7 +113,8 @@ def load(path: Path) -> Profile:
     try:
         if path.stat().st_size > MAX_SIZE:
             raise ProfileError(f"{path}: larger than 1 MiB, not a profile")
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Notepad puts a byte order mark in front.
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProfileError(f"{path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

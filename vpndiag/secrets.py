@@ -7,6 +7,7 @@ a warning, and :meth:`Secret.from_hex` is there for who means it.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hmac
 import importlib
@@ -24,6 +25,7 @@ ENVIRONMENT: dict[Kind, str] = {"psk": "VPNDIAG_PSK", "password": "VPNDIAG_PASSW
 LABELS: dict[Kind, str] = {"psk": "Pre-shared key", "password": "Password"}
 MAX_FILE = 65536
 _HIDDEN = "********"
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 class SecretError(Exception):
@@ -127,7 +129,8 @@ def obtain(
 
 
 def from_file(path: Path) -> Secret:
-    """The file's bytes less one newline (LF or CRLF) at the end. Raises SecretError."""
+    """The file's bytes less one newline (LF or CRLF) at the end, and less the byte order mark that
+    editors of Windows put in front. Raises SecretError."""
     warnings: tuple[str, ...] = ()
     try:
         with path.open("rb") as stream:
@@ -139,8 +142,13 @@ def from_file(path: Path) -> Secret:
         raise SecretError(f"{path} is larger than {MAX_FILE} bytes")
     if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IROTH:
         warnings += (f"{path} can be read by every user of this machine (chmod 600 it)",)
-    if data.startswith(b"\xef\xbb\xbf"):
-        warnings += (f"{path} starts with a byte order mark, which counts as part of the secret",)
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
+    if encoding:
+        # Nobody can type such a mark into a client; "echo key > file" of Windows PowerShell is
+        # UTF-16.
+        with contextlib.suppress(UnicodeDecodeError):
+            data = data.decode(encoding).encode()
+            warnings += (f"{path} was written with a byte order mark, which was left out",)
     if data.endswith(b"\n"):
         data = data[:-1].removesuffix(b"\r")
     if not data:

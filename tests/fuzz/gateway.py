@@ -5,8 +5,8 @@
 Each round is a run in the simulated network against the embedded gateway, whole or broken. What the
 gateway says is damaged at one stage: the datagram, the payloads of IKE (before they are hashed and
 encrypted, so that the client believes them), or what is inside ESP (L2TP, PPP, IP, DNS). A round
-fails when anything is raised, when the run does not end, or when a layer is blamed that comes before
-the first damage. The last line counts rounds, failures and verdicts.
+fails when anything is raised, when the run does not end, or when a layer is blamed that comes
+before the first damage. The last line counts rounds, failures and verdicts.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ PLAN = InsidePlan(
 )
 FIRST = {"wire": "path", "ike": "ike", "esp": "l2tp", "clear": "l2tp"}
 """The first layer that damage of a stage can reach."""
+SILENT = ("path.lossy", "path.dpd-timeout")
+"""Whatever is damaged, the client may hear nothing that it understands any more."""
 NUMBERS = (0, 1, 2, 3, 4, 0x7F, 0x80, 0xFE, 0xFF)
 
 
@@ -111,7 +113,7 @@ class Damage:
 
 @contextmanager
 def at_work(damage: Damage, stage: str) -> Iterator[None]:
-    """The engines' code is shared by client and gateway; only the gateway's use of it is changed."""
+    """Client and gateway share the engines' code; only the gateway's use of it is changed."""
     undo: list[Callable[[], None]] = []
 
     def put(place: Any, name: str, value: object) -> None:
@@ -234,7 +236,7 @@ def judged(stage: str, fault: str, damage: Damage, result: Result) -> None:
         return
     main = next(f for f in found.findings if f.code == verdict.finding)
     assert main.evidence, "a finding without evidence is a guess"
-    if not fault and damage.made and verdict.layer and verdict.finding != "path.lossy":
+    if not fault and damage.made and verdict.layer and verdict.finding not in SILENT:
         early = LADDER.index(verdict.layer) < LADDER.index(FIRST[stage])
         assert not early, f"{verdict.finding}, but only what comes later is damaged"
     assert damage.made or fault, f"{verdict.finding}, and nothing is damaged"

@@ -78,6 +78,33 @@ def test_a_file_loses_one_newline_and_nothing_else(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"\xef\xbb\xbfkey-\xc3\xa4\r\n",
+        "key-\N{LATIN SMALL LETTER A WITH DIAERESIS}\r\n".encode("utf-16"),
+        b"\xfe\xff" + "key-\N{LATIN SMALL LETTER A WITH DIAERESIS}\n".encode("utf-16-be"),
+    ],
+    ids=["Notepad", "PowerShell", "UTF-16BE"],
+)
+def test_the_byte_order_marks_of_windows_are_no_part_of_a_secret(
+    tmp_path: Path, written: bytes
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(written)
+    path.chmod(0o600)
+    secret = from_file(path)
+    assert secret.raw() == b"key-\xc3\xa4"
+    assert "byte order mark" in secret.warnings[0] and "left out" in secret.warnings[0]
+
+
+def test_bytes_that_only_begin_like_one_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"\xff\xfeabc")
+    path.chmod(0o600)
+    assert from_file(path).raw() == b"\xff\xfeabc"
+
+
 def test_a_file_that_everybody_reads_is_warned_about(tmp_path: Path) -> None:
     path = tmp_path / "psk"
     path.write_text("k")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -123,13 +124,24 @@ def serve(break_: str | None, host: str, ports: dict[Flow, int]) -> int:
                     f"Listening on {host}: "
                     + ", ".join(f"UDP {p} as {n}" for n, p in server.ports.items())
                 )
-                print(f"  VPNDIAG_PSK={(config.psk or b'').decode()} VPNDIAG_PASSWORD={PASSWORD} "
-                      f"vpndiag run {host} --user {USER} {pairs}".rstrip())  # fmt: skip
+                secrets = {"VPNDIAG_PSK": (config.psk or b"").decode(),
+                           "VPNDIAG_PASSWORD": PASSWORD}  # fmt: skip
+                print(f"  {_typed(secrets)} vpndiag run {host} --user {USER} {pairs}".rstrip())
                 print("Ctrl-C ends it.", flush=True)
-                await asyncio.Event().wait()
+                while True:  # Windows' selector loop hears of Ctrl-C only when it wakes up
+                    await asyncio.sleep(0.5)
         except OSError as error:
             raise UsageError(f"cannot listen on {host}: {error.strerror or error}") from error
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
+    # The Proactor loop of Python 3.11 reads no datagram any more once a client has gone away.
+    loop = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
     return 0
+
+
+def _typed(variables: dict[str, str]) -> str:
+    """How they are set in front of a command: in PowerShell, or in a shell of Unix."""
+    if sys.platform == "win32":
+        return "".join(f'$env:{name}="{value}"; ' for name, value in variables.items()).rstrip()
+    return " ".join(f"{name}={value}" for name, value in variables.items())

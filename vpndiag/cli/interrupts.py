@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) while a run is going on: end politely, and keep
-the report."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP; Windows: SIGBREAK, Ctrl-Break as well) while a run
+is going on: end politely, and keep the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from types import FrameType, TracebackType
 
 _HANG_UP = getattr(signal, "SIGHUP", None)
 """Windows has none."""
-_SIGNALS = [s for s in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if s is not None]
+_BREAK = getattr(signal, "SIGBREAK", None)
+"""Windows alone has that."""
+_SIGNALS = [s for s in (signal.SIGINT, signal.SIGTERM, _HANG_UP, _BREAK) if s is not None]
 PATIENCE = 3
 """With this many the user insists: KeyboardInterrupt, wherever we are. Before that a run ends by
 itself within moments (it has been told to) and its report is written."""

@@ -62,9 +62,11 @@ def _main(
     pass
 
 
-@app.command()
+@app.command(short_help="Connect, layer by layer, and say which layer fails and why.")
 def run(
-    host: Annotated[str, typer.Argument(help="Gateway: name, address, or a profile.")],
+    host: Annotated[
+        str, typer.Argument(metavar="HOST", help="Gateway: name, address, or a profile.")
+    ],
     user: Annotated[
         MaybeText,
         typer.Option("--user", "-u", help="Go all the way, as this user. Asks for the secrets."),
@@ -221,7 +223,7 @@ def run(
     )
 
 
-@app.command()
+@app.command(short_help="The same against a gateway that it brings along, whole or broken.")
 def demo(
     break_: Annotated[
         MaybeText, typer.Option("--break", metavar="FINDING", help="Break what this finding names.")
@@ -256,10 +258,10 @@ def demo(
     raise typer.Exit(demonstration.demo(break_, output, capture, keys_out))
 
 
-app.command()(analyze)
+app.command(short_help="What went wrong in captures of others; frames prove it.")(analyze)
 
 
-@app.command()
+@app.command(short_help="This computer's own VPN, and settings that break it.")
 def host(
     profile: Annotated[
         MaybeText, typer.Argument(help="Profile: what should be there (gateway, networks, DNS).")

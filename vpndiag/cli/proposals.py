@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vpndiag.cli.exits import UsageError
@@ -29,13 +31,28 @@ def proposals_of(
 
     method = AuthMethod.RSA_SIG if certificate else AuthMethod.PSK
     client = PROFILES.get((ike_text or "").strip().lower())
+    ike: tuple[IkeTransform, ...] = ()
+    esp: tuple[EspTransform, ...] = ()
     if client is not None:
-        ike = client.ike_transforms(method)
-        esp = client.esp_transforms() if not esp_text else parse_esp_list(esp_text)
-        return ike, esp
-    ike = parse_ike_list(ike_text, auth_method=method) if ike_text else ()
-    esp = parse_esp_list(esp_text) if esp_text else ()
+        ike, esp = client.ike_transforms(method), client.esp_transforms()
+    elif ike_text:
+        with _option("--ike"):
+            ike = parse_ike_list(ike_text, auth_method=method)
+    if esp_text:
+        with _option("--esp"):
+            esp = parse_esp_list(esp_text)
     return ike, esp
+
+
+@contextlib.contextmanager
+def _option(name: str) -> Iterator[None]:
+    """What is wrong with the value of an option is told with its name."""
+    from vpndiag.protocols.errors import LocalProtocolError
+
+    try:
+        yield
+    except LocalProtocolError as error:
+        raise UsageError(f"{name} {error}") from error
 
 
 def group_of(name: str | None) -> int | None:
@@ -43,7 +60,8 @@ def group_of(name: str | None) -> int | None:
         return None
     from vpndiag.protocols.ike.notation import GROUPS, look_up
 
-    return look_up(GROUPS, name.lower(), "Diffie-Hellman group", name)
+    with _option("--pfs"):
+        return look_up(GROUPS, name.lower(), "Diffie-Hellman group", name)
 
 
 def auth_methods(names: str | None) -> tuple[str, ...]:

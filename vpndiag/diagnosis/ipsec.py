@@ -219,17 +219,17 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
                             detail=f"The gateway refused quick mode: {notify.name}.")  # fmt: skip
         return rule("ipsec", "failed", found, summary=notify.name, seen=[*ours, message])
     gone = [m for m in after if any("ISAKMP" in d for d in m.deletes)]
-    said = "the gateway deletes the IKE SA during quick mode"
+    how = "the gateway deletes the IKE SA during quick mode"
     if not gone:
         gone = [m for m in after if any(n.type == _INVALID_COOKIE for n in m.notifies)]
-        said = "the gateway does not know this IKE SA any more (INVALID-COOKIE)"
+        how = "the gateway does not know this IKE SA any more (INVALID-COOKIE)"
     if gone:
         return rule(
             "ipsec",
             "failed",
             finding(
                 "ipsec.hung-up",
-                evidence(said, gone[0]),
+                evidence(how, gone[0]),
                 detail="The gateway ended the IKE SA instead of answering quick mode.",
             ),
             summary="IKE SA deleted",

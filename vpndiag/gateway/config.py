@@ -113,8 +113,14 @@ class Faults:
     drop: frozenset[str] = frozenset()
 
     main_mode: Literal[
-        *("", "silent", "notify", "ikev2-only", "ikev2-notify", "aggressive-only"),
-        *("malformed", "no-choice"),
+        "",
+        "silent",
+        "notify",
+        "ikev2-only",
+        "ikev2-notify",
+        "aggressive-only",
+        "malformed",
+        "no-choice",
     ] = ""
     notify: NotifyType | None = None
     after_mm5: NotifyType | Literal["delete"] | None = None

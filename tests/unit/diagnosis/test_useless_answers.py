@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.network import Result, Simulation, client_options
 from tests.sim.network import Network as Net
+from tests.sim.network import Result, Simulation, client_options
 from vpndiag.gateway import GatewayConfig
 from vpndiag.protocols.ike.constants import PayloadType
 from vpndiag.tunnel.options import Flow
