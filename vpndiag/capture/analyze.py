@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpndiag.capture import ike_fragments, l2tp_strangers, not_esp
+from vpndiag.capture import ike_fragments, l2tp_strangers, not_esp, not_l2tp
 from vpndiag.capture.asked import Asked, read_comment
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.clocks import note, one_clock
@@ -111,7 +111,10 @@ def read(
         join_strangers(material)
         l2tp_strangers.join(material)
         not_esp.leave_out(material)
+        no_l2tp = not_l2tp.leave_out(material)
         attempts = tuple(sessions(material, whole=share is None))
+        if no_l2tp is not None and not attempts and share is None:
+            material.tallies[not_l2tp.NAME] = no_l2tp
     observer = Observer(material, keys, trust)
     notes = _notes(files, material, translated, forwarded)
     notes += tuple(note(hosts, by) for hosts, by in list(clocks.items())[:8])
@@ -248,6 +251,7 @@ _KINDS = {
     "pppoe-discovery": "PPPoE",
     "ike-tcp": "IKE over TCP",
     not_esp.NAME: "UDP 4500 that is no IPsec",
+    not_l2tp.NAME: "UDP 1701 that is no L2TP",
     "natt-keepalive": NAT_KEEPALIVES,
 }
 

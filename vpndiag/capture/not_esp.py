@@ -10,6 +10,8 @@ from vpndiag.capture.tally import Tally
 
 NAME = "udp-4500"
 """Of the tally."""
+SERVICES = range(1, 500)
+"""Ports that no IPsec peer has, and no NAT gives to one: a DNS resolver's, a web server's."""
 ENOUGH = 16
 """Packets between two hosts from which on it can be told."""
 _FEW = 4
@@ -27,9 +29,10 @@ def leave_out(material: Material) -> None:
     gone: set[int] = set()
     for flows in strange.values():
         packets = sum(f.packets for f in flows)
-        if packets >= ENOUGH and 2 * sum(f.packets for f in flows if _counts_up(f)) < packets:
-            gone.update(id(f) for f in flows)
-            for f in flows:
+        uneven = packets >= ENOUGH and 2 * sum(f.packets for f in flows if _counts_up(f)) < packets
+        for f in flows:
+            if uneven or f.src[1] in SERVICES or f.dst[1] in SERVICES:
+                gone.add(id(f))
                 _tally(material, f)
     if gone:
         material.flows = [f for f in material.flows if id(f) not in gone]

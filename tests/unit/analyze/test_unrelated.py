@@ -43,6 +43,13 @@ def stun() -> Packets:
         yield False, struct.pack("!HHI", 0x101, 12, 0x2112A442) + bytes([n]) * 24
 
 
+def dns() -> Packets:
+    """One question, and its answer (RFC 1035 section 4.1)."""
+    asked = b"\0\1\0\0\0\0\0\0\3www\7example\3com\0\0\1\0\1"
+    yield True, b"\x12\x34\1\0" + asked
+    yield False, b"\x12\x34\x81\x80" + asked
+
+
 def _talk(wire: Wire, packets: Packets, sport: int, dport: int) -> None:
     for number, (mine, data) in enumerate(packets):
         ends = (HOST, SERVER, sport, dport) if mine else (SERVER, HOST, dport, sport)
@@ -52,7 +59,17 @@ def _talk(wire: Wire, packets: Packets, sport: int, dport: int) -> None:
 
 TALKS = pytest.mark.parametrize(
     ("talk", "ports"),
-    [(quic, (4500, 443)), (quic, (51_000, 4500)), (rtp, (4500, 16_384)), (stun, (4500, 3478))],
+    [
+        (quic, (4500, 443)),
+        (quic, (51_000, 4500)),
+        (rtp, (4500, 16_384)),
+        (stun, (4500, 3478)),
+        (dns, (4500, 53)),
+    ],
+)
+L2TP_TALKS = pytest.mark.parametrize(
+    ("talk", "ports"),
+    [(quic, (1701, 443)), (rtp, (16_384, 1701)), (stun, (1701, 3478)), (dns, (1701, 53))],
 )
 
 
@@ -65,7 +82,16 @@ def test_what_does_not_count_up_is_no_esp(
     assert "UDP 4500 that is no IPsec" in verdict.headline
 
 
-@TALKS
+@L2TP_TALKS
+def test_a_port_alone_makes_no_l2tp(
+    talk: Callable[[], Packets], ports: tuple[int, int], tmp_path: Path
+) -> None:
+    verdict = played(lambda wire: _talk(wire, talk(), *ports), tmp_path).verdict
+    assert verdict.outcome == "not_applicable"
+    assert "UDP 1701 that is no L2TP" in verdict.headline
+
+
+@pytest.mark.parametrize(("talk", "ports"), [*TALKS.args[1], *L2TP_TALKS.args[1]])
 def test_and_no_second_session(
     talk: Callable[[], Packets], ports: tuple[int, int], tmp_path: Path
 ) -> None:
