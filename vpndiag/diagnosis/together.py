@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
-from vpndiag.diagnosis import scans, shared_address, split
+from vpndiag.diagnosis import alike, scans, shared_address, split
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
@@ -17,7 +17,8 @@ from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
 def choose(attempts: Sequence[Judged]) -> int | None:
     """Index of the attempt that the capture is about.
 
-    The last one that failed without a later success of the same client and gateway; else the
+    Of those that failed without a later success of the same client and gateway the last one whose
+    finding most clients have; else the
     longest healthy one; else the last of those that are not clear furthest up the ladder. A success
     came as far as what failed or is not clear: one that the capture cuts short is none; nor is that
     of another computer behind the same address. What failed is past as well where a later attempt
@@ -40,7 +41,7 @@ def choose(attempts: Sequence[Judged]) -> int | None:
         return None if chosen is None else clients[chosen]
     failed = _failed(attempts)
     if failed:
-        return failed[-1]
+        return alike.commonest(attempts, failed)
     by_outcome: dict[str, list[int]] = defaultdict(list)
     unclear: dict[object, int] = {}
     for i, a in enumerate(attempts):
@@ -194,23 +195,25 @@ MOST_IN_LOOP = 1_000
 
 def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     """The diagnoses, with the findings added that only several attempts together show."""
-    alike: dict[object, list[Judged]] = defaultdict(list)
+    of_client: dict[object, list[Judged]] = defaultdict(list)
     same_ends: dict[tuple[str, str], list[Judged]] = defaultdict(list)
     for a in attempts:
-        alike[a.key].append(a)
+        of_client[a.key].append(a)
         same_ends[a.client, a.gateway].append(a)
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
     moved, halves = _moved(attempts), split.halves(attempts)
     twins = shared_address.twins(attempts)
-    silent = any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
+    failed = any(a.diagnosis.verdict.outcome == "failed" for a in attempts)
+    fates = alike.fates(attempts, _served) if failed and len(attempts) > 1 else {}
+    silent = failed and any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
     heard = _heard(attempts) if silent else {}
     served: dict[str, list[Judged]] = defaultdict(list)
     for a in attempts if silent else ():
         if _served(a):
             served[a.client].append(a)
     for number, a in enumerate(attempts):
-        alone = len(alike[a.key]) == len(same_ends[a.client, a.gateway]) == 1
+        alone = len(of_client[a.key]) == len(same_ends[a.client, a.gateway]) == 1
         if alone and number not in twins and a.diagnosis.verdict.finding is None:
             found.append(a.diagnosis)
             continue
@@ -220,10 +223,12 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             a = _began_elsewhere(a, attempts[halves[number]])
         if number in moved:
             a = _went_on_at(a, moved[number])
+        if fates and a.diagnosis.verdict.outcome == "failed":
+            a = alike.compared(a, fates[a.gateway])
         index = at[a.key]
         at[a.key] += 1
         notes = (
-            _loop(index, alike[a.key]),
+            _loop(index, of_client[a.key]),
             _behind_one_nat(a, same_ends[a.client, a.gateway]),
             shared_address.note(a, twins.get(number)),
         )

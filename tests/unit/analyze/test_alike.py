@@ -1,0 +1,87 @@
+"""Many clients of one gateway in a capture: which failure it is about, and whether it is one user's
+trouble or everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tests.unit.analyze.scene import ANDROID, ANDROID_VENDORS, Pair, Wire, played
+from vpndiag.report.document import Report
+from vpndiag.report.model import Finding
+
+Play = Callable[[Pair], object]
+
+
+def served(pair: Pair) -> None:
+    pair.session()
+
+
+def wrong_key(pair: Pair) -> None:
+    pair.main_mode(upto=5)
+    for wait in (1.0, 2.0, 4.0):
+        pair.info(False, size=48)
+        pair.proof(True, wait, pair.proved)
+
+
+def no_proposal(pair: Pair) -> None:
+    for wait in (3.0, 3.0):
+        pair.mm1(ANDROID, ANDROID_VENDORS)
+        pair.notify(False, 14, wait=wait)
+
+
+def report(plays: Iterable[Play], place: Path) -> Report:
+    def scene(wire: Wire) -> None:
+        for number, play in enumerate(plays, 1):
+            play(Pair(wire, f"203.0.113.{number}", seed=number))
+
+    return played(scene, place)
+
+
+def main_finding(found: Report) -> Finding:
+    return next(f for f in found.findings if f.code == found.verdict.finding)
+
+
+def test_it_is_about_what_most_clients_fail_with(tmp_path: Path) -> None:
+    plays = [wrong_key, wrong_key, served, no_proposal]
+    found = report(plays, tmp_path)
+    assert (found.verdict.finding, found.session) == ("auth.psk-mismatch", 2)
+
+
+def test_one_client_that_tries_again_and_again_is_no_majority(tmp_path: Path) -> None:
+    def often(pair: Pair) -> None:
+        for _ in range(4):
+            pair.new_sa()
+            wrong_key(pair)
+
+    assert report([often, no_proposal], tmp_path).verdict.finding == "ike.no-proposal-chosen"
+
+
+def test_where_others_are_served_it_is_told_and_is_this_client_s_trouble(tmp_path: Path) -> None:
+    main = main_finding(report([served, served, wrong_key], tmp_path))
+    assert main.evidence[-1].text == "2 other clients of this gateway are served"
+    assert main.causes[0].owner == "helpdesk"
+
+
+def test_where_all_fail_alike_the_gateway_s_causes_are_the_likely_ones(tmp_path: Path) -> None:
+    main = main_finding(report([wrong_key] * 4, tmp_path))
+    assert main.evidence[-1].text == (
+        "3 other clients of this gateway fail alike, none is served"
+    )  # fmt: skip
+    assert (main.owner, main.causes[0].owner) == ("gateway-admin", "gateway-admin")
+    assert main.causes[0].likelihood == "likely"
+
+
+def test_a_client_that_is_served_later_has_not_failed_alike(tmp_path: Path) -> None:
+    def at_last(pair: Pair) -> None:
+        wrong_key(pair)
+        pair.new_sa()
+        pair.session()
+
+    main = main_finding(report([at_last, wrong_key], tmp_path))
+    assert main.evidence[-1].text == "another client of this gateway is served"
+
+
+def test_a_client_alone_is_compared_with_nobody(tmp_path: Path) -> None:
+    main = main_finding(report([wrong_key], tmp_path))
+    assert not any("other client" in e.text for e in main.evidence)
