@@ -6,6 +6,8 @@ text, which must neither move the cursor nor be taken for markup.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -25,6 +27,9 @@ __all__ = ["LiveLadder", "print_ladder", "print_report", "print_sessions", "prin
 
 _MAX_EVIDENCE = 8
 _MAX_SESSIONS = 200
+_MANY_SESSIONS = 12
+"""From which on it is told first how many ended alike."""
+_MAX_KINDS = 20
 _COLOURS = {
     "healthy": "green",
     "failed": "red",
@@ -68,8 +73,16 @@ def print_verdict(report: Report, console: Console) -> None:
 
 
 def print_sessions(report: Report, console: Console) -> None:
-    """The connection attempts of a capture, one line each."""
+    """The connection attempts of a capture, one line each, and before them how many of a kind."""
     console.print(Text(f"  {len(report.sessions)} connection attempts", style="bold"))
+    if len(report.sessions) > _MANY_SESSIONS:
+        kinds = Counter(_result(session) for session in report.sessions)
+        for kind, number in kinds.most_common(_MAX_KINDS):
+            console.print(Text(f"  {number:>6}  {kind}"), soft_wrap=True)
+        if len(kinds) > _MAX_KINDS:
+            rest = sum(kinds.values()) - sum(n for _, n in kinds.most_common(_MAX_KINDS))
+            console.print(Text(f"  {rest:>6}  of other kinds"))
+        console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
     for name in ("", "#", "time", "client", "gateway", "result"):
         table.add_column(name, overflow="fold")
@@ -107,8 +120,17 @@ def _session_row(console: Console, session: Session) -> tuple[Text, ...]:
         Text(f"{session.first:.3f} s"),
         Text(_client(session)),
         Text(visible(session.gateway, 60)),
-        Text(visible(session.verdict.finding or session.verdict.headline, 120)),
+        Text(_result(session)),
     )
+
+
+def _result(session: Session) -> str:
+    """In a few words: the finding, or how far a healthy one is seen."""
+    verdict = session.verdict
+    passed = [x.id for x in session.layers if x.status in ("passed", "warning")]
+    if verdict.outcome == "healthy" and passed:
+        return f"healthy to {LAYER_TITLES.get(passed[-1], passed[-1])}"
+    return visible(verdict.finding or verdict.headline, 120)
 
 
 def _main_finding(verdict: Verdict, findings: tuple[Finding, ...]) -> Finding | None:

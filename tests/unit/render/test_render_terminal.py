@@ -81,6 +81,19 @@ def test_healthy_run_is_short() -> None:
     assert len(text_of(target).strip().splitlines()) <= 3
 
 
+def test_many_attempts_are_counted_by_how_they_ended() -> None:
+    healthy, failed = samples.CAPTURE.sessions[:2]
+    sessions = tuple(
+        replace(healthy if n % 3 else failed, number=n) for n in range(1, 16)
+    )  # fmt: skip
+    lines = rendered(replace(samples.CAPTURE, sessions=sessions), console()).splitlines()
+    assert [line.split(None, 1) for line in lines[:3]] == [
+        ["15", "connection attempts"],
+        ["10", "healthy to address (IPCP)"],
+        ["5", "auth.psk-mismatch"],
+    ]
+
+
 def test_hostile_text_is_harmless_everywhere() -> None:
     bad = complete(
         Finding(
