@@ -216,6 +216,9 @@ def _after_success(view: View) -> Ruling | None:
     refused = view.ppp_of("CHAP", "out", "Failure")
     if refused:
         return _answer_refused(view, refused[0])
+    asked = view.ppp_of("CHAP", "out", "Challenge")
+    if asked and not view.ppp_of("CHAP", "out", "Success"):
+        return _not_proved(view, asked)
     accepted = _accepted(view)
     if accepted is None:
         return None
@@ -236,6 +239,31 @@ def _after_success(view: View) -> Ruling | None:
         summary="the client leaves after its login is accepted",
         seen=[accepted, left],
     )
+
+
+def _not_proved(view: View, asked: list[PppMessage]) -> Ruling | None:
+    """The client has a Challenge of its own, and leaves without an answer that it takes."""
+    left = ppp.left(view, asked[0].t)
+    if left is None or ppp.network(view) or (len(asked) < _INSISTS and not left.message):
+        return None
+    answers = [m for m in view.ppp_of("CHAP", "in", "Response") if m.t <= left.t]
+    said = "answers, which the client does not take" if answers else "does not answer"
+    detail = f"The client wants the gateway to prove itself by CHAP; the gateway {said}."
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.server-unproven",
+            evidence(f"the client asks the gateway to log in, CHAP Challenge {times(len(asked))}",
+                     *asked),
+            *(evidence("the gateway's answer", m) for m in answers[-1:]),
+            evidence(f"the client ends with {ppp.how(left)}", left),
+            detail=detail,
+            causes=_MUTUAL,
+        ),
+        summary=detail.rstrip("."),
+        seen=[*asked, *answers[-1:], left],
+    )  # fmt: skip
 
 
 def _answer_refused(view: View, refused: PppMessage) -> Ruling:
@@ -259,6 +287,8 @@ def _answer_refused(view: View, refused: PppMessage) -> Ruling:
     )
 
 
+_INSISTS = 2
+"""Challenges of a client that leaves without a word, from which on it is for want of an answer."""
 _MUTUAL = (
     Cause("The secret that the client has for this server is another one than the server's (pppd: "
           "chap-secrets), or is not wanted at all", "helpdesk",

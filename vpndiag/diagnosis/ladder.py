@@ -27,6 +27,7 @@ from vpndiag.diagnosis import (
     path,
     routes,
     session_end,
+    unused,
     vantage,
 )
 from vpndiag.diagnosis.ruling import Ruling, failed_verdict, not_reached
@@ -84,7 +85,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
         if layer_id == "auth":
             ruling = _proof(ruling, view, everything, lost)
         elif layer_id == "esp" and ruling.layer.status == "not_reached":
-            ruling = vantage.no_esp(view) or ruling
+            ruling = unused.judge(view) or ruling
         layer = ruling.layer
         if layer.id != layer_id:
             own = ruling.own or not_reached(layer_id, "").layer

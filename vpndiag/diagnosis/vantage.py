@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from vpndiag.diagnosis import gave_up, liveness, outer_mtu
+from vpndiag.diagnosis import gave_up, outer_mtu
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -35,12 +35,6 @@ SOONEST = 0.35
 """Seconds after which a message is repeated at the earliest."""
 COPY = 0.01
 """Seconds within which a packet like another is a copy of it."""
-STAYED = 3.0
-"""Seconds after quick mode in which a client that wants to talk would have sent something."""
-GIVES_UP = 60.0
-"""Seconds after which a client has given up L2TP that is not answered."""
-NOTHING = 10.0
-"""Seconds of nothing after quick mode: clients send their first L2TP message within two."""
 _REACTIONS = (("MM2", "MM3"), ("MM4", "MM5"), ("MM6", "QM1"), ("QM2", "QM3"))
 _IKE_ANSWER = {"MM1": "MM2", "MM3": "MM4", "MM5": "MM6", "AM1": "AM2", "QM1": "QM2"}
 _L2TP_ANSWER = {"SCCRQ": "SCCRP", "ICRQ": "ICRP"}
@@ -318,46 +312,4 @@ def client_gone(view: View) -> Ruling | None:
         summary="the client sends nothing after the gateway's choice: its message is lost on the "
         "way here, or it has only asked",
         seen=[sa.first, sa.chosen],
-    )
-
-
-def no_esp(view: View) -> Ruling | None:
-    """Rung ``esp`` of a capture where quick mode is complete and not one ESP packet has been seen:
-    the client leaves, or nothing at all follows."""
-    if view.live or view.esp or view.l2tp or view.only_ikev2:
-        return None
-    done = [m for m in view.ike if m.step == "QM3" and m.direction == "out"]
-    if not done:
-        return None
-    alive = liveness.all_checks(view)
-    infos = [m for m in view.ike if m.step == "INFO" and m.t > done[0].t and id(m) not in alive]
-    farewells = [m for m in infos if m.deletes or m.protection == "opaque"]
-    if alive and not any(m.t <= done[0].t + GIVES_UP for m in farewells):
-        return None  # it lives on: ESP was left out of this capture
-    left = [m for m in farewells if m.direction == "out"]
-    ended = [m for m in farewells if m.direction == "in"]
-    if ended and (not left or ended[0].t < left[0].t):
-        return rule(
-            "esp",
-            "inconclusive",
-            summary="IPsec was set up, and before one ESP packet is seen the gateway sends "
-            + ("a Delete" if ended[0].deletes else "an encrypted notification, which may be a "
-               "Delete"),
-            seen=[done[0], ended[0]],
-        )  # fmt: skip
-    if left and left[-1].t <= done[0].t + STAYED:
-        why = "and the client leaves at once: it does not want this IPsec SA, its L2TP does not "
-        why += "start, or it has only asked"
-    elif left:
-        why = "and the client leaves: its packets are lost on the way here, or were not recorded"
-    elif view.end - done[-1].t >= NOTHING and view.ike[-1].t <= done[-1].t + STAYED:
-        why = f"for {view.end - done[-1].t:.0f} s: its packets are lost on the way here, were not "
-        why += "recorded, or its L2TP does not start"
-    else:
-        return None
-    return rule(
-        "esp",
-        "inconclusive",
-        summary=f"IPsec was set up, not one ESP packet is seen, {why}",
-        seen=[done[0], *left[-1:]],
     )

@@ -213,6 +213,34 @@ def _(wire: Wire) -> None:
     pair.ppp(False, LCP, 6, 7)
 
 
+def _mutual(wire: Wire, answered: bool, left: bool = True) -> None:
+    """The client has a Challenge of its own, again and again; the gateway has let it in."""
+    pair = linked(wire)
+    pair.ppp(True, CHAP, 1, 82, b"\x10" + bytes(16) + b"bob")
+    pair.mschap()
+    for _ in range(4):
+        if answered:
+            pair.ppp(False, CHAP, 2, 82, b"\0")
+        wire.at += 3
+        pair.ppp(True, CHAP, 1, 82, b"\x10" + bytes(16) + b"bob")
+    if left:
+        pair.ppp(True, LCP, 5, 7, b"Authentication failed")
+        pair.ppp(False, LCP, 6, 7)
+    else:
+        pair.ppp(False, CHAP, 2, 82, b"\x31" + bytes(49) + b"lns")
+        pair.ppp(True, CHAP, 3, 82, b"welcome")
+        pair.ipcp()
+        pair.users()
+
+
+SCENES["the client wants the gateway to log in, whose answer is empty"] = (
+    "failed", "login.server-unproven", lambda wire: _mutual(wire, True))  # fmt: skip
+SCENES["the client wants the gateway to log in, which says nothing"] = (
+    "failed", "login.server-unproven", lambda wire: _mutual(wire, False))  # fmt: skip
+SCENES["the client wants the gateway to log in, and it does at last"] = (
+    "healthy", None, lambda wire: _mutual(wire, False, left=False))  # fmt: skip
+
+
 def _left_idle(wire: Wire, auth: bytes, seconds: float, leaves: bool) -> None:
     pair = linked(wire, auth)
     for n in range(3):
