@@ -45,6 +45,7 @@ _WORDS = {
          "server unreachable", "no response from"), _NO_SERVER
     ),
     **dict.fromkeys(("account expired", "account has expired"), _EXPIRED),
+    "bad name, password or secret": _CODES[_WRONG],  # RFC 3145 section 3.3
     "expired": _CODES[648],
     "disabled": _CODES[647],
     "locked": _CODES[647],

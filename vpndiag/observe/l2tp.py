@@ -9,6 +9,7 @@ from typing import Literal
 from vpndiag.observations import Direction, L2tpMessage, Observation, OtherTraffic
 from vpndiag.observe.ppp import PppObserver
 from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.l2tp import disconnect
 from vpndiag.protocols.l2tp.constants import AvpType, message_name
 from vpndiag.protocols.l2tp.message import (
     DataMessage,
@@ -69,6 +70,11 @@ def _details(values: Values) -> dict[str, object]:
             found["result_code"] = value.result
             found["error_code"] = value.error
             found["error_message"] = visible(value.message.rstrip(b"\0"))
+    cause = values.get(disconnect.TYPE) if "result_code" in found else None
+    if isinstance(cause, bytes):
+        meaning, said = disconnect.cause(cause)
+        texts = (found["error_message"], meaning, visible(said.rstrip(b"\0")))
+        found["error_message"] = ": ".join(str(text) for text in texts if text)
     return found
 
 

@@ -241,6 +241,28 @@ SCENES["the client wants the gateway to log in, and it does at last"] = (
     "healthy", None, lambda wire: _mutual(wire, False, left=False))  # fmt: skip
 
 
+def _disconnected(wire: Wire, code: int, said: bytes = b"") -> None:
+    """The response to the Challenge is answered by CDN, with the AVP of RFC 3145."""
+    pair = linked(wire)
+    pair.ppp(False, CHAP, 1, 1, b"\x10" + bytes(16) + b"lns")
+    pair.ppp(True, CHAP, 2, 1, b"\x31" + bytes(49) + b"bob")
+    cause = (46, code.to_bytes(2, "big") + b"\xc2\x23\2" + said, 0)
+    pair.control(False, 14, (1, b"\0\2\0\6"), (14, b"\0\x09"), cause, call=7)
+
+
+SCENES["CDN with the cause that name or password is bad"] = (
+    "failed", "login.wrong-password", lambda wire: _disconnected(wire, 16))  # fmt: skip
+SCENES["CDN with the cause that the administrator ends it"] = (
+    "failed", "login.refused", lambda wire: _disconnected(wire, 1))  # fmt: skip
+
+
+def test_a_disconnect_cause_is_told_with_its_text(tmp_path: Path) -> None:
+    verdict = played(lambda wire: _disconnected(wire, 13, b"radius 2"), tmp_path).verdict
+    assert '"authentication timed out: radius 2"' in verdict.headline
+    verdict = played(lambda wire: _disconnected(wire, 0), tmp_path).verdict
+    assert "without a reason" in verdict.headline
+
+
 def _left_idle(wire: Wire, auth: bytes, seconds: float, leaves: bool) -> None:
     pair = linked(wire, auth)
     for n in range(3):
