@@ -173,7 +173,7 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             summary="the client's packets are of many sizes, so it goes on inside ESP: what comes "
             "back takes another way, or was not recorded",
         )  # fmt: skip
-    said = evidence(f"{packets} ESP packets sent in {span:.1f} s, none came back", *out)
+    said = evidence(f"{packets} ESP packets sent, none came back in {span:.1f} s", *out)
     if unknown:
         return _failed(
             finding(

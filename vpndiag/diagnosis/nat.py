@@ -13,7 +13,7 @@ from vpndiag.diagnosis.ruling import evidence, finding
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.records import record
-from vpndiag.report.model import Confidence, Finding
+from vpndiag.report.model import Cause, Confidence, Finding
 
 _SAME_NAT, _SAME_ROUTER = "same NAT", "same router"
 """Words of causes that need a NAT in front of the client."""
@@ -96,11 +96,16 @@ def findings(view: View) -> list[Finding]:
     ]  # fmt: skip
 
 
+def needs_neighbour(cause: Cause) -> bool:
+    """Whether it needs several clients behind one NAT."""
+    return _SAME_NAT in cause.text or _SAME_ROUTER in cause.text
+
+
 def fitted(view: View, found: Finding) -> Finding:
     """``found``, complete with causes, and what NAT-D says about those that need several clients
     behind one NAT."""
     causes = found.causes
-    shared = [c for c in causes if _SAME_NAT in c.text or _SAME_ROUTER in c.text]
+    shared = [c for c in causes if needs_neighbour(c)]
     if not shared:
         return found
     here = seen(view)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vpndiag import catalogue
-from vpndiag.diagnosis import alike, scans, shared_address, split
+from vpndiag.diagnosis import alike, neighbours, scans, shared_address, split
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.ruling import finding
 from vpndiag.report.model import LADDER, Cause, Diagnosis, Evidence, Finding
@@ -227,9 +227,12 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             a = alike.compared(a, fates[a.gateway])
         index = at[a.key]
         at[a.key] += 1
+        neighbour = neighbours.note(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
+        if neighbour is not None and a.diagnosis.verdict.outcome == "failed":
+            a = neighbours.blamed(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
         notes = (
             _loop(index, of_client[a.key]),
-            _behind_one_nat(a, same_ends[a.client, a.gateway]),
+            neighbour,
             shared_address.note(a, twins.get(number)),
         )
         extra = tuple(catalogue.complete(f) for f in notes if f is not None)
@@ -369,32 +372,4 @@ def _loop(index: int, attempts: Sequence[Judged]) -> Finding | None:
         detail=f"The client tried {len(row)} times in {span:.0f} s and failed alike each time.",
         severity="warning",
         confidence="certain",
-    )
-
-
-def _behind_one_nat(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
-    """Another client with the same address at the same time: both are behind one NAT."""
-    if len({a.key for a in attempts[:MOST_IN_LOOP]}) < 2:
-        return None
-    others = [
-        a
-        for a in attempts[:MOST_IN_LOOP]
-        if a.key != one.key
-        and a.first < one.last
-        and one.first < a.last
-        and not (a.caller and one.caller)
-    ]
-    if not others:
-        return None
-    failed = one.diagnosis.verdict.outcome == "failed"
-    return finding(
-        "path.two-clients-one-nat",
-        Evidence(
-            f"another client connects from {one.client} at the same time",
-            others[0].first,
-            others[0].frames,
-        ),
-        detail=f"Two clients behind the address {one.client} use this gateway at the same time.",
-        severity="warning" if failed else "info",
-        confidence="high",
     )

@@ -85,3 +85,47 @@ def test_a_client_that_is_served_later_has_not_failed_alike(tmp_path: Path) -> N
 def test_a_client_alone_is_compared_with_nobody(tmp_path: Path) -> None:
     main = main_finding(report([wrong_key], tmp_path))
     assert not any("other client" in e.text for e in main.evidence)
+
+
+def two_behind_one_nat(second: Play, place: Path, shown: bool = True) -> Finding:
+    """The first is served, and still there while the ``second`` tries."""
+
+    def scene(wire: Wire) -> None:
+        first = Pair(wire, "203.0.113.9", ports=(1025, 1026))
+        first.main_mode()
+        first.quick_mode()
+        first.users(30)
+        began = wire.at
+        second(Pair(wire, "203.0.113.9", ports=(1027, 1028), seed=2))
+        if shown:
+            wire.at = began + 0.5
+            first.users(30, back=False)
+
+    return main_finding(played(scene, place))
+
+
+def unanswered(pair: Pair) -> None:
+    pair.main_mode()
+    pair.quick_mode()
+    for wait in (1.0, 2.0, 4.0, 8.0):
+        pair.esp(True, bytes(116), wait)
+
+
+def test_a_neighbour_that_was_served_is_the_likely_cause(tmp_path: Path) -> None:
+    main = two_behind_one_nat(unanswered, tmp_path)
+    assert main.code == "l2tp.no-answer"
+    assert "behind the same router" in main.causes[0].text
+    assert [c.likelihood for c in main.causes].count("likely") == 1
+    assert "another client at 203.0.113.9 was served before" in main.evidence[-1].text
+
+
+def test_it_is_none_of_a_wrong_key(tmp_path: Path) -> None:
+    main = two_behind_one_nat(wrong_key, tmp_path)
+    assert main.code == "auth.psk-mismatch"
+    assert not any("was served before" in e.text for e in main.evidence)
+
+
+def test_nor_is_one_that_has_gone(tmp_path: Path) -> None:
+    main = two_behind_one_nat(unanswered, tmp_path, shown=False)
+    assert main.code == "l2tp.no-answer"
+    assert "behind the same router" not in main.causes[0].text
