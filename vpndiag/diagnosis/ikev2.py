@@ -11,6 +11,7 @@ from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rul
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.observations.ike import V2_FRAGMENT
+from vpndiag.report.model import Cause
 
 NO_PROPOSAL_CHOSEN, INVALID_KE_PAYLOAD, COOKIE, REDIRECT = 14, 17, 16390, 16407
 ONLY_A_NOTIFY = 112
@@ -50,11 +51,13 @@ def _ike(view: View) -> Ruling:
     began = _asked_first(inits)
     answers = [m for m in inits if m.direction != began]
     if not answers:
-        return not_reached("ike", "no answer to the first IKE message")
+        return _other_version(view, inits) or not_reached(
+            "ike", "no answer to the first IKE message"
+        )
     last = answers[-1]
     numbers = {n.type for n in last.notifies}
     errors = sorted(n for n in numbers if n < ERROR_NOTIFY_LIMIT)
-    went_on = any(m.t >= last.t for m in view.ike if not m.step.endswith("SA_INIT"))
+    went_on = any(m.t >= last.t for m in _later(view))
     if NO_PROPOSAL_CHOSEN in errors and not went_on:
         found = finding(
             "ike.no-proposal-chosen",
@@ -80,6 +83,44 @@ def _ike(view: View) -> Ruling:
         )
         return rule("ike", "failed", found, summary=f"IKEv2, notify {errors[0]}", seen=inits)
     return rule("ike", "passed", summary="IKEv2, proposal accepted", seen=inits)
+
+
+def _later(view: View) -> list[IkeMessage]:
+    """What belongs to an SA that is agreed; a notification of IKEv1 does not."""
+    return [m for m in view.ike if m.version == 2 and not m.step.endswith("SA_INIT")]
+
+
+_TYPE = (
+    Cause("The client is set to IKEv2, and the gateway serves L2TP/IPsec, which needs IKEv1",
+          "helpdesk", "Set the type of the VPN to L2TP/IPsec (where it is \"Automatic\", Windows "
+          "tries IKEv2 first)", "likely"),
+    Cause("IKEv2 is not enabled on the gateway", "gateway-admin",
+          "Enable it, if clients are to use it", "possible"),
+)  # fmt: skip
+
+
+def _other_version(view: View, inits: list[IkeMessage]) -> Ruling | None:
+    """IKE_SA_INIT answered in IKEv1 (RFC 7296 section 2.5)."""
+    refusals = [
+        m for m in view.ike
+        if m.version == 1 and m.direction != inits[0].direction and m.protection == "clear"
+        and any(n.type < ERROR_NOTIFY_LIMIT for n in m.notifies)
+    ]  # fmt: skip
+    if not refusals:
+        return None
+    name = refusals[0].notifies[0].name
+    return rule(
+        "ike",
+        "failed",
+        finding(
+            "ike.refused",
+            evidence(f"{name} of IKEv1 in answer to IKE_SA_INIT", *refusals),
+            detail=f"The gateway refuses IKEv2, in IKEv1: {name}.",
+            causes=_TYPE,
+        ),
+        summary=f"IKEv2, refused in IKEv1: {name}",
+        seen=[*inits, *refusals],
+    )
 
 
 def _auth(view: View) -> Ruling:
@@ -185,7 +226,7 @@ def _ipsec(view: View) -> Ruling:
             seen=[*proofs, *left],
         )
     if not proofs and not view.esp:
-        later = [m for m in view.ike if not m.step.endswith("SA_INIT")]
+        later = _later(view)
         if later:
             return rule("ipsec", "passed", summary="before the capture began", seen=later[:1])
         return not_reached("ipsec", "IKE_AUTH did not complete")

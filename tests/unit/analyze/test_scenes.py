@@ -87,6 +87,29 @@ def _(wire: Wire) -> None:
         pair.mm2(wait=wait, sport=61234)
 
 
+def _ikev2_refused(wire: Wire, times: int = 3) -> Pair:
+    """IKE_SA_INIT, answered in IKEv1 (RFC 7296 section 2.5)."""
+    pair = Pair(wire)
+    for wait in (1.0, 2.0, 4.0)[:times]:
+        head = bytes((33, 0x20, 34, 8)) + bytes(4) + (28 + 40).to_bytes(4, "big")
+        body = b"\0\0\0\x28" + bytes(36)
+        pair.put(True, pair.ci + bytes(8) + head + body, natt=False)
+        pair.notify(False, 5, wait=wait)
+    return pair
+
+
+@scene("IKEv2 at a gateway that speaks IKEv1 only", "failed", "ike.refused")
+def _(wire: Wire) -> None:
+    _ikev2_refused(wire)
+
+
+@scene('Windows, "Automatic": IKEv2 is refused, and L2TP/IPsec works', "healthy")
+def _(wire: Wire) -> None:
+    pair = _ikev2_refused(wire, 1)
+    pair.new_sa()
+    pair.session()
+
+
 # Quick mode, renewals
 
 
