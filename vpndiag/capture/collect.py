@@ -18,7 +18,15 @@ from vpndiag.capture.material import (
     PppTrack,
     hosts,
 )
-from vpndiag.capture.packets import EspPacket, IcmpError, Incomplete, Kept, Message, PppPacket
+from vpndiag.capture.packets import (
+    End,
+    EspPacket,
+    IcmpError,
+    Incomplete,
+    Kept,
+    Message,
+    PppPacket,
+)
 from vpndiag.capture.pieces import Scanned
 from vpndiag.capture.ports import LEAST_HEADER, first_l2tp_answer
 from vpndiag.capture.prefilter import Prefilter
