@@ -10,6 +10,8 @@ from vpndiag.report.model import Cause, Finding
 
 MANY_SIZES = 5
 """Sizes among the first packets of an SA: a request and a farewell have two."""
+REPEATS = 16
+"""Packets that a client sends at most before it gives up L2TP that is not answered."""
 R_U_THERE = 36136
 """Notify type of dead peer detection (RFC 3706)."""
 _INVALID_SPI = 11
@@ -138,6 +140,14 @@ def _goes_on(view: View, out: list[EspFlow]) -> bool:
     return any(len(set(f.sizes)) >= MANY_SIZES for f in out)
 
 
+def _older(view: View, out: list[EspFlow]) -> bool:
+    """The SA was in use before the capture began: nothing of its making is here, and its numbers
+    are beyond those of a first message and its repeats."""
+    if view.live or any(not m.step.startswith(("INFO", "IKEv2 INFO")) for m in view.ike):
+        return False
+    return min((f.lowest or 0 for f in out), default=0) > REPEATS
+
+
 def _unknown(view: View, out: list[EspFlow]) -> list[IkeMessage]:
     """The gateway's word that it does not know the SA."""
     start = min(f.t for f in out)
@@ -173,6 +183,18 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             summary="the client's packets are of many sizes, so it goes on inside ESP: what comes "
             "back takes another way, or was not recorded",
         )  # fmt: skip
+    start = min(f.t for f in out)
+    asked = [
+        m
+        for m in view.ike
+        if m.direction == "out" and m.t >= start and any(n.type == R_U_THERE for n in m.notifies)
+    ]
+    if _older(view, out) and not (unknown or refused or asked):
+        return rule(
+            "esp", "inconclusive", seen=out,
+            summary="the client's SA was in use before the capture began; whether it asks anything "
+            "is not seen",
+        )  # fmt: skip
     said = evidence(f"{packets} ESP packets sent, none came back in {span:.1f} s", *out)
     if unknown:
         return _failed(
@@ -207,12 +229,6 @@ def _nothing_back(view: View, out: list[EspFlow]) -> Ruling:
             seen=out,
             own=own,
         )
-    start = min(f.t for f in out)
-    asked = [
-        m
-        for m in view.ike
-        if m.direction == "out" and m.t >= start and any(n.type == R_U_THERE for n in m.notifies)
-    ]
     since = asked[0].t if asked else start
     alive = [m for m in view.ike if m.direction == "in" and m.t > since and not m.repeat]
     if asked and not alive:

@@ -222,6 +222,8 @@ def _after_success(view: View) -> Ruling | None:
     accepted = _accepted(view)
     if accepted is None:
         return None
+    if not any(m.code.startswith("Configure-") for m in view.ppp_of("LCP")):
+        return None  # it may be a login that was asked for once more, much later
     left = ppp.left(view, accepted.t)
     if left is None or left.t - accepted.t > SOON or _went_on(view, accepted.t, left.t):
         return None

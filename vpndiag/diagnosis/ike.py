@@ -6,7 +6,7 @@ from vpndiag.diagnosis import aggressive, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, NATT_VENDOR_IDS, IkeSa
 from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
-from vpndiag.diagnosis.view import View
+from vpndiag.diagnosis.view import ANSWERED, View
 from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Finding
@@ -232,6 +232,8 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
 def _silent(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     """Message 1 is not answered, but the gateway is there in some other way."""
     silence = view.unanswered([m for m in sa.step("MM1", "AM1") if m.direction == "out"])
+    if silence is not None and not view.live and silence.seconds < ANSWERED:
+        return rule("ike", "inconclusive", summary="no answer yet", seen=seen)
     alike = _accepted_alike(view, sa)
     if alike is not None and any(m.direction == "in" and m.port == 500 for m in view.ike):
         return _held_off(seen, [alike], "the same offer is accepted on another attempt")

@@ -55,7 +55,7 @@ def renewals(view: View) -> list[Renewal]:
             found.append(_main_mode(sa, opening))
         ids = dict.fromkeys(m.message_id for m in sa.step("QM1") if up <= m.t < left)
         last = max(f.last_t for f in view.esp if f.direction == "out")
-        found += [_quick_mode(sa, number, last) for number in ids]
+        found += [_quick_mode(sa, number, last, view.end) for number in ids]
     return sorted(found, key=lambda r: r.first.t)
 
 
@@ -81,8 +81,8 @@ def _main_mode(sa: IkeSa, tries: list[IkeMessage]) -> Renewal:
     return Renewal("ike", tries, answers[0].t if answers and not refusal else None, refusal)
 
 
-def _quick_mode(sa: IkeSa, number: int, last_out: float) -> Renewal:
-    """``last_out``: the last ESP packet of the client."""
+def _quick_mode(sa: IkeSa, number: int, last_out: float, end: float) -> Renewal:
+    """``last_out``: the last ESP packet of the client; ``end``: of all."""
     same = [m for m in sa.messages if m.message_id == number]
     tries = [m for m in same if m.step == "QM1"]
     first, last = tries[0], tries[-1]
@@ -98,7 +98,7 @@ def _quick_mode(sa: IkeSa, number: int, last_out: float) -> Renewal:
     # did not ask anything else.
     asked = [m.t for m in sa.messages if m.step == "INFO" and m.direction == first.direction
              and m.t >= first.t]  # fmt: skip
-    until = min(asked, default=float("inf"))
+    until = min(asked, default=end - _SOON)  # or its answer may still come
     told = [
         m for m in told
         if m.protection != "opaque" or (last.t <= m.t <= until and not _is_check(m, sa, last_out))

@@ -46,8 +46,7 @@ MAX_SEEN = 1024
 _SMALL = 1024
 """Bytes of a message that is remembered as it is; of a larger one, a digest."""
 _ONLY_A_HASH = 96
-"""Bytes up to which a first message of quick mode is its third, the others being before the
-capture: one HASH, of SHA2-384. An SA and a nonce need more (RFC 2409 section 5.5)."""
+"""Bytes of a quick mode's third message (one HASH, of SHA2-384 at most; an SA needs more)."""
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.variants import judged, keys_beside, load
-from tests.unit.analyze.links import linked, logged_in
+from tests.unit.analyze.links import in_use, linked, logged_in
 from tests.unit.analyze.scene import CHAP, EAP, IPCP, LCP, Pair, Scenes, Wire
+from tests.unit.analyze.test_outer_layers import sa_init, v2_notify
 from tests.unit.analyze.test_ppp_ends import _eap_mschapv2
 from vpndiag.capture.keys import Keys
 
@@ -80,6 +81,41 @@ def _(wire: Wire) -> None:
         pair.info(True, wait=30)
 
 
+@scene("IKEv2 is refused, and the first message of IKEv1 is just sent", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    sa_init(pair, True, begin=True)
+    v2_notify(pair, 14)
+    pair.new_sa()
+    pair.mm1()
+
+
+@scene("of an old SA only packets that nobody answers", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire)
+    pair.sequence[True] = 4_000
+    for _ in range(6):
+        pair.esp(True, bytes(130), wait=5)
+    pair.info(False)
+    pair.info(True)
+
+
+@scene("a renewal, and dead peer detection behind it, where the capture ends", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = in_use(wire)
+    pair.quick_mode(answered=False)
+    pair.info(False)
+
+
+@scene("a renewal, and something that nobody can read behind it, and no more", "failed",
+       "ipsec.rekey-refused")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = in_use(wire)
+    pair.quick_mode(answered=False)
+    pair.info(False, wait=5.0)
+    pair.esp(True, bytes(130))
+
+
 # The login
 
 
@@ -99,6 +135,13 @@ def _(wire: Wire) -> None:
 def _(wire: Wire) -> None:
     pair = _eap_mschapv2(wire)
     pair.ppp(False, EAP, 3, 3)
+    _leaves(pair)
+
+
+@scene("a capture that begins with a login, which may not be the first", "inconclusive")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.mschap()
     _leaves(pair)
 
 
