@@ -60,6 +60,16 @@ def show(plan: Plan, output: Output) -> int:
     check_writable(output.json, plan.keys)
     with Interrupts() as interrupts:
         report, error = _run_and_write(plan, output, interrupts)
+        # Who interrupts now, when all is known, shall still see it.
+        _show_whole(report, plan, output, error)
+    if plan.problems:
+        raise UsageError("; ".join(plan.problems))
+    return code_of(report.verdict, interrupted=report.interrupted)
+
+
+def _show_whole(report: Report, plan: Plan, output: Output, error: Exception | None) -> None:
+    """``error``: what kept us from showing the run. What goes wrong is told in
+    ``plan.problems``."""
     console = consoles(output)
     problems = plan.problems
     if error is None:
@@ -73,9 +83,6 @@ def show(plan: Plan, output: Output) -> int:
         if not is_closed_pipe(error):  # a reader that went away, like head, is no problem
             said = getattr(error, "strerror", None) or error
             problems.append(f"the report cannot be shown: {said}")
-    if problems:
-        raise UsageError("; ".join(problems))
-    return code_of(report.verdict, interrupted=report.interrupted)
 
 
 def _run_and_write(

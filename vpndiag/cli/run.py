@@ -85,7 +85,7 @@ def plan_of(given: RunOptions) -> Plan:
     host = given.host.strip()
     if not host:
         raise UsageError("HOST is empty: give a name, an address or a profile")
-    _check_zone(host)
+    _check_address(host)
     if given.user is not None and not given.user.strip():
         raise UsageError("--user is empty: give the name to log in with, or leave --user out")
     if given.keys_out is not None and given.keys_out.is_file():
@@ -155,9 +155,9 @@ def plan_of(given: RunOptions) -> Plan:
     )
 
 
-def _check_zone(host: str) -> None:
-    """A link-local address means nothing without the interface (RFC 4007 section 11), and any other
-    has none.
+def _check_address(host: str) -> None:
+    """An address has to be one of a single host. A link-local one means nothing without the
+    interface (RFC 4007 section 11), and any other has none.
 
     :raises UsageError: it is not so, or there is no such interface.
     """
@@ -168,6 +168,10 @@ def _check_zone(host: str) -> None:
 
     text = literal(host)
     address = ipaddress.ip_address(text) if text is not None else None
+    if address is not None and (
+        address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255"
+    ):
+        raise UsageError(f"{host}: this is no address of a gateway; give the one it has")
     if not isinstance(address, ipaddress.IPv6Address):
         return
     zone = address.scope_id

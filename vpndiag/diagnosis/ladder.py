@@ -163,7 +163,7 @@ def _cut(layers: dict[str, Layer]) -> list[Layer]:
         if layer.status == "failed" and not stopped:
             stopped = f"{LAYER_TITLES[layer_id]} failed"
         elif layer.status == "inconclusive" and not stopped:
-            stopped = f"{LAYER_TITLES[layer_id]} is not known"
+            stopped = f"{LAYER_TITLES[layer_id]} could not be judged"
     return ordered
 
 

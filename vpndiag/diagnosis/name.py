@@ -42,7 +42,9 @@ def judge(view: View) -> Ruling:
         return _resolved(view, name, answers, found)
     outcomes = {a.outcome for a in answers}
     if "invalid" in outcomes:
-        code, detail = "name.invalid", f"{name!r} is not a legal host name."
+        why = next((f": {a.detail}" for a in answers if a.outcome == "invalid" and a.detail), "")
+        code, detail = "name.invalid", f"{name!r} is not a legal host name{why}."
+        lines = [evidence("it was not looked up", *answers)]
     elif "nxdomain" in outcomes:
         code, detail = "name.not-found", f"The name {name} does not exist."
     elif "no-data" in outcomes:

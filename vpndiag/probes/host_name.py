@@ -11,16 +11,19 @@ if TYPE_CHECKING:
 
 
 def literal(name: str) -> str | None:
-    """The IP address that ``name`` is, without brackets, scope id kept; None for a real name."""
+    """The IP address that ``name`` is, without brackets, scope id kept (an IPv4-mapped one is the
+    IPv4 address, RFC 4291 section 2.5.5.2); None for a real name."""
     text = name.strip()
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
         if ":" not in text:
             return None
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def ascii_name(name: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from vpndiag import profile
 from vpndiag.capture.write import CaptureWriter
+from vpndiag.cli import output
 from vpndiag.cli.demo import demo as carry_out_demo
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.interrupts import Interrupts
@@ -195,6 +196,20 @@ def test_an_interrupted_run_gives_one_document_also_when_interrupted_twice() -> 
     report = json.loads(out)
     assert report["interrupted"] is True
     assert report["verdict"]["outcome"] == "inconclusive"
+
+
+def test_who_interrupts_when_all_is_known_still_sees_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prints = output._print_report
+
+    def slowly(*given: object, **named: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        prints(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(output, "_print_report", slowly)
+    assert carry_out_demo(None, Output(quiet=True), None, None) == 0
+    assert "healthy: The VPN works" in capsys.readouterr().out
 
 
 def test_an_interrupt_caught_while_text_was_executed_is_exit_code_130() -> None:

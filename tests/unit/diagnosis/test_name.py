@@ -50,3 +50,14 @@ def test_several_private_addresses_are_told_together() -> None:
         "10.0.0.1 and 10.0.0.2 are addresses of a private network; 100.64.0.1 is an address of a "
         "provider's carrier-grade NAT: they cannot be reached from the Internet."
     )
+
+
+def test_what_is_wrong_with_a_name_is_told() -> None:
+    detail = "looks like an IPv4 address but is none"
+    wrong = [
+        NameAnswer(t=0.0, name="300.1.2.3", rrtype=kind, resolver="", outcome="invalid",
+                   detail=detail) for kind in ("A", "AAAA")
+    ]  # fmt: skip
+    found = judged(*wrong)
+    assert found.verdict.finding == "name.invalid"
+    assert found.verdict.headline == f"'300.1.2.3' is not a legal host name: {detail}."

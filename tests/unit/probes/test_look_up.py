@@ -209,6 +209,7 @@ def test_no_resolver_at_all_leaves_the_system() -> None:
     ("text", "address"),
     [
         ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
         ("2001:DB8::1", "2001:db8::1"),
         ("[2001:db8::1]", "2001:db8::1"),
         ("fe80::1%eth0", "fe80::1%eth0"),
