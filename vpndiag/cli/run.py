@@ -80,6 +80,7 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.tunnel.options import TunnelOptions
 
+    notes = _no_profile(given.host)
     given = _with_profile(given)
     inside, soak = _inside(given), _soak(given)
     host = given.host.strip()
@@ -90,7 +91,6 @@ def plan_of(given: RunOptions) -> Plan:
         raise UsageError("--user is empty: give the name to log in with, or leave --user out")
     if given.keys_out is not None and given.keys_out.is_file():
         raise UsageError(f"--keys-out {given.keys_out}: a file stands there; name a directory")
-    notes: list[str] = []
     try:
         credentials, anchors = certificate_of(given)
         psk, password = secrets_of(given, credentials is not None, notes)
@@ -153,6 +153,18 @@ def plan_of(given: RunOptions) -> Plan:
             "password": password,
         },
     )
+
+
+def _no_profile(host: str) -> list[str]:
+    """A note where a profile may have been meant, and there is none."""
+    name = host.strip()
+    if not name.replace("-", "").replace("_", "").isalnum() or name.lower() == "localhost":
+        return []
+    if name.isdecimal() or profiles.find(host) is not None:
+        return []
+    places = ", ".join(str(place) for place in profiles.directories())
+    return [f"There is no profile {name}.toml here or in {places}: {name} was taken for a server "
+            "name."]  # fmt: skip
 
 
 def _check_address(host: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vpndiag.cli.credentials import secrets_of
-from vpndiag.cli.run import RunOptions
+from vpndiag.cli.run import RunOptions, plan_of
 
 
 @pytest.mark.parametrize(("variable", "key"), [("a-key", b"a-key"), ("", None), (None, None)])
@@ -16,3 +16,12 @@ def test_without_a_user_there_is_a_key_where_the_environment_has_one(
     if variable is not None:
         monkeypatch.setenv("VPNDIAG_PSK", variable)
     assert secrets_of(RunOptions(host="192.0.2.1"), False, []) == (key, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("korp", True), ("localhost", False), ("vpn.example.com", False), ("192.0.2.1", False)],
+)
+def test_a_profile_that_may_have_been_meant_is_missed(host: str, told: bool) -> None:
+    notes = plan_of(RunOptions(host=host)).notes
+    assert [f"There is no profile {host}.toml here" in note for note in notes] == [True] * told
