@@ -190,6 +190,21 @@ def test_an_initiator_that_cannot_use_our_answer_ends_its_quick_mode() -> None:
     assert not quick.timer.running
 
 
+@pytest.mark.parametrize("others", [True, False], ids=["another SA's", "this SA's"])
+def test_cookies_tell_which_sa_a_refusal_is_about(others: bool) -> None:
+    """SoftEther refuses the message 1 of a further main mode under the IKE SA that it has."""
+    joined = link()
+    joined.run(until=lambda: bool(joined.client._quick))  # type: ignore[attr-defined]
+    cookies = joined.client.initiator_cookie + joined.client.responder_cookie
+    spi = b"\x11" * 8 + bytes(8) if others else cookies
+    joined._queue.clear()  # QM1, which will be sent again
+    joined.server._send_notify(NotifyType.NO_PROPOSAL_CHOSEN, ProtocolId.ISAKMP, spi)  # type: ignore[attr-defined]
+    joined.flush()
+    joined.run()
+    assert bool(of(joined.client_events, Failed)) is not others
+    assert bool(joined.client.children) is others  # type: ignore[attr-defined]
+
+
 def test_initial_contact_is_told_and_believed() -> None:
     joined = link().run()
     notes = [note.notification for note in of(joined.server_events, NotifyReceived)]

@@ -221,7 +221,11 @@ class Informational(QuickAnswers):
 
         Its SPI may be ours, theirs, both cookies or missing. One that fits decides; if none does,
         it is taken to be about the newest that we started: the peer refuses before it chose an SPI.
+        Cookies of another IKE SA (SoftEther refuses a message 1 under the SA that it has already)
+        are about that one.
         """
+        if len(payload.spi) == 16 and payload.spi[:8] not in (self.initiator_cookie, bytes(8)):
+            return None
         waiting = [quick for quick in self._quick.values() if quick.timer.running]
         for quick in waiting:
             theirs = quick.child.spi_out if quick.child is not None else None
