@@ -16,6 +16,10 @@ _MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _NOTIFICATION = 11
 _REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
 """Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
+_KNOWS_NOT = (4, 11)
+"""INVALID-COOKIE and INVALID-SPI, of a gateway that was started anew."""
+_HASH_ALONE = 28 + 4 + 64 + 16 + 4
+"""Bytes at most of message 3 of quick mode: a hash of SHA-512, padding of a cipher, the marker."""
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
 
@@ -138,6 +142,9 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
             # RFC 7296 section 3.1: the I flag is set by the original initiator.
             return m.src if m.data[19] & 0x08 else m.dst
     first = track.messages[0]
+    for m in track.messages:
+        if m.data[8:16] == NO_COOKIE and m.data[18] in (_MAIN, _AGGRESSIVE):
+            return m.src  # RFC 2408 section 3.1: the responder's cookie is not known yet
     if _answers(first.data):
         return first.dst
     known = [end for end in (first.src, first.dst) if end[1] in (500, 4500)]
@@ -146,10 +153,23 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
     if first.data[18] == _MAIN or not esp:
         # Who began main mode begins the first quick mode behind it; later on either side may. And
         # it sends the first encrypted message, where the recording begins before that.
-        quick = (m.src for m in track.messages if m.data[18] == _QUICK)
         proof = (m.src for m in track.messages if is_proof(m.data))
-        return next(quick, None) or next(proof, None) or first.src
-    return first.src
+        return _began_quick_mode(track) or next(proof, None) or first.src
+    return first.dst if _names(first.data) in _KNOWS_NOT else first.src
+
+
+def _began_quick_mode(track: IkeTrack) -> End | None:
+    """Who began the first one that is seen. Message 3 is a hash alone (RFC 2409 section 5.5): where
+    it is what answers, message 1 is not in the capture."""
+    quick = [m for m in track.messages if m.data[18] == _QUICK]
+    if not quick:
+        return None
+    one = quick[0]
+    for two in quick[1:]:
+        if two.src[0] != one.src[0] and two.data[20:24] == one.data[20:24]:
+            third = len(two.data) + two.missing <= _HASH_ALONE < len(one.data) + one.missing
+            return one.dst if third else one.src
+    return one.src
 
 
 def is_proof(data: bytes) -> bool:
@@ -164,5 +184,14 @@ def _answers(data: bytes) -> bool:
         return False
     if data[18] in (_MAIN, _AGGRESSIVE):
         return data[16] == _SA_PAYLOAD
-    number = int.from_bytes(data[38:40], "big")
-    return data[18] == INFORMATIONAL and data[16] == _NOTIFICATION and number in _REFUSES_MESSAGE_1
+    return _names(data) in _REFUSES_MESSAGE_1
+
+
+def _names(data: bytes) -> int:
+    """The number of the notification in an informational message that is not encrypted; -1: it has
+    none."""
+    if len(data) < 40 or data[17] >> 4 != 1 or data[19] & 1:
+        return -1
+    if data[18] != INFORMATIONAL or data[16] != _NOTIFICATION:
+        return -1
+    return int.from_bytes(data[38:40], "big")

@@ -12,7 +12,7 @@ from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Finding
 
 NO_PROPOSAL_CHOSEN = 14
-_INVALID_COOKIE, _INVALID_ID = 4, 18
+_INVALID_COOKIE, _INVALID_SPI, _INVALID_ID = 4, 11, 18
 _COOKIE = 16390
 """Notify type of IKEv2 (RFC 7296 section 3.10.1)."""
 # INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE
@@ -30,10 +30,13 @@ def judge(view: View) -> Ruling:
     seen: list[Observation] = list(sa.messages)
     notifies = sa.notifies()
     if notifies and not view.running:
+        numbers = {n.type for _, n in notifies}
         if not sa.step("MM1", "AM1") and notifies[0][1].type == _INVALID_COOKIE:
             # No message 1 has a cookie of the gateway (RFC 2408 section 2.5.3).
             what = "the gateway does not know the IKE SA that it is asked about, which is older"
             return rule("ike", "inconclusive", summary=what, seen=seen)
+        if view.esp and not sa.step("MM1", "AM1") and numbers == {_INVALID_SPI}:
+            return _no_main_mode(view)  # it is about ESP
         return _refused(view, sa, seen)
     if view.running:
         return not_reached("ike", "waiting for the gateway's choice")

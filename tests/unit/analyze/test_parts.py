@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.analyze.links import BY_EAP, linked, logged_in
-from tests.unit.analyze.scene import CHAP, EAP, IPCP, LCP, Pair, Scenes, Wire, played
+from tests.unit.analyze.scene import CHAP, EAP, IPCP, LCP, Pair, Scenes, Wire, offer, phase1, played
 
 SCENES = Scenes()
 scene = SCENES.keep
@@ -153,6 +153,44 @@ def test_who_is_the_client_is_told_by_l2tp_where_ike_does_not(start: int, tmp_pa
     pair.session()
     del wire.shots[:start]
     assert wire.report(tmp_path).sessions[0].client == pair.client
+
+
+def test_who_begins_an_sa_is_its_client_whatever_was_recorded_before(tmp_path: Path) -> None:
+    """The first packet is the refusal of a message 1 that the capture lacks."""
+    wire = Wire()
+    pair = Pair(wire)
+    for wait in (3.0, 3.0, 3.0):
+        payloads = [(1, offer([phase1()])), (4, bytes(256)), (10, bytes(16)), (5, b"\x0b\0\0\0vpn")]
+        pair.ike(True, 4, payloads, begin=True)
+        pair.notify(False, 24, wait=wait)
+    del wire.shots[:1]
+    report = wire.report(tmp_path)
+    assert (report.verdict.outcome, report.sessions[0].client) == ("failed", pair.client)
+
+
+def test_message_3_of_quick_mode_tells_who_began_it(tmp_path: Path) -> None:
+    wire = Wire()
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    wire.at += 35
+    pair.info(True)
+    del wire.shots[:7]
+    assert wire.report(tmp_path).sessions[0].client == pair.client
+
+
+def test_who_no_longer_knows_the_sa_is_the_gateway(tmp_path: Path) -> None:
+    """Recorded from the middle of a session on, in which the gateway is started anew."""
+    wire = Wire()
+    pair = Pair(wire)
+    pair.data(False, b"\0\x21" + bytes(60))
+    pair.users(20)
+    for _ in range(8):
+        pair.users(3, wait=1.0, back=False)
+        wire.at += 7
+    pair.notify(False, 11, natt=True)
+    report = wire.report(tmp_path)
+    assert (report.verdict.finding, report.sessions[0].client) == ("esp.one-way", pair.client)
 
 
 def test_esp_of_a_third_client_behind_a_nat_heals_no_other(tmp_path: Path) -> None:
