@@ -31,6 +31,8 @@ def judge(view: View) -> Ruling:
     sa = sas[-1]
     answers = sa.of("in", "QM2")
     ours = sa.of("out", "QM1")
+    if answers and view.live and not sa.of("out", "QM3"):
+        return _useless(view, ours, answers)
     if answers or sa.of("out", "QM3"):
         sides = nat.text(view)
         summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
@@ -41,6 +43,20 @@ def judge(view: View) -> Ruling:
     if not ours or view.running:
         return not_reached("ipsec", "waiting for the gateway's answer")
     return _failed(view, sa, ours)
+
+
+def _useless(view: View, ours: list[IkeMessage], answers: list[IkeMessage]) -> Ruling:
+    """Our own run has message 2 of quick mode and does not take it."""
+    if view.running:
+        return not_reached("ipsec", "waiting for the gateway's answer")
+    forged = all(m.protection == "bad-hash" for m in answers)
+    why = "its hash is wrong" if forged else "it does not fit what was offered"
+    return rule(
+        "ipsec",
+        "inconclusive",
+        summary=f"the gateway's answer cannot be used: {why}",
+        seen=[*ours, *answers],
+    )
 
 
 def _agreed(view: View) -> Ruling:

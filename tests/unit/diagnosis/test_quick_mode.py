@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.sim.network import simulate
 from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.observations import Ended, IkeMessage, IkeNotify, LocalEnd, Observation, Scope
+from vpndiag.observations import (
+    Ended,
+    IkeEstablished,
+    IkeMessage,
+    IkeNotify,
+    LocalEnd,
+    Observation,
+    Scope,
+)
 
 HEALTHY = simulate().observations
 FIRST_SA = "0" * 15 + "1"
@@ -41,3 +51,23 @@ def test_where_it_stays_at_that_the_gateway_hung_up() -> None:
     begin = [o for o in HEALTHY if isinstance(o, Scope | LocalEnd)]
     end = Ended(t=given_up()[-1].t + 3.0, why="stopped")
     assert diagnose([*begin, *given_up(), end]).verdict.finding == "ipsec.hung-up"
+
+
+@pytest.mark.parametrize(
+    ("protection", "why"),
+    [("decrypted", "does not fit what was offered"), ("bad-hash", "its hash is wrong")],
+)
+def test_an_answer_that_is_not_taken_does_not_pass(protection: str, why: str) -> None:
+    """A run that believed it would have sent message 3, and ESP."""
+    answer = next(m for m in HEALTHY if isinstance(m, IkeMessage) and m.step == "QM2")
+    kept = IkeMessage | IkeEstablished | Scope | LocalEnd
+    seen = [o for o in HEALTHY if isinstance(o, kept) and o.t <= answer.t]
+    seen = [
+        replace(o, protection=protection) if o is answer else o  # type: ignore[arg-type]
+        for o in seen
+        if getattr(o, "step", "") != "QM3"
+    ]
+    found = diagnose([*seen, Ended(t=answer.t + 4.0, why="stopped")])
+    assert found.verdict.outcome == "inconclusive"
+    rung = next(layer for layer in found.layers if layer.id == "ipsec")
+    assert rung.status == "inconclusive" and why in rung.summary
