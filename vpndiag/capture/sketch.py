@@ -7,6 +7,7 @@ from dataclasses import field
 from vpndiag.capture.material import IkeTrack
 from vpndiag.capture.packets import End
 from vpndiag.capture.ports import NO_COOKIE
+from vpndiag.observe.ike import HASH_ALONE
 from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.message import decode
 from vpndiag.protocols.ike.payloads import VendorIdPayload
@@ -18,8 +19,6 @@ _REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
 """Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
 _KNOWS_NOT = (4, 11)
 """INVALID-COOKIE and INVALID-SPI, of a gateway that was started anew."""
-_HASH_ALONE = 28 + 4 + 64 + 16 + 4
-"""Bytes at most of message 3 of quick mode: a hash of SHA-512, padding of a cipher, the marker."""
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
 _SA_PAYLOAD, _V2_SA_PAYLOAD = 1, 33
 
@@ -167,7 +166,7 @@ def _began_quick_mode(track: IkeTrack) -> End | None:
     one = quick[0]
     for two in quick[1:]:
         if two.src[0] != one.src[0] and two.data[20:24] == one.data[20:24]:
-            third = len(two.data) + two.missing <= _HASH_ALONE < len(one.data) + one.missing
+            third = len(two.data) + two.missing <= HASH_ALONE < len(one.data) + one.missing
             return one.dst if third else one.src
     return one.src
 

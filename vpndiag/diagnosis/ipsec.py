@@ -21,7 +21,7 @@ def judge(view: View) -> Ruling:
     if view.ipsec_sas:
         return _agreed(view)
     sa = view.primary
-    sas = [s for s in view.ike_sas if s.step("QM1")]
+    sas = [s for s in view.ike_sas if s.step("QM1", "QM3")]
     if sa is None or not sas:
         if any(f.packets for f in view.esp):
             return rule("ipsec", "passed", summary="agreed before the capture began", seen=view.esp)
@@ -37,7 +37,8 @@ def judge(view: View) -> Ruling:
         sides = nat.text(view)
         summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
         facts = {"nat": sides} if sides else {}
-        return rule("ipsec", "passed", summary=summary, seen=[*ours, *answers], facts=facts)
+        seen = [*ours, *answers] or sa.of("out", "QM3")
+        return rule("ipsec", "passed", summary=summary, seen=seen, facts=facts)
     if any(f.packets for f in view.esp):
         return rule("ipsec", "passed", summary="ESP is in use", seen=ours)
     if not ours or view.running:

@@ -45,8 +45,9 @@ MAX_SEEN = 1024
 """Messages remembered for each SA to recognise repeats."""
 _SMALL = 1024
 """Bytes of a message that is remembered as it is; of a larger one, a digest."""
-_ONLY_A_HASH = 96
-"""Bytes of a quick mode's third message (one HASH, of SHA2-384 at most; an SA needs more)."""
+HASH_ALONE = 28 + 4 + 64 + 16
+"""Bytes at most of message 3 of quick mode: a hash of SHA-512, and padding of a cipher; an offer
+has no room there (RFC 2409 section 5.5)."""
 _NO_COOKIE = bytes(8)
 # As plain numbers: members of an enumeration are slow to compare.
 _MAIN, _AGGRESSIVE = int(ExchangeType.MAIN_MODE), int(ExchangeType.AGGRESSIVE_MODE)
@@ -174,7 +175,8 @@ class IkeObserver:
             if began is None:
                 if len(sa.quick) < MAX_SEEN:
                     sa.quick[header.message_id] = direction
-                return "QM1" if header.length > _ONLY_A_HASH else "QM3"
+                alone = header.length <= HASH_ALONE and SaPayload not in kinds
+                return "QM3" if alone else "QM1"
             if direction != began:
                 return "QM2"
             return "QM1" if SaPayload in kinds else "QM3"

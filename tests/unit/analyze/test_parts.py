@@ -179,6 +179,20 @@ def test_message_3_of_quick_mode_tells_who_began_it(tmp_path: Path) -> None:
     assert wire.report(tmp_path).sessions[0].client == pair.client
 
 
+def test_message_3_of_quick_mode_alone_asks_for_nothing(tmp_path: Path) -> None:
+    wire = Wire()
+    pair = Pair(wire)
+    pair.main_mode()
+    pair.quick_mode()
+    del wire.shots[:8]
+    for _ in range(6):  # is the client still there?
+        wire.at += 30
+        pair.info(False)
+        pair.info(True)
+    verdict = wire.report(tmp_path).verdict
+    assert (verdict.outcome, verdict.layer) == ("healthy", None)
+
+
 def test_who_no_longer_knows_the_sa_is_the_gateway(tmp_path: Path) -> None:
     """Recorded from the middle of a session on, in which the gateway is started anew."""
     wire = Wire()
