@@ -267,7 +267,7 @@ async def _addresses(
     try:
         answers = look.result()
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"--resolver: {error}") from error
     return answers, addresses_to_try(answers, prefer=plan.prefer)  # type: ignore[arg-type]
 
 

@@ -375,4 +375,5 @@ def _unanswered(view: View) -> Ruling:
             code, what = "l2tp.v3-only", "The other side speaks L2TPv3."
         found: Finding = finding(code, *said, detail=what, confidence="high")
         return rule("l2tp", "failed", found, summary=f"no answer to {ask}", seen=tries)
-    return rule("l2tp", "inconclusive", summary="not complete in this material", seen=view.l2tp)
+    how = "was begun and not completed" if view.live else "not complete in this material"
+    return rule("l2tp", "inconclusive", summary=how, seen=view.l2tp)
