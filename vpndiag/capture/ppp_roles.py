@@ -8,6 +8,8 @@ from __future__ import annotations
 LCP, IPCP, PAP, CHAP, EAP = 0xC021, 0x8021, 0xC023, 0xC223, 0xC227
 REQUEST, ACK, NAK, REJECT, TERMINATE, TERMINATE_ACK = 1, 2, 3, 4, 5, 6
 AUTH_OPTION, MAGIC_OPTION = 3, 5
+NAME_SERVERS = (129, 130, 131, 132)
+"""Which only clients ask for (RFC 1877)."""
 
 
 def options(payload: bytes) -> list[tuple[int, bytes]]:
@@ -41,8 +43,11 @@ def client_vote(protocol: int, payload: bytes) -> int:
     if told is not None:
         return -3 if told else 3
     code = payload[0]
-    if code == REQUEST and protocol == LCP:
-        return -2 if any(kind == AUTH_OPTION for kind, _ in options(payload)) else 0
+    if code in (REQUEST, ACK, NAK, REJECT) and protocol == LCP:
+        wanted = any(kind == AUTH_OPTION for kind, _ in options(payload))
+        return (-2 if code == REQUEST else 2) if wanted else 0
+    if code in (ACK, REJECT) and protocol == IPCP:
+        return -sum(kind in NAME_SERVERS for kind, _ in options(payload))
     if code == REQUEST and protocol == IPCP:
         votes = [2 if kind == 3 else 1 for kind, value in options(payload)
                  if (kind == 3 and not any(value)) or kind in (129, 131)]  # fmt: skip

@@ -179,6 +179,30 @@ def test_message_3_of_quick_mode_tells_who_began_it(tmp_path: Path) -> None:
     assert wire.report(tmp_path).sessions[0].client == pair.client
 
 
+@pytest.mark.parametrize(
+    ("protocol", "code", "options", "by_client"),
+    [
+        (IPCP, 2, b"\3\6\x0a\x09\0\5\x81\6\x0a\x09\0\x35", False),
+        (IPCP, 4, b"\x82\6\0\0\0\0\x84\6\0\0\0\0", False),
+        (LCP, 2, b"\3\5\xc2\x23\x81\5\6\1\2\3\4", True),
+        (LCP, 3, b"\3\5\xc2\x23\x81", True),
+    ],
+    ids=["name servers are granted", "name servers are rejected", "a login is agreed to",
+         "another login is wanted"],
+)  # fmt: skip
+def test_who_is_the_client_is_told_by_what_is_answered(
+    protocol: int, code: int, options: bytes, by_client: bool, tmp_path: Path
+) -> None:
+    """The first packet of the capture, and the only one that tells."""
+    wire = Wire()
+    pair = Pair(wire, clear=True)
+    pair.ppp(by_client, protocol, code, 2, options)
+    for _ in range(3):
+        pair.control(False, 6)
+        pair.control(True, 0)
+    assert wire.report(tmp_path).sessions[0].client == pair.client
+
+
 def test_message_3_of_quick_mode_alone_asks_for_nothing(tmp_path: Path) -> None:
     wire = Wire()
     pair = Pair(wire)
