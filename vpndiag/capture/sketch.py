@@ -154,7 +154,10 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
         # it sends the first encrypted message, where the recording begins before that.
         proof = (m.src for m in track.messages if is_proof(m.data))
         return _began_quick_mode(track) or next(proof, None) or first.src
-    return first.dst if _names(first.data) in _KNOWS_NOT else first.src
+    if _names(first.data) in _KNOWS_NOT:
+        return first.dst
+    began = _began_quick_mode(track) if first.data[18] == _QUICK else None
+    return began or first.src
 
 
 def _began_quick_mode(track: IkeTrack) -> End | None:
