@@ -11,7 +11,8 @@ from vpndiag.records import record
 from vpndiag.report.model import Cause, Evidence
 
 ALL = 3
-"""Clients that fail alike, and none that is served, from which on it is the gateway's trouble."""
+"""Addresses of clients that fail alike, and none that is served, from which on it is the gateway's
+trouble."""
 
 
 @record(frozen=True, slots=True)
@@ -59,16 +60,26 @@ def compared(one: Judged, fate: Fate) -> Judged:
     shown = others or list(fate.served.values())
     frames = tuple(f for a in shown[:3] for f in a.frames[:1])
     seen = Evidence(_told(len(others), len(fate.served)), None, frames)
-    everybody = len(alike) >= ALL and not fate.served
+    everybody = len({a.client for a in alike.values()}) >= ALL and not fate.served
     findings = list(one.diagnosis.findings)
     for n, f in enumerate(findings):
         if f.code == code:
             more = replace(f, evidence=(*f.evidence, seen))
-            if everybody and any(c.owner == "gateway-admin" for c in f.causes):
-                causes = _gateways_first(f.causes)
+            if everybody and any(c.owner in ("gateway-admin", "network") for c in f.causes):
+                causes = _gateways_first((*_LINE.get(f.code, ()), *f.causes))
                 more = replace(more, causes=causes, owner=causes[0].owner)
             findings[n] = more
     return replace(one, diagnosis=replace(one.diagnosis, findings=tuple(findings)))
+
+
+_LINE = {
+    "path.dpd-timeout": (
+        Cause("A line that several clients share was down, most likely the gateway's own",
+              "gateway-admin",
+              "Look at its line, and at what stands before it, at the time given", "likely"),
+    )
+}  # fmt: skip
+"""By finding, a cause that only several clients show."""
 
 
 def _told(alike: int, served: int) -> str:

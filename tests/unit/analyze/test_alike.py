@@ -72,6 +72,29 @@ def test_where_all_fail_alike_the_gateway_s_causes_are_the_likely_ones(tmp_path:
     assert main.causes[0].likelihood == "likely"
 
 
+def test_clients_that_fall_silent_at_once_have_not_all_gone(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        pairs = [Pair(wire, f"203.0.113.{n}", seed=n) for n in range(1, 5)]
+        for pair in pairs:
+            pair.session()
+        for _ in range(5):
+            for pair in pairs:
+                pair.info(False)
+            wire.at += 10
+
+    main = main_finding(played(scene, tmp_path))
+    assert (main.code, main.owner) == ("path.dpd-timeout", "gateway-admin")
+    assert main.causes[0].text.startswith("A line that several clients share was down")
+
+
+def test_several_computers_at_one_address_are_no_proof_against_the_gateway(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        for n in range(4):
+            wrong_key(Pair(wire, "203.0.113.9", ports=(1025 + n, 2025 + n), seed=n))
+
+    assert main_finding(played(scene, tmp_path)).causes[0].owner == "helpdesk"
+
+
 def test_a_client_that_is_served_later_has_not_failed_alike(tmp_path: Path) -> None:
     def at_last(pair: Pair) -> None:
         wrong_key(pair)
