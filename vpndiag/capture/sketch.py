@@ -17,6 +17,7 @@ _MAIN, _AGGRESSIVE, INFORMATIONAL, _TRANSACTION, _QUICK = 2, 4, 5, 6, 32
 _NOTIFICATION = 11
 _REFUSES_MESSAGE_1 = (5, 7, 14, 15, 29)
 """Notifications with which a responder answers an offer (RFC 2408 section 3.14.1)."""
+_ALIVE_NS = 2_000_000_000
 _KNOWS_NOT = (4, 11)
 """INVALID-COOKIE and INVALID-SPI, of a gateway that was started anew."""
 _SA_INIT, _AUTH, _CHILD, _V2_INFO = 34, 35, 36, 37
@@ -154,10 +155,24 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
         # it sends the first encrypted message, where the recording begins before that.
         proof = (m.src for m in track.messages if is_proof(m.data))
         return _began_quick_mode(track) or next(proof, None) or first.src
-    if _names(first.data) in _KNOWS_NOT:
+    if _names(first.data) in _KNOWS_NOT or _asks_whether_alive(track):
         return first.dst
     began = _began_quick_mode(track) if first.data[18] == _QUICK else None
     return began or first.src
+
+
+def _asks_whether_alive(track: IkeTrack) -> bool:
+    """Whether the first two messages are dead peer detection, all encrypted: mostly it is the
+    gateway that asks (Windows never does)."""
+    if len(track.messages) < 2:
+        return False
+    one, two = track.messages[:2]
+    return (
+        all(m.data[18] == INFORMATIONAL and m.data[19] & 1 for m in (one, two))
+        and one.src[0] != two.src[0]
+        and len(one.data) + one.missing == len(two.data) + two.missing
+        and two.time_ns - one.time_ns <= _ALIVE_NS
+    )
 
 
 def _began_quick_mode(track: IkeTrack) -> End | None:

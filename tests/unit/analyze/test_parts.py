@@ -203,6 +203,24 @@ def test_who_is_the_client_is_told_by_what_is_answered(
     assert wire.report(tmp_path).sessions[0].client == pair.client
 
 
+@pytest.mark.parametrize(
+    ("number", "outcome"), [(0, "failed"), (400, "inconclusive")], ids=["a new SA", "one in use"]
+)
+def test_what_an_sa_in_use_has_no_answer_to_is_no_request_for_a_tunnel(
+    number: int, outcome: str, tmp_path: Path
+) -> None:
+    """Recorded from the middle on; whether the gateway is there is asked and answered."""
+    wire = Wire()
+    pair = Pair(wire)
+    pair.sequence[True] = number
+    for _ in range(9):
+        for _ in range(3):
+            pair.esp(True, bytes(104), wait=2)
+        pair.info(False)
+        pair.info(True)
+    assert wire.report(tmp_path).verdict.outcome == outcome
+
+
 def test_message_3_of_quick_mode_alone_asks_for_nothing(tmp_path: Path) -> None:
     wire = Wire()
     pair = Pair(wire)
