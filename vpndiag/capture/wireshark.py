@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,18 @@ _MAX_FRAMES = 200
 
 def tshark() -> str | None:
     """Path of tshark, None when it is not installed."""
-    return shutil.which("tshark")
+    found = shutil.which("tshark")
+    return found or next((str(place) for place in _not_in_path() if place.is_file()), None)
+
+
+def _not_in_path() -> list[Path]:
+    """Where the installers of Windows and macOS put it."""
+    if sys.platform == "win32":
+        bases = [os.environ.get(name) for name in ("PROGRAMW6432", "PROGRAMFILES")]
+        return [Path(base) / "Wireshark" / "tshark.exe" for base in bases if base]
+    if sys.platform == "darwin":
+        return [Path("/Applications/Wireshark.app/Contents/MacOS/tshark")]
+    return []
 
 
 def _need(where: str) -> str:
