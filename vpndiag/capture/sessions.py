@@ -40,7 +40,7 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
         flows[flow.hosts].append(flow)
     for track in material.ike:
         if id(track) not in apart:
-            by_hosts[track.hosts].append(sketch(track, track.hosts in flows))
+            by_hosts[track.hosts].append(sketch(track, flows.get(track.hosts, ())))
     found: list[Attempt] = []
     ipsec: dict[Hosts, list[Attempt]] = {}
     for pair in dict.fromkeys((*by_hosts, *flows)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 
-from vpndiag.capture.material import IkeTrack
+from vpndiag.capture.material import FlowTrack, IkeTrack
 from vpndiag.capture.packets import End
 from vpndiag.capture.ports import NO_COOKIE
 from vpndiag.observe.ike import HASH_ALONE
@@ -55,8 +56,8 @@ class Sketch:
         return two if self.initiator[0] == one else one
 
 
-def sketch(track: IkeTrack, esp: bool = False) -> Sketch:
-    """``esp``: there is some between these hosts."""
+def sketch(track: IkeTrack, esp: Sequence[FlowTrack] = ()) -> Sketch:
+    """``esp``: what there is between these hosts."""
     first = track.messages[0]
     head = first.data
     version, exchange = head[17] >> 4, head[18]
@@ -135,7 +136,7 @@ def _by_end(src: End, dst: End, ours: set[End], theirs: set[End]) -> bool:
     return True
 
 
-def _guess_initiator(track: IkeTrack, esp: bool) -> End:
+def _guess_initiator(track: IkeTrack, esp: Sequence[FlowTrack]) -> End:
     """Who began an SA whose first messages are not in the capture."""
     for m in track.messages:
         if m.data[17] >> 4 == 2 and len(m.data) > 19:
@@ -155,7 +156,13 @@ def _guess_initiator(track: IkeTrack, esp: bool) -> End:
         # it sends the first encrypted message, where the recording begins before that.
         proof = (m.src for m in track.messages if is_proof(m.data))
         return _began_quick_mode(track) or next(proof, None) or first.src
-    if _names(first.data) in _KNOWS_NOT or _asks_whether_alive(track):
+    if _names(first.data) in _KNOWS_NOT:
+        return first.dst
+    senders = {flow.src[0] for flow in esp}
+    if len(senders) == 1:
+        # Who is idle announces itself, and who has no way back asks: mostly it is the client.
+        return first.src if first.src[0] in senders else first.dst
+    if _asks_whether_alive(track):
         return first.dst
     began = _began_quick_mode(track) if first.data[18] == _QUICK else None
     return began or first.src
