@@ -116,6 +116,10 @@ def same_address(ipcp: list[PppMessage]) -> bool:
     return agreed.get("in") == agreed.get("out") and (agreed.get("in") or "") not in NONE
 
 
+_SETTLED = 10.0
+"""Seconds; the restart timer's default is 3."""
+
+
 def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:
     acks = [m for m in ipcp if m.code == "Configure-Ack"]
     return rule(
@@ -202,6 +206,8 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     other = fixed_address.insists(view, ipcp)
     if other is not None:
         return other
+    if end is not None and not closed and not view.live and _settled(ipcp, end.t):
+        return rule("address", "passed", summary="agreed, partly before the capture", seen=ipcp)
     if end is not None and not closed and _unseen_answer(view, ipcp, end.t):
         summary = (
             "IPCP is not complete here, and nobody asks again: an answer was not recorded, most "
@@ -297,6 +303,12 @@ _NO_IPV4 = (
 )  # fmt: skip
 _UNHEARD = 4
 """Requests of the gateway without a word of the client."""
+
+
+def _settled(ipcp: list[PppMessage], end: float) -> bool:
+    """Whether IPCP must be open: a side that is not done repeats its request every few seconds
+    (RFC 1661 section 4.6)."""
+    return ipcp[-1].code == "Configure-Ack" and end - ipcp[-1].t > _SETTLED
 
 
 def _client_silent(view: View, ipcp: list[PppMessage]) -> Ruling | None:

@@ -203,6 +203,15 @@ def test_who_is_the_client_is_told_by_what_is_answered(
     assert wire.report(tmp_path).sessions[0].client == pair.client
 
 
+@scene("an address is granted, and the gateway ends the idle link ten minutes later", "healthy")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.ppp(False, IPCP, 2, 2, b"\3\6\x0a\x09\0\5\x81\6\x0a\x09\0\x35")
+    wire.at += 600
+    pair.ppp(False, LCP, 5, 10, b"Link inactive")
+    pair.ppp(True, LCP, 6, 10)
+
+
 @pytest.mark.parametrize(
     ("number", "outcome"), [(0, "failed"), (400, "inconclusive")], ids=["a new SA", "one in use"]
 )
