@@ -207,7 +207,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     if other is not None:
         return other
     if end is not None and not closed and not view.live and _settled(ipcp, end.t):
-        return rule("address", "passed", summary="agreed, partly before the capture", seen=ipcp)
+        return rule("address", "passed", summary="agreed; not all of it was recorded", seen=ipcp)
     if end is not None and not closed and _unseen_answer(view, ipcp, end.t):
         summary = (
             "IPCP is not complete here, and nobody asks again: an answer was not recorded, most "

@@ -206,7 +206,7 @@ def _without_an_ack(wire: Wire, which: int) -> Pair:
     return pair
 
 
-@scene("the same without the client's Ack in IPCP", "inconclusive")
+@scene("the same without the client's Ack in IPCP", "healthy")
 def _(wire: Wire) -> None:
     pair = _without_an_ack(wire, -4)
     wire.at += 60

@@ -40,7 +40,7 @@ def _(wire: Wire) -> None:
 
 def _unanswered_inside(wire: Wire) -> None:
     """L2TP inside ESP is not answered; IKE is checked once; the client gives up with two Deletes.
-    Both sides use port 4500, so nothing tells who is who."""
+    Both sides use port 4500: who alone sends ESP is the client."""
     pair = Pair(wire, null=False)
     for wait in (1, 2, 4, 8, 16):
         pair.esp(True, bytes(100), wait)
@@ -52,7 +52,7 @@ def _unanswered_inside(wire: Wire) -> None:
     pair.info(True)
 
 
-@scene("an answer and a farewell that nobody can read are no questions", "inconclusive")
+@scene("an answer and a farewell that nobody can read are no questions", "failed", "l2tp.no-answer")
 def _(wire: Wire) -> None:
     _unanswered_inside(wire)
 
@@ -69,7 +69,7 @@ def _(wire: Wire) -> None:
 
 
 @scene("IKE from the last message of quick mode on, checked later whether the gateway is there",
-       "inconclusive")  # fmt: skip
+       "healthy")  # fmt: skip
 def _(wire: Wire) -> None:
     pair = Pair(wire)
     pair.main_mode()
