@@ -177,6 +177,14 @@ def test_a_degenerate_public_value_is_rejected_and_the_real_one_still_wins(publi
     assert_agreement(joined.run())
 
 
+def test_a_bad_key_exchange_of_a_client_is_told_and_a_good_one_is_taken_later() -> None:
+    joined = paused(IkeState.MM3_SENT)
+    short = KePayload(bytes(3)), NoncePayload(bytes(16))
+    inject(joined, forged(joined, ExchangeType.MAIN_MODE, *short), to_server=True)
+    assert one(joined.server_events, Rejected).code is FailureCode.BAD_KEY_EXCHANGE
+    assert_agreement(joined.run())
+
+
 @pytest.mark.parametrize("size", [0, 7, 257])
 def test_a_nonce_of_a_forbidden_size_is_rejected(size: int) -> None:
     joined = paused(IkeState.MM3_SENT)

@@ -49,6 +49,24 @@ def informational(packet: Packet) -> bool:
     return not packet.to_server and packet.data[18] == ExchangeType.INFORMATIONAL
 
 
+def _main_mode(first: int) -> Callable[[Packet], bool]:
+    """Messages of main mode from the responder with this first payload; 5 is that of message 6."""
+
+    def pick(packet: Packet) -> bool:
+        sender = not packet.to_server and packet.data[18] == ExchangeType.MAIN_MODE
+        return sender and packet.data[16] == first
+
+    return pick
+
+
+@pytest.mark.parametrize(("name", "first"), [("MM2", 1), ("MM4", 4), ("MM6", 5)])
+def test_a_lost_answer_of_main_mode_is_given_again_when_asked_again(name: str, first: int) -> None:
+    joined = link(fate=losing(_main_mode(first), 1)).run(15)
+    assert of(joined.client_events, QuickModeEstablished)
+    again = [e.name for e in of(joined.server_events, MessageSent) if e.retransmission]
+    assert again == [name]
+
+
 @pytest.mark.parametrize("lost", [0, 1, 3])
 def test_a_refused_quick_mode_is_refused_again_when_asked_again(lost: int) -> None:
     server = responder_config(refuse_quick_mode=NotifyType.NO_PROPOSAL_CHOSEN)
