@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.records import record
@@ -13,6 +14,10 @@ from vpndiag.report.model import Cause, Evidence
 ALL = 3
 """Addresses of clients that fail alike, and none that is served, from which on it is the gateway's
 trouble."""
+
+
+SHOWN, MANY = 3, 100
+"""Clients whose frames are shown, and whose addresses are looked at."""
 
 
 @record(frozen=True, slots=True)
@@ -54,13 +59,16 @@ def compared(one: Judged, fate: Fate) -> Judged:
     alike = fate.alike.get(code or "", {})
     if one.key not in alike:
         return one
-    others = [a for key, a in alike.items() if key != one.key]
+    others = len(alike) - 1
     if not others and not fate.served:
         return one
-    shown = others or list(fate.served.values())
-    frames = tuple(f for a in shown[:3] for f in a.frames[:1])
-    seen = Evidence(_told(len(others), len(fate.served)), None, frames)
-    everybody = len({a.client for a in alike.values()}) >= ALL and not fate.served
+    # There may be thousands, and each of them is compared.
+    first = islice(alike.values(), SHOWN + 1) if others else islice(fate.served.values(), SHOWN)
+    shown = [a for a in first if a.key != one.key][:SHOWN]
+    frames = tuple(f for a in shown for f in a.frames[:1])
+    seen = Evidence(_told(others, len(fate.served)), None, frames)
+    some = {a.client for a in islice(alike.values(), MANY)}
+    everybody = len(some) >= ALL and not fate.served
     findings = list(one.diagnosis.findings)
     for n, f in enumerate(findings):
         if f.code == code:
