@@ -16,13 +16,13 @@ else:
         """Keeps the value in the instance, where it is found first from then on."""
 
         def __init__(self, work):
-            self.work = work
+            self.work, self.name = work, work.__name__
             self.__doc__ = work.__doc__
 
         def __get__(self, instance, owner=None):
             if instance is None:
                 return self
-            value = instance.__dict__[self.work.__name__] = self.work(instance)
+            value = instance.__dict__[self.name] = self.work(instance)
             return value
 
 

@@ -6,6 +6,7 @@ anything but the observations, so a report read back from a file is judged like 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -61,9 +62,9 @@ class View:
 
     def __init__(self, observations: Iterable[Observation]) -> None:
         self.all: Sequence[Observation] = sorted(observations, key=_BY_TIME)
-        self._kinds: dict[type, list[Any]] = {}
+        self._kinds: dict[type, list[Any]] = defaultdict(list)
         for o in self.all:
-            self._kinds.setdefault(type(o), []).append(o)
+            self._kinds[type(o)].append(o)
         of, none = self._kinds.get, list[Any]()
         self.icmp: list[IcmpError] = of(IcmpError, none)
         self.controls: list[ControlCheck] = of(ControlCheck, none)
@@ -192,7 +193,10 @@ class View:
         for m in self.ike:
             if m.other_source:
                 continue
-            found.setdefault(m.initiator_cookie, IkeSa(m.initiator_cookie)).messages.append(m)
+            sa = found.get(m.initiator_cookie)
+            if sa is None:
+                sa = found[m.initiator_cookie] = IkeSa(m.initiator_cookie)
+            sa.messages.append(m)
         return list(found.values())
 
     @once
