@@ -27,9 +27,9 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     many gateways in vain, and what a gateway that serves clients begins with yet others, are for
     when there is nothing else.
     """
-    served, pairs = {a.gateway for a in attempts if _served(a)}, set[tuple[str, str]]()
-    if any(a.client in served for a in attempts):
-        pairs = {(a.gateway, a.client) for a in attempts}
+    both = {a.client for a in attempts} & {a.gateway for a in attempts}
+    served = {a.gateway for a in attempts if a.gateway in both and _served(a)}
+    pairs = {(a.gateway, a.client) for a in attempts} if served else set()
     sweeping = scans.sweeping(attempts)
     clients = [
         i for i, a in enumerate(attempts)
@@ -193,8 +193,19 @@ MOST_IN_LOOP = 1_000
 """Attempts that are looked at for one finding."""
 
 
+def _all_alone(attempts: Sequence[Judged]) -> bool:
+    """Each is of another client, and has nothing wrong that others could shed light on."""
+    if any(a.diagnosis.verdict.finding for a in attempts):
+        return False
+    ends = {(a.client, a.gateway) for a in attempts}
+    return len(ends) == len({a.key for a in attempts}) == len(attempts)
+
+
 def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     """The diagnoses, with the findings added that only several attempts together show."""
+    twins = shared_address.twins(attempts)
+    if not twins and _all_alone(attempts):
+        return [a.diagnosis for a in attempts]
     of_client: dict[object, list[Judged]] = defaultdict(list)
     same_ends: dict[tuple[str, str], list[Judged]] = defaultdict(list)
     for a in attempts:
@@ -203,7 +214,6 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     found: list[Diagnosis] = []
     at: dict[object, int] = defaultdict(int)
     moved, halves = _moved(attempts), split.halves(attempts)
-    twins = shared_address.twins(attempts)
     failed = any(a.diagnosis.verdict.outcome == "failed" for a in attempts)
     fates = alike.fates(attempts, _served) if failed and len(attempts) > 1 else {}
     silent = failed and any(a.diagnosis.verdict.finding == _SILENT for a in attempts)
