@@ -50,7 +50,7 @@ def judge(view: View) -> Ruling | None:
         why += "start, or it has only asked"
     elif left and done[0].marker:  # ESP would have the port of the farewell, which got here
         why = "and the client leaves: it sends none (its L2TP does not start, or it does not use "
-        why += "this IPsec SA), or ESP was left out of this capture"
+        why += "this IPsec SA), or ESP is dropped on the way here, or was left out of this capture"
     elif left:
         why = "and the client leaves: its packets are lost on the way here, or were not recorded"
     elif view.end - done[-1].t >= NOTHING and view.ike[-1].t <= done[-1].t + STAYED:
