@@ -90,8 +90,9 @@ def _set_roles(attempt: Attempt, messages: list[Message], tunnel: L2tpTrack) -> 
 def _tunnels(messages: list[Message], tunnel: L2tpTrack) -> tuple[list[Attempt], _Homes]:
     """One attempt for each tunnel, and which tunnel IDs they have."""
     kinds = [m.control for m in messages]
-    if kinds.count(_SCCRQ) == (kinds[:1] == [_SCCRQ]):
-        return _one_tunnel(messages, tunnel, bool(kinds) and kinds[0] == _SCCRQ)
+    begun = kinds[:1] == [_SCCRQ]
+    if _SCCRQ not in kinds[begun:]:
+        return _one_tunnel(messages, tunnel, begun)
     found: list[Attempt] = []
     homes: _Homes = {}
     current: Attempt | None = None

@@ -28,7 +28,7 @@ def leave_out(material: Material) -> Tally | None:
         began = min(firsts)
         if not tally.packets or began < (tally.first_ns, tally.first_frame):
             tally.first_ns, tally.first_frame = began
-        tally.packets += len(track.messages) + sum(d.packets for d in track.data.values())
+        tally.packets += len(track.messages) + _data(track)
     return tally
 
 
@@ -36,9 +36,14 @@ def _strange(track: L2tpTrack) -> bool:
     first = track.messages[0].data if track.messages else b""
     if _proper(first) and first[1:2] not in (b"\x01", b"\x09"):  # L2F, with and without C
         return False
-    proper = sum(_proper(m.data) for m in track.messages)
-    proper += sum(d.packets for d in track.data.values())
-    return 2 * proper <= len(track.messages) + sum(d.packets for d in track.data.values())
+    data = _data(track)
+    proper = sum(_proper(m.data) for m in track.messages) + data
+    return 2 * proper <= len(track.messages) + data
+
+
+def _data(track: L2tpTrack) -> int:
+    """Data messages."""
+    return sum(d.packets for d in track.data.values())
 
 
 def _proper(data: bytes) -> bool:

@@ -116,10 +116,6 @@ def same_address(ipcp: list[PppMessage]) -> bool:
     return agreed.get("in") == agreed.get("out") and (agreed.get("in") or "") not in NONE
 
 
-_SETTLED = 10.0
-"""Seconds; the restart timer's default is 3."""
-
-
 def _conflict(ipcp: list[PppMessage], address: str) -> Ruling:
     acks = [m for m in ipcp if m.code == "Configure-Ack"]
     return rule(
@@ -308,7 +304,7 @@ _UNHEARD = 4
 def _settled(ipcp: list[PppMessage], end: float) -> bool:
     """Whether IPCP must be open: a side that is not done repeats its request every few seconds
     (RFC 1661 section 4.6)."""
-    return ipcp[-1].code == "Configure-Ack" and end - ipcp[-1].t > _SETTLED
+    return ipcp[-1].code == "Configure-Ack" and end - ipcp[-1].t > ppp.IDLE
 
 
 def _client_silent(view: View, ipcp: list[PppMessage]) -> Ruling | None:

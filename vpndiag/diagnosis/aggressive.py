@@ -7,7 +7,7 @@ client's proof, and only quick mode shows that the gateway took it.
 
 from __future__ import annotations
 
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
@@ -15,7 +15,7 @@ from vpndiag.report.model import Cause, Evidence, Finding
 
 _GARBLED = {1, 16, 23, 10, 11, 24}
 """Notifications that a wrong key brings about; 24 is AUTHENTICATION-FAILED."""
-_NO_PROPOSAL, _INVALID_COOKIE, _IDENTITY = 14, 4, 18
+_NO_PROPOSAL, _IDENTITY = 14, 18
 _PSK = (1, 65001)
 _REPEATS = 2
 """Repeats of message 2 behind message 3, from which on it was not taken."""
@@ -28,7 +28,7 @@ def judge(view: View, sa: IkeSa) -> Ruling:
     proofs = sa.of("out" if sa.by_client else "in", "AM3")
     choices = sa.of("in" if sa.by_client else "out", "AM2")
     # INVALID-COOKIE says that an SA is not known any more, whatever has become of it before.
-    refusals = [(m, n) for m, n in sa.notifies() + sa.notifies("out") if n.type != _INVALID_COOKIE]
+    refusals = [(m, n) for m, n in sa.notifies() + sa.notifies("out") if n.type != INVALID_COOKIE]
     if refusals:
         message, notify = refusals[0]
         code = _code(sa, message, notify, answered=bool(choices))

@@ -8,8 +8,7 @@ unknown identity, or UDP 4500 being blocked, and what follows message 5 tells wh
 from __future__ import annotations
 
 from vpndiag.diagnosis import aggressive, auth_causes, auth_silence, nat, xauth
-from vpndiag.diagnosis.auth_silence import INVALID_COOKIE
-from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, INVALID_COOKIE, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import CertificateSeen, IkeMessage, IkeNotify

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import auth_causes, loss, outer_mtu
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.report.model import Cause, Confidence, Evidence
 
-INVALID_COOKIE = 4
 AT_ONCE = 1.0
 """Seconds in which no gateway has given up a client whose message 5 it waits for."""
 

@@ -175,7 +175,7 @@ def _in_use(layer: str, view: View) -> Ruling | None:
     if view.half_inside is not None:
         return _went_on(layer, view) or usual
     seen: list[Observation] = list(view.data or view.ppp[:1])
-    begun = _begun_before(view) if layer == "lcp" else False
+    begun = layer == "lcp" and _begun_before(view)
     if view.carried is not None and (begun or _later(layer, view, view.carried)):
         return rule(layer, "passed", summary="open: users' data goes over it", seen=seen)
     if usual.layer.status == "failed" and not _negotiated(layer, view):

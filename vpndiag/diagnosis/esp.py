@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, numbers, told
+from vpndiag.diagnosis.ike_sa import INVALID_SPI
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage
@@ -14,7 +15,6 @@ REPEATS = 16
 """Packets that a client sends at most before it gives up L2TP that is not answered."""
 R_U_THERE = 36136
 """Notify type of dead peer detection (RFC 3706)."""
-_INVALID_SPI = 11
 _UNKNOWN_SA = (
     Cause("The gateway, or its IPsec service, was restarted and has lost the SA", "gateway-admin",
           "Look when it started; connect again", "likely"),
@@ -153,7 +153,7 @@ def _unknown(view: View, out: list[EspFlow]) -> list[IkeMessage]:
     start = min(f.t for f in out)
     return [
         m for m in view.ike
-        if m.direction == "in" and m.t >= start and any(n.type == _INVALID_SPI for n in m.notifies)
+        if m.direction == "in" and m.t >= start and any(n.type == INVALID_SPI for n in m.notifies)
     ]  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import aggressive, ike_beside, loss, outer_mtu
-from vpndiag.diagnosis.ike_sa import IkeSa
+from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, INVALID_SPI, IkeSa
+from vpndiag.diagnosis.ikev2 import NO_PROPOSAL_CHOSEN
 from vpndiag.diagnosis.liveness import says_goodbye
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import ANSWERED, View
@@ -11,7 +12,7 @@ from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.report.model import Finding
 
-_INVALID_COOKIE, _INVALID_SPI, _INVALID_ID = 4, 11, 18
+_INVALID_ID = 18
 
 
 def judge(view: View) -> Ruling:
@@ -25,12 +26,12 @@ def judge(view: View) -> Ruling:
     seen: list[Observation] = list(sa.messages)
     notifies = sa.notifies()
     if notifies and not view.running:
-        numbers = {n.type for _, n in notifies}
-        if not sa.step("MM1", "AM1") and notifies[0][1].type == _INVALID_COOKIE:
+        older = not sa.step("MM1", "AM1")
+        if older and notifies[0][1].type == INVALID_COOKIE:
             # No message 1 has a cookie of the gateway (RFC 2408 section 2.5.3).
             what = "the gateway does not know the IKE SA that it is asked about, which is older"
             return rule("ike", "inconclusive", summary=what, seen=seen)
-        if view.esp and not sa.step("MM1", "AM1") and numbers == {_INVALID_SPI}:
+        if older and view.esp and {n.type for _, n in notifies} == {INVALID_SPI}:
             return _no_main_mode(view)  # it is about ESP
         return _refused(view, sa, seen)
     if view.running:
@@ -162,7 +163,7 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
         return None
     # An earlier one was about message 1, and the gateway's choice has overtaken it.
     refusal = [(m, n) for m, n in sa.notifies() if m.t >= tries[0].t]
-    said_no = [(m, n) for m, n in refusal if n.type != _INVALID_COOKIE]
+    said_no = [(m, n) for m, n in refusal if n.type != INVALID_COOKIE]
     silence = view.unanswered(tries)
     if said_no or silence is None or not view.conclusive(silence):
         if not refusal or view.running:
@@ -191,7 +192,7 @@ def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
         ruling = ike_beside.other_version(view, seen)
         if ruling is not None:
             return ruling
-    if notify.type == ike_beside.NO_PROPOSAL_CHOSEN:
+    if notify.type == NO_PROPOSAL_CHOSEN:
         if accepted is not None:
             return ike_beside.accepts(sa, accepted, refused=True)
         ruling = ike_beside.other_version(view, seen, refused=True)

@@ -4,15 +4,13 @@ IKEv2."""
 from __future__ import annotations
 
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, NATT_VENDOR_IDS, IkeSa
+from vpndiag.diagnosis.ikev2 import COOKIE, NO_PROPOSAL_CHOSEN
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
 
-NO_PROPOSAL_CHOSEN = 14
 WRONG_VERSION = (5, 7, 29)
 """INVALID-MAJOR-VERSION, INVALID-EXCHANGE-TYPE, UNSUPPORTED-EXCHANGE-TYPE."""
-_COOKIE = 16390
-"""Notify type of IKEv2 (RFC 7296 section 3.10.1)."""
 
 
 def accepted(view: View, sa: IkeSa) -> IkeSa | None:
@@ -22,10 +20,7 @@ def accepted(view: View, sa: IkeSa) -> IkeSa | None:
             other.version == 1
             and not other.aggressive
             and other.chosen is not None
-            and (
-                other.offered.transforms != sa.offered.transforms
-                or other.offered.vendor_ids != sa.offered.vendor_ids
-            )
+            and not _offers_alike(other, sa)
         ):
             return other
     return None
@@ -35,13 +30,15 @@ def accepted_alike(view: View, sa: IkeSa) -> IkeMessage | None:
     """The gateway's choice of the very same offer in another attempt: what it is silent to is the
     attempt (lost packets, or too many that are half open) and not the offer."""
     for other in view.others:
-        same = (other.version, other.aggressive) == (sa.version, sa.aggressive) and (
-            other.offered.transforms,
-            other.offered.vendor_ids,
-        ) == (sa.offered.transforms, sa.offered.vendor_ids)
-        if same and other.chosen is not None:
+        same = (other.version, other.aggressive) == (sa.version, sa.aggressive)
+        if same and other.chosen is not None and _offers_alike(other, sa):
             return other.chosen
     return None
+
+
+def _offers_alike(one: IkeSa, other: IkeSa) -> bool:
+    mine, theirs = one.offered, other.offered
+    return (mine.transforms, mine.vendor_ids) == (theirs.transforms, theirs.vendor_ids)
 
 
 def accepts(sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
@@ -104,7 +101,7 @@ def _ikev2_answers(view: View) -> list[IkeMessage]:
 
 def _is_cookie(m: IkeMessage) -> bool:
     """An answer of IKEv2 that only asks for a cookie (RFC 7296 section 2.6)."""
-    return [n.type for n in m.notifies] == [_COOKIE]
+    return [n.type for n in m.notifies] == [COOKIE]
 
 
 def _refuses(m: IkeMessage) -> bool:

@@ -33,6 +33,9 @@ NATT_VENDOR_IDS = frozenset(
     )
 )
 """With which a side says that it knows NAT traversal (RFC 3947 section 3.1, drafts); hex."""
+INVALID_COOKIE, INVALID_SPI = 4, 11
+"""Notify types of who does not have, or has no more, what it is asked about (RFC 2408 section
+3.14.1)."""
 ERROR_NOTIFY_LIMIT = 16384
 """Notify types below are errors, from here on status (RFC 2408 section 3.14.1)."""
 

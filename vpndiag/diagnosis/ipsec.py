@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, nat
-from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, IkeSa
+from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, INVALID_COOKIE, IkeSa
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
@@ -11,8 +11,6 @@ from vpndiag.report.model import Evidence, Finding
 
 _NO_PROPOSAL = {14, 12, 13, 15, 10}
 _IDENTITY = {18}
-_INVALID_COOKIE = 4
-"""The gateway does not have this IKE SA any more (RFC 2408 section 5.3): no word about an offer."""
 
 
 def judge(view: View) -> Ruling:
@@ -113,7 +111,8 @@ def _quick_modes(view: View) -> list[tuple[IkeMessage, list[IkeMessage]]]:
 def _refusal(answers: list[IkeMessage]) -> tuple[IkeMessage, IkeNotify] | None:
     for m in answers:
         for n in m.notifies:
-            error = n.type < ERROR_NOTIFY_LIMIT and n.type != _INVALID_COOKIE
+            # A gateway that does not have this IKE SA any more says nothing about an offer.
+            error = n.type < ERROR_NOTIFY_LIMIT and n.type != INVALID_COOKIE
             if error and m.protection in ("decrypted", "clear"):
                 return m, n
     return None
@@ -238,7 +237,7 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
     gone = [m for m in after if any("ISAKMP" in d for d in m.deletes)]
     how = "the gateway deletes the IKE SA during quick mode"
     if not gone:
-        gone = [m for m in after if any(n.type == _INVALID_COOKIE for n in m.notifies)]
+        gone = [m for m in after if any(n.type == INVALID_COOKIE for n in m.notifies)]
         how = "the gateway does not know this IKE SA any more (INVALID-COOKIE)"
     if gone:
         return rule(

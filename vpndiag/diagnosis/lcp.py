@@ -55,7 +55,7 @@ def _passed(view: View) -> Ruling:
     parts = []
     facts: dict[str, str] = {}
     for m in agreed[-1:]:
-        for name, label in (("MRU", "MRU"), (lcp_login.AUTH, "login by")):
+        for name, label in (("MRU", "MRU"), (ppp.AUTH, "login by")):
             value = ppp.option(m, name)
             if value:
                 parts.append(f"{label} {value}")

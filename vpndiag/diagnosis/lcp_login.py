@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vpndiag.diagnosis import ppp
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import PppMessage
 from vpndiag.report.model import Cause
-
-AUTH = "Authentication-Protocol"
 
 
 def judge(view: View) -> Ruling | None:
@@ -16,24 +16,10 @@ def judge(view: View) -> Ruling | None:
     return _auth_refusal(view) or _client_demands(view)
 
 
-def offered_methods(view: View) -> list[str]:
-    """Authentication protocols that the gateway asked for, in order."""
-    found: dict[str, None] = {}
-    for m in view.ppp_of("LCP", "in", "Configure-Request"):
-        value = ppp.option(m, AUTH)
-        if value:
-            found[value] = None
-    return list(found)
-
-
-def wanted_methods(view: View) -> list[str]:
-    """Those that the client proposed instead, in order."""
-    found: dict[str, None] = {}
-    for m in view.ppp_of("LCP", "out", "Configure-Nak"):
-        value = ppp.option(m, AUTH)
-        if value:
-            found[value] = None
-    return list(found)
+def _methods(messages: Iterable[PppMessage]) -> str:
+    """The Authentication-Protocols in them, in order."""
+    found = dict.fromkeys(ppp.option(m, ppp.AUTH) for m in messages)
+    return ", ".join(value for value in found if value) or "none"
 
 
 def _auth_refusal(view: View) -> Ruling | None:
@@ -49,7 +35,7 @@ def _auth_refusal(view: View) -> Ruling | None:
     agreed = [
         m
         for m in view.ppp_of("LCP", "out", "Configure-Ack")
-        if m.t > last.t and ppp.option(m, AUTH) is not None
+        if m.t > last.t and ppp.option(m, ppp.AUTH) is not None
     ]
     if agreed:
         return None
@@ -57,11 +43,11 @@ def _auth_refusal(view: View) -> Ruling | None:
     # One that is repeated with the same request has not been heard.
     if end is None and ppp.left(view, last.t) is None and sum(not m.repeat for m in refusals) < 3:
         return None
-    theirs = ", ".join(offered_methods(view)) or "none"
-    wanted = ", ".join(wanted_methods(view)) or "none"
-    asked = view.ppp_of("LCP", "in", "Configure-Request")[:3]
+    asked = view.ppp_of("LCP", "in", "Configure-Request")
+    theirs = _methods(asked)
+    wanted = _methods(view.ppp_of("LCP", "out", "Configure-Nak"))
     said = [
-        evidence(f"the gateway asks for: {theirs}", *asked),
+        evidence(f"the gateway asks for: {theirs}", *asked[:3]),
         evidence(f"the client answers with: {wanted}", *refusals[:3]),
     ]
     if end is not None:
@@ -108,13 +94,11 @@ def _client_demands(view: View) -> Ruling | None:
     """The client wants the gateway to prove itself by an Authentication-Protocol of its own, and
     leaves because the gateway does not."""
     demands = [
-        m for m in view.ppp_of("LCP", "out", "Configure-Request") if ppp.option(m, AUTH) is not None
-    ]
-    refusals = [
         m
-        for m in view.ppp_of("LCP", "in", "Configure-Nak", "Configure-Reject")
-        if ppp.option(m, AUTH) is not None
+        for m in view.ppp_of("LCP", "out", "Configure-Request")
+        if ppp.option(m, ppp.AUTH) is not None
     ]
+    refusals = ppp.login_refusals(view, "in")
     if not demands or not refusals or ppp.network(view):
         return None
     left = ppp.left(view, refusals[-1].t)
@@ -126,7 +110,7 @@ def _client_demands(view: View) -> Ruling | None:
         "failed",
         finding(
             "lcp.no-common-auth",
-            evidence(f"the client asks the gateway to log in by {ppp.option(demands[0], AUTH)}",
+            evidence(f"the client asks the gateway to log in by {ppp.option(demands[0], ppp.AUTH)}",
                      demands[0]),
             evidence("the gateway refuses", refusals[0]),
             evidence(f"the client ends with {ppp.how(left)}", left),

@@ -11,7 +11,8 @@ from vpndiag.diagnosis.ruling import finding
 from vpndiag.report.model import Evidence, Finding
 
 
-def _others(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
+def beside(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
+    """Other clients at the time of ``one``. ``attempts``: all between these two addresses."""
     if len({a.key for a in attempts}) < 2:
         return []
     return [
@@ -24,9 +25,8 @@ def _others(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
     ]
 
 
-def note(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
-    """That there is one. ``attempts``: all between these two addresses."""
-    others = _others(one, attempts)
+def note(one: Judged, others: Sequence[Judged]) -> Finding | None:
+    """That there is one. ``others``: :func:`beside`."""
     if not others:
         return None
     failed = one.diagnosis.verdict.outcome == "failed"
@@ -43,14 +43,14 @@ def note(one: Judged, attempts: Sequence[Judged]) -> Finding | None:
     )
 
 
-def blamed(one: Judged, attempts: Sequence[Judged]) -> Judged:
+def blamed(one: Judged, others: Sequence[Judged]) -> Judged:
     """``one``, which failed: a cause that needs a neighbour comes first where one got through what
     failed here, so that the gateway's service is there."""
     code, layer = one.diagnosis.verdict.finding, one.diagnosis.verdict.layer
     found = next((f for f in one.diagnosis.findings if f.code == code), None)
     if found is None or layer is None or not any(needs_neighbour(c) for c in found.causes):
         return one
-    served = [a for a in _others(one, attempts) if a.first < one.first and _passed(a, layer)]
+    served = [a for a in others if a.first < one.first and _passed(a, layer)]
     if not served:
         return one
     first = [replace(c, likelihood="likely") for c in found.causes if needs_neighbour(c)]

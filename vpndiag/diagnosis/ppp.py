@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import IkeMessage, L2tpMessage, PppMessage
+from vpndiag.observations import Direction, IkeMessage, L2tpMessage, PppMessage
 from vpndiag.observations.goodbyes import ends
 
 AUTHENTICATION = ("PAP", "CHAP", "EAP")
+AUTH = "Authentication-Protocol"
 
 
 def opened(view: View, protocol: str) -> float | None:
@@ -106,16 +107,13 @@ def undecided(view: View) -> str:
 def agreed_login(view: View) -> str:
     """The Authentication-Protocol that the client agreed to last; empty: none."""
     agreed = view.ppp_of("LCP", "out", "Configure-Ack")[-1:]
-    return next((option(m, "Authentication-Protocol") or "" for m in agreed), "")
+    return next((option(m, AUTH) or "" for m in agreed), "")
 
 
-def login_refusals(view: View) -> list[PppMessage]:
-    """The client's refusals of an Authentication-Protocol."""
-    return [
-        m
-        for m in view.ppp_of("LCP", "out", "Configure-Nak", "Configure-Reject")
-        if option(m, "Authentication-Protocol") is not None
-    ]
+def login_refusals(view: View, direction: Direction = "out") -> list[PppMessage]:
+    """The client's refusals of an Authentication-Protocol, or the gateway's."""
+    refusals = view.ppp_of("LCP", direction, "Configure-Nak", "Configure-Reject")
+    return [m for m in refusals if option(m, AUTH) is not None]
 
 
 def login_method(packets: list[PppMessage]) -> str:

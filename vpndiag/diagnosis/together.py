@@ -18,11 +18,10 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     """Index of the attempt that the capture is about.
 
     Of those that failed without a later success of the same client and gateway the last one whose
-    finding most clients have; else the
-    longest healthy one; else the last of those that are not clear furthest up the ladder. A success
-    came as far as what failed or is not clear: one that the capture cuts short is none; nor is that
-    of another computer behind the same address. What failed is past as well where a later attempt
-    got through that rung, whatever became of it.
+    finding most clients have; else the longest healthy one; else the last of those that are not
+    clear furthest up the ladder. A success came as far as what failed or is not clear: one that the
+    capture cuts short is none; nor is that of another computer behind the same address. What failed
+    is past as well where a later attempt got through that rung, whatever became of it.
     A client that fell silent and came back from another address has not failed. Scans, who asks
     many gateways in vain, and what a gateway that serves clients begins with yet others, are for
     when there is nothing else.
@@ -237,12 +236,12 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             a = alike.compared(a, fates[a.gateway])
         index = at[a.key]
         at[a.key] += 1
-        neighbour = neighbours.note(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
-        if neighbour is not None and a.diagnosis.verdict.outcome == "failed":
-            a = neighbours.blamed(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
+        others = neighbours.beside(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
+        if others and a.diagnosis.verdict.outcome == "failed":
+            a = neighbours.blamed(a, others)
         notes = (
             _loop(index, of_client[a.key]),
-            neighbour,
+            neighbours.note(a, others),
             shared_address.note(a, twins.get(number)),
         )
         extra = tuple(catalogue.complete(f) for f in notes if f is not None)

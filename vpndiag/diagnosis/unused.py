@@ -81,9 +81,7 @@ def _never_used(view: View, again: list[IkeMessage]) -> Ruling:
     behind = nat.seen(view)
     translated = behind is not None and bool(behind.gateway)
     windows = any(m.product.startswith("Windows") for m in view.ike if m.direction == "out")
-    causes = (_NOT_TAKEN, _NO_L2TP)
-    if translated:
-        causes = (_SETTING, _NO_L2TP) if windows else (_NOT_TAKEN, _NO_L2TP)
+    needs_setting = windows and translated
     seen = [evidence(f"the client completes quick mode {len(again)} times in "
                      f"{again[-1].t - again[0].t:.0f} s, and not one ESP packet is seen",
                      *again)]  # fmt: skip
@@ -97,8 +95,8 @@ def _never_used(view: View, again: list[IkeMessage]) -> Ruling:
             "ipsec.client-stops",
             *seen,
             detail=detail,
-            causes=causes,
-            confidence="high" if windows and translated else "medium",
+            causes=(_SETTING if needs_setting else _NOT_TAKEN, _NO_L2TP),
+            confidence="high" if needs_setting else "medium",
         ),
         summary=f"set up {len(again)} times, and never used",
         seen=again,

@@ -76,11 +76,11 @@ def print_sessions(report: Report, console: Console) -> None:
     """The connection attempts of a capture, one line each, and before them how many of a kind."""
     console.print(Text(f"  {len(report.sessions)} connection attempts", style="bold"))
     if len(report.sessions) > _MANY_SESSIONS:
-        kinds = Counter(_result(session) for session in report.sessions)
-        for kind, number in kinds.most_common(_MAX_KINDS):
+        kinds = Counter(_result(session) for session in report.sessions).most_common()
+        for kind, number in kinds[:_MAX_KINDS]:
             console.print(Text(f"  {number:>6}  {kind}"), soft_wrap=True)
-        if len(kinds) > _MAX_KINDS:
-            rest = sum(kinds.values()) - sum(n for _, n in kinds.most_common(_MAX_KINDS))
+        rest = sum(number for _, number in kinds[_MAX_KINDS:])
+        if rest:
             console.print(Text(f"  {rest:>6}  of other kinds"))
         console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")

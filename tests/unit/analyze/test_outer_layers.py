@@ -611,13 +611,19 @@ def _(w: Wire) -> None:
     v2_begun(Pair(w), [(400, 44)])
 
 
-@scene("IKEv2, EAP in fragments, and up", "healthy")
-def _(w: Wire) -> None:
+def v2_in_fragments(w: Wire, sizes: tuple[int, ...] = (500, 500, 40)) -> Pair:
+    """IKE_AUTH is answered in fragments of these sizes."""
     p = Pair(w)
     v2_begun(p)
     v2(p, True, 35, 1, p.random.randbytes(300))
-    for size in (500, 500, 40):
+    for size in sizes:
         v2(p, False, 35, 1, p.random.randbytes(size), first=53)
+    return p
+
+
+@scene("IKEv2, EAP in fragments, and up", "healthy")
+def _(w: Wire) -> None:
+    p = v2_in_fragments(w)
     for number in (2, 3, 4):
         v2(p, True, 35, number, p.random.randbytes(60))
         v2(p, False, 35, number, p.random.randbytes(220))
@@ -626,21 +632,13 @@ def _(w: Wire) -> None:
 
 @scene("IKEv2, the first answer in fragments, of which the last is small", "healthy")
 def _(w: Wire) -> None:
-    p = Pair(w)
-    v2_begun(p)
-    v2(p, True, 35, 1, p.random.randbytes(300))
-    for size in (500, 500, 40):
-        v2(p, False, 35, 1, p.random.randbytes(size), first=53)
+    v2_in_fragments(w)
     goes_on(w)
 
 
 @scene("IKEv2, recorded from the last fragment of the answer on", "healthy")
 def _(w: Wire) -> None:
-    p = Pair(w)
-    v2_begun(p)
-    v2(p, True, 35, 1, p.random.randbytes(300))
-    for size in (500, 500, 40):
-        v2(p, False, 35, 1, p.random.randbytes(size), first=53)
+    p = v2_in_fragments(w)
     del w.shots[:-1]
     p.put(True, b"\xff", True, 20)
     v2(p, True, 37, 2, p.random.randbytes(52), wait=6)
@@ -649,10 +647,7 @@ def _(w: Wire) -> None:
 
 @scene("IKEv2, of the answer only the last fragment was recorded", "healthy")
 def _(w: Wire) -> None:
-    p = Pair(w)
-    v2_begun(p)
-    v2(p, True, 35, 1, p.random.randbytes(300))
-    v2(p, False, 35, 1, p.random.randbytes(40), first=53)
+    v2_in_fragments(w, (40,))
     goes_on(w)
 
 
