@@ -48,22 +48,23 @@ _OPEN_ENDED = {
 """Findings made of a silence, or of an end without a reason: users' data proves them wrong."""
 
 
-def judge(layer: str, view: View) -> Ruling | None:
-    """The ruling where a capture needs another one; None: as in a live run."""
-    if view.live:
-        return upkeep.judge(layer, view)
+Question = Callable[[str, View], Ruling | None]
+"""Answers None for what is judged as if it had not been asked."""
+
+
+def questions(layer: str, live: bool) -> tuple[Question, ...]:
+    """What is asked before a layer's own judge, in this order: the first ruling counts."""
+    return (upkeep.judge,) if live else (_other_kind, *_FURTHER.get(layer, ()))
+
+
+def _other_kind(layer: str, view: View) -> Ruling | None:
+    """Another kind of VPN, or one of which nothing but use is seen."""
     if view.only_ikev2:
         found = ikev2.judge(layer, view)
         if found is not None:
             return found
     if view.data and not view.l2tp_all and not view.ppp:
-        found = _only_data(layer, view)
-        if found is not None:
-            return found
-    for further in _FURTHER.get(layer, ()):
-        found = further(layer, view)
-        if found is not None:
-            return found
+        return _only_data(layer, view)
     return None
 
 
@@ -332,7 +333,7 @@ _USUAL: dict[str, Callable[[View], Ruling]] = {
     "login": login.judge,
     "address": address.judge,
 }
-_FURTHER: dict[str, tuple[Callable[[str, View], Ruling | None], ...]] = {
+_FURTHER: dict[str, tuple[Question, ...]] = {
     "path": (stuck.judge, _one_direction, upkeep.judge),
     "ike": (stuck.judge,),
     "auth": (stuck.judge, gave_up.judge),
@@ -347,4 +348,3 @@ _FURTHER: dict[str, tuple[Callable[[str, View], Ruling | None], ...]] = {
     "dns": (watched.judge,),
     "app": (watched.judge,),
 }
-"""What a layer of a capture is asked before its own judge, in this order."""

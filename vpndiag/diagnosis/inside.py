@@ -8,6 +8,9 @@ from vpndiag.diagnosis.ruling import Ruling, not_reached
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import InsideScope
 
+LAYERS = ("routes", "mtu", "dns", "app")
+"""They stand upon the address."""
+
 
 def scope(view: View) -> InsideScope | None:
     """What was assigned and asked inside; None: the inside was not tested."""
