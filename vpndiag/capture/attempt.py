@@ -68,6 +68,13 @@ class Attempt:
         return max(times, default=0)
 
     @property
+    def messages(self) -> int:
+        """How many there are to be read."""
+        ike = sum([len(s.track.messages) for s in self.ike])
+        ppp = len(self.ppp.packets) if self.ppp is not None else 0
+        return ike + len(self.clear) + len(self.inside) + ppp
+
+    @property
     def client_ends(self) -> set[End]:
         """UDP ends of the client in IKE."""
         return {e for s in self.ike if self.is_client(s) for e in s.ends}

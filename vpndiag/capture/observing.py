@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from vpndiag.capture.attempt import SECOND, Attempt
 from vpndiag.capture.certificates import certificate, judge_dates
-from vpndiag.capture.children import Children
-from vpndiag.capture.decrypt import IkeDecryptor
 from vpndiag.capture.ending import ended
 from vpndiag.capture.flow_seen import flow_seen
+from vpndiag.capture.ike_seen import ike_seen
 from vpndiag.capture.inside import inside
 from vpndiag.capture.inside_log import InsideIndex
 from vpndiag.capture.keys import Keys
-from vpndiag.capture.material import FlowTrack, Material, hosts
+from vpndiag.capture.l2tp_seen import by_client, l2tp_seen, ppp_seen
+from vpndiag.capture.material import Material, hosts
 from vpndiag.capture.outer_mtu import outer_mtu
-from vpndiag.capture.packets import End, IcmpError, Incomplete, Message
+from vpndiag.capture.packets import Message
 from vpndiag.capture.ppp_sides import LCP
 from vpndiag.capture.sizes import large_lost
 from vpndiag.capture.sketch import Sketch
@@ -28,7 +29,6 @@ from vpndiag.observations import (
     DataFlow,
     EspFlow,
     FragmentsLost,
-    IkeEstablished,
     IkeMessage,
     NameAnswer,
     Observation,
@@ -36,26 +36,34 @@ from vpndiag.observations import (
     PppMessage,
 )
 from vpndiag.observations import IcmpError as IcmpObservation
-from vpndiag.observations.ike import CUT_SHORT
 from vpndiag.observe.icmp import icmp_what
-from vpndiag.observe.ike import IkeObserver
-from vpndiag.observe.l2tp import L2tpObserver
-from vpndiag.observe.ppp import PppObserver
-from vpndiag.protocols.errors import ProtocolError
 from vpndiag.protocols.ike.constants import PayloadType
-from vpndiag.protocols.ike.message import Message as IkeWire
-from vpndiag.protocols.ike.message import decode
-from vpndiag.protocols.ike.payloads import IdPayload, Payload
-from vpndiag.protocols.ppp.frame import encode_frame
-from vpndiag.report.text import visible
+from vpndiag.protocols.ike.payloads import Payload
 
 if TYPE_CHECKING:
     from vpndiag.capture.trust import Trust
 
 MAX_OBSERVATIONS = 5_000
-_BEGIN = (2, 4, 34)
-"""Exchange types of an SA's first messages."""
-_AGGRESSIVE = b"\x04"
+
+
+def _in_step(parts: Iterable[Iterator[Observation]]) -> Iterator[list[Observation]]:
+    """What each gives: the first of each, then the second of each, and so on."""
+    found: list[list[Observation]] = []
+    going = []
+    for part in parts:
+        mine: list[Observation] = []
+        found.append(mine)
+        going.append((mine, part))
+    while going:
+        left = []
+        for one in going:
+            mine, part = one
+            for o in part:
+                mine.append(o)
+                left.append(one)
+                break
+        going = left
+    return iter(found)
 
 
 class Observer:
@@ -74,106 +82,46 @@ class Observer:
         since = time_ns - self._start
         return since / SECOND if since > 0 else 0.0
 
-    def observe(self, attempt: Attempt) -> list[Observation]:
-        """All observations of ``attempt`` in time order, with how it ended."""
-        found: list[Observation] = []
-        for s in attempt.ike:
-            found += self._ike(attempt, s)
-        found.sort(key=attrgetter("t"))
-        found += self._l2tp(attempt, attempt.clear, "clear")
-        found += self._l2tp(attempt, attempt.inside, "esp")
-        found += self._ppp(attempt)
-        found += [self._flow(attempt, f) for f in attempt.flows]
-        found += self._authenticated(attempt)
-        found += [self._icmp(attempt, e) for e in attempt.icmp]
-        found += traces(attempt, self.t)
-        sizes = outer_mtu(attempt.sized, attempt.icmp, self.t)
-        found += [sizes] if sizes is not None else []
-        found += [self._fragments(attempt, lost) for lost in attempt.incomplete]
-        found += self._data(attempt)
-        found += self._inside(attempt, found)
-        found += self._names(attempt)
-        found.sort(key=attrgetter("t"))
-        if len(found) > MAX_OBSERVATIONS:
-            del found[MAX_OBSERVATIONS - 1 : -1]
-        if any(type(o) is CertificateSeen for o in found):
-            judge_dates(found, self._start)
-        found.append(ended(attempt, found, self.t(attempt.end_ns)))
+    def observe(self, attempts: Sequence[Attempt]) -> list[list[Observation]]:
+        """All observations of each of ``attempts`` in time order, with how it ended. In step, thing
+        by thing: what reads the first message of one is still in a processor's cache for those of
+        the others (a fifth of the time)."""
+        found: list[list[Observation]] = [[] for _ in attempts]
+        each = list(zip(attempts, found, strict=True))
+        ike = _in_step([self._ike(a, s) for a in attempts for s in a.ike])
+        for attempt, mine in each:
+            for seen in islice(ike, len(attempt.ike)):
+                mine += seen
+            mine.sort(key=attrgetter("t"))
+        for l2tp in (self._clear, self._inside_esp):
+            for (_, mine), seen in zip(each, _in_step(map(l2tp, attempts)), strict=True):
+                mine += seen
+        for beside in (
+            self._ppp,
+            self._flows,
+            self._authenticated,
+            self._icmp,
+            self._sizes,
+            self._fragments,
+            self._data,
+        ):
+            for attempt, mine in each:
+                mine += beside(attempt)
+        for attempt, mine in each:
+            mine += self._inside(attempt, mine)
+            mine += self._names(attempt)
+            mine.sort(key=attrgetter("t"))
+            if len(mine) > MAX_OBSERVATIONS:
+                del mine[MAX_OBSERVATIONS - 1 : -1]
+            if any(type(o) is CertificateSeen for o in mine):
+                judge_dates(mine, self._start)
+        for attempt, mine in each:
+            mine.append(ended(attempt, mine, self.t(attempt.end_ns)))
         return found
 
-    # IKE
-
     def _ike(self, attempt: Attempt, s: Sketch) -> Iterator[Observation]:
-        observer = IkeObserver()
         key = self._keys.ike.get(s.track.cookie, [])
-        decryptor = IkeDecryptor(key)
-        children = Children()
-        proof: dict[bool, Payload] = {}
-        client = attempt.is_client(s)
-        asked: set[End] = set()
-        if not s.opening:
-            observer.begun(s.track.cookie.hex(), client)
-        for m, from_initiator in zip(s.track.messages, s.sent, strict=True):
-            payloads, protection = None, None
-            wire: IkeWire | None = None
-            data = m.data
-            if m.missing and len(data) >= 28 and data[19] & 1:
-                data += bytes(m.missing)  # a header says enough of what is encrypted
-            # Without a key only a certificate in aggressive mode would be news to the observer.
-            if key or m.missing or data[18:19] == _AGGRESSIVE:
-                try:
-                    wire = decode(data)
-                except ProtocolError:
-                    pass
-                else:
-                    if not m.missing:
-                        payloads, protection = decryptor.open(wire, from_initiator)
-            out = from_initiator == client
-            other_source = m.other_source
-            if out:
-                asked.add(m.dst)
-            elif asked and m.src not in asked and not other_source and _strange(s, m, asked):
-                other_source = f"{m.src[0]}:{m.src[1]}"
-            seen = observer.observe(
-                data,
-                t=self.t(m.time_ns),
-                direction="out" if out else "in",
-                other_source=other_source,
-                source=m.src,
-                destination=m.dst,
-                marker=m.marker,
-                frames=m.frames,
-                payloads=payloads,
-                protection=protection,
-            )
-            if seen.port not in (500, 4500):
-                # Behind a forwarded port a gateway's ports have other numbers.
-                seen = replace(seen, port=4500 if seen.marker else 500)
-            if m.missing and wire is None:
-                seen = _cut_short(seen)
-            yield seen
-            if wire is None or seen.repeat:
-                continue
-            clear = wire.payloads if payloads is None else payloads
-            yield from self._certificates(seen, clear)
-            if seen.step in ("MM5", "MM6", "AM2", "AM3") and protection != "undecryptable":
-                for p in clear:
-                    if isinstance(p, IdPayload):
-                        proof.setdefault(seen.direction == "in", p)
-            if seen.step == "MM6" and protection == "decrypted" and _proven(clear):
-                identity = proof.get(True)
-                yield IkeEstablished(
-                    t=seen.t,
-                    frames=seen.frames,
-                    initiator_cookie=seen.initiator_cookie,
-                    peer_identity=visible(identity.text, 120)
-                    if isinstance(identity, IdPayload)
-                    else "",
-                )
-            if seen.step.startswith("QM"):
-                sa = children.take(seen, clear)
-                if sa is not None:
-                    yield sa
+        return ike_seen(attempt, s, key, self.t, self._certificates)
 
     def _certificates(
         self, seen: IkeMessage, payloads: tuple[Payload, ...]
@@ -187,51 +135,17 @@ class Observer:
             if found is not None:
                 yield found
 
-    # L2TP and PPP
+    def _clear(self, attempt: Attempt) -> Iterator[Observation]:
+        return l2tp_seen(attempt, attempt.clear, "clear", self.t)
 
-    def _l2tp(
-        self, attempt: Attempt, messages: list[Message], inside: Literal["esp", "clear"]
-    ) -> Iterator[Observation]:
-        if not messages:
-            return
-        observer, t = L2tpObserver(), self.t
-        outward = {f.spi for f in attempt.flows if attempt.sent(f)}
-        sent = [_by_client(attempt, m, messages[0], outward) for m in messages]
-        strange = _not_asked(messages, sent)
-        for m, mine in zip(messages, sent, strict=True):
-            elsewhere = not mine and m.src in strange and _is_control(m)
-            seen = observer.observe(
-                m.data + bytes(m.missing) if m.missing else m.data,
-                t=t(m.time_ns),
-                direction="out" if mine else "in",
-                inside=inside,
-                other_source=m.other_source or (f"{m.src[0]}:{m.src[1]}" if elsewhere else ""),
-                source=m.src,
-                destination=m.dst,
-                frames=m.frames,
-            )
-            if seen is not None:
-                yield seen
+    def _inside_esp(self, attempt: Attempt) -> Iterator[Observation]:
+        return l2tp_seen(attempt, attempt.inside, "esp", self.t)
 
     def _ppp(self, attempt: Attempt) -> Iterator[Observation]:
-        if attempt.ppp is None:
-            return
-        number = attempt.ppp.packets[0].session
-        observer = PppObserver(f"PPPoE {number}" if number else "PPP link")
-        for p, sent in zip(attempt.ppp.packets, attempt.ppp.sent, strict=True):
-            seen = observer.observe(
-                encode_frame(p.protocol, p.payload),
-                t=self.t(p.time_ns),
-                direction="out" if sent else "in",
-                frames=(p.frame,),
-            )
-            if seen is not None:
-                yield seen
+        return ppp_seen(attempt, self.t)
 
-    # ESP and the rest
-
-    def _flow(self, attempt: Attempt, flow: FlowTrack) -> EspFlow:
-        return flow_seen(flow, "out" if attempt.sent(flow) else "in", self.t)
+    def _flows(self, attempt: Attempt) -> list[EspFlow]:
+        return [flow_seen(f, "out" if attempt.sent(f) else "in", self.t) for f in attempt.flows]
 
     def _authenticated(self, attempt: Attempt) -> list[OtherTraffic]:
         """AH between the two hosts; whatever it carries can be read."""
@@ -247,34 +161,41 @@ class Observer:
             )
         ]
 
-    def _icmp(self, attempt: Attempt, error: IcmpError) -> IcmpObservation:
-        quote = error.quote
-        by_client = quote.src == attempt.client
-        port = quote.dport if by_client else quote.sport
-        return IcmpObservation(
-            t=self.t(error.time_ns),
-            frames=(error.frame,),
-            what=icmp_what(error.type, error.code, ipv6=error.version == 6),
-            icmp_type=error.type,
-            icmp_code=error.code,
-            reporter=error.src,
-            from_gateway=error.src == attempt.gateway,
-            port=port,
-            mtu=error.mtu or None,
-            direction="in" if by_client else "out",
-        )
+    def _icmp(self, attempt: Attempt) -> list[Observation]:
+        """ICMP errors, and the traces that were made with them."""
+        found: list[Observation] = [
+            IcmpObservation(
+                t=self.t(error.time_ns),
+                frames=(error.frame,),
+                what=icmp_what(error.type, error.code, ipv6=error.version == 6),
+                icmp_type=error.type,
+                icmp_code=error.code,
+                reporter=error.src,
+                from_gateway=error.src == attempt.gateway,
+                port=error.quote.dport if error.quote.src == attempt.client else error.quote.sport,
+                mtu=error.mtu or None,
+                direction="in" if error.quote.src == attempt.client else "out",
+            )
+            for error in attempt.icmp
+        ]
+        return found + traces(attempt, self.t)
 
-    def _fragments(self, attempt: Attempt, lost: Incomplete) -> FragmentsLost:
-        out = lost.src == attempt.client
-        port = lost.dport if out else lost.sport
-        return FragmentsLost(
-            t=self.t(lost.first_ns),
-            frames=lost.frames[:8],
-            direction="out" if out else "in",
-            protocol=lost.protocol,
-            port=port or 0,
-            seen=len(lost.frames),
-        )
+    def _sizes(self, attempt: Attempt) -> list[Observation]:
+        sizes = outer_mtu(attempt.sized, attempt.icmp, self.t)
+        return [sizes] if sizes is not None else []
+
+    def _fragments(self, attempt: Attempt) -> list[Observation]:
+        return [
+            FragmentsLost(
+                t=self.t(lost.first_ns),
+                frames=lost.frames[:8],
+                direction="out" if lost.src == attempt.client else "in",
+                protocol=lost.protocol,
+                port=(lost.dport if lost.src == attempt.client else lost.sport) or 0,
+                seen=len(lost.frames),
+            )
+            for lost in attempt.incomplete
+        ]
 
     def _data(self, attempt: Attempt) -> Iterator[Observation]:
         """Users' data, counted, and large packets lost."""
@@ -300,7 +221,7 @@ class Observer:
         if packets:
             lost = large_lost(
                 packets,
-                lambda m: _by_client(attempt, m, packets[0], outward),
+                lambda m: by_client(attempt, m, packets[0], outward),
                 self.t,
                 attempt.end_ns,
             )
@@ -363,53 +284,5 @@ class Observer:
         return found
 
 
-def _strange(s: Sketch, m: Message, asked: set[End]) -> bool:
-    """Whether an answer from an end that was not asked is one, or the question was not recorded: of
-    an SA whose beginning is missing, or behind the change of port (RFC 3947 section 4)."""
-    if m.src[0] not in {host for host, _ in asked}:
-        return True
-    beyond = m.data[19] & 1 or m.data[18] not in _BEGIN
-    return s.opening and not (m.marker and beyond)
-
-
-def _by_client(attempt: Attempt, m: Message, first: Message, outward: set[int]) -> bool:
-    if m.spi:
-        return m.spi in outward
-    if attempt.client != attempt.gateway:
-        return m.src[0] == attempt.client
-    # Both have one address: told by ports, and by who began.
-    return m.src == first.src
-
-
-def _not_asked(messages: list[Message], sent: list[bool]) -> set[End]:
-    """Ends that answer, and that the client never sent to. An LNS may answer from another port
-    (RFC 2661 section 8.1): who takes that goes on with it, or has nothing more to say."""
-    both = list(zip(messages, sent, strict=True))
-    asked = {m.dst for m, mine in both if mine}
-    strange = {m.src for m, mine in both if not mine} - asked
-    if not strange or not asked:
-        return set()
-    at_home = {address for address, _ in asked}
-    last = max(m.time_ns for m, mine in both if mine)
-    early = {m.src for m, mine in both if not mine and m.time_ns < last}
-    return {end for end in strange if end[0] not in at_home or end in early}
-
-
-def _is_control(m: Message) -> bool:
-    return bool(m.data) and m.data[0] & 0x80 != 0
-
-
 def _name_answers(d: Message, t: float, answers: list[NameAnswer]) -> list[NameAnswer]:
     return [replace(a, t=t, frames=d.frames) for a in answers]
-
-
-def _cut_short(seen: IkeMessage) -> IkeMessage:
-    """A clear message of which the capture kept only the beginning (snap length)."""
-    zero = seen.responder_cookie == "00" * 8
-    step = {2: "MM1", 4: "AM1"}.get(seen.exchange, "?") if zero else "?"
-    return replace(seen, step=step, payloads=(CUT_SHORT,))
-
-
-def _proven(payloads: tuple[Payload, ...]) -> bool:
-    kinds = {p.payload_type for p in payloads}
-    return PayloadType.ID in kinds and bool(kinds & {PayloadType.HASH, PayloadType.SIG})

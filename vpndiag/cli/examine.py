@@ -8,10 +8,11 @@ from vpndiag.capture.analyze import Analysis
 from vpndiag.capture.attempt import Attempt
 from vpndiag.capture.sketch import is_proof
 from vpndiag.diagnosis.judged import Judged, computer
-from vpndiag.diagnosis.ladder import diagnose
+from vpndiag.diagnosis.ladder import diagnose_all
 from vpndiag.diagnosis.scans import is_scan
 from vpndiag.observations import EspFlow, Observation
 from vpndiag.records import record
+from vpndiag.report.model import Diagnosis
 
 Seen = tuple[Observation, ...]
 MAX_FRAMES = 400
@@ -36,28 +37,26 @@ def examine(found: Analysis) -> Iterator[tuple[Examined, Seen]]:
     """Observe and judge each attempt: the result, and what was seen."""
     start = found.material.first_ns or 0
     for batch in _batches(found):
-        judged = [_examined(attempt, seen, start) for attempt, seen in batch]
-        for one, (_, seen) in zip(judged, batch, strict=True):
-            yield one, seen
+        seen = found.observe_all(batch)
+        each = zip(batch, seen, diagnose_all(seen), strict=True)
+        yield from zip([_examined(*one, start) for one in each], seen, strict=True)
 
 
-def _batches(found: Analysis) -> Iterator[list[tuple[Attempt, Seen]]]:
-    """Attempts and what was seen of them. Many at a time: what observes and what judges do not fit
-    a processor's cache together, and would drive each other out for every attempt (a tenth of the
-    time)."""
-    batch: list[tuple[Attempt, Seen]] = []
+def _batches(found: Analysis) -> Iterator[list[Attempt]]:
+    """Attempts, many at a time: what observes and what judges do not fit a processor's cache
+    together, and would drive each other out for every attempt (a tenth of the time)."""
+    batch: list[Attempt] = []
     size = 0
     for attempt in found.attempts:
-        seen = found.observe(attempt)
-        batch.append((attempt, seen))
-        size += len(seen)
+        batch.append(attempt)
+        size += attempt.messages
         if size >= BATCH:
             yield batch
             batch, size = [], 0
     yield batch
 
 
-def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
+def _examined(attempt: Attempt, seen: Seen, diagnosis: Diagnosis, start: int) -> Examined:
     first_ns = attempt.first_ns
     judged = Judged(
         attempt.key,
@@ -65,7 +64,7 @@ def _examined(attempt: Attempt, seen: Seen, start: int) -> Examined:
         attempt.gateway,
         max(0, first_ns - start) / 1e9,
         max(0, attempt.last_ns - start) / 1e9,
-        diagnose(seen),
+        diagnosis,
         seen[0].frames if seen else (),
         is_scan(seen),
         attempt.caller,
