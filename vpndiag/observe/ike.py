@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2s
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
 from vpndiag.observations.ike import MAX_LISTED, V2_FRAGMENT, Protection
 from vpndiag.protocols.errors import ProtocolError
+from vpndiag.protocols.ike.ciphers import hash_data
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
     NotifyType,
     ProtocolId,
     name_of,
 )
-from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.message import Header, Message, decode
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
@@ -33,6 +33,7 @@ from vpndiag.protocols.ike.payloads import (
 )
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
 from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
+from vpndiag.protocols.wire import u16
 from vpndiag.records import record
 
 Address = tuple[str, int]
@@ -253,7 +254,9 @@ def _details(
         found |= _nat(sa, message.header, nat_d, source, destination, step)
     if step == "MM6" and sa.own:
         shown = [str(i.address) for i in identities if i.address is not None]
-        found["source_hashed"] = _hashed(sa, message.header, shown, (500, 4500, source[1]))
+        ports = dict.fromkeys((500, 4500, source[1]))
+        ends = [(address, port) for address in shown for port in ports]
+        found["source_hashed"] = _hashed(sa, message.header, ends)
     return found
 
 
@@ -329,45 +332,49 @@ def _nat(
     step: str,
 ) -> dict[str, object]:
     """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
-    cookies = (header.initiator_cookie, header.responder_cookie)
+    cookies = header.initiator_cookie + header.responder_cookie
     try:
-        to_hash = nat_d_hash(sa.hash, *cookies, _ip(destination[0]), destination[1])
-        from_hash = nat_d_hash(sa.hash, *cookies, _ip(source[0]), source[1])
+        to_hash = hash_data(sa.hash, cookies + _packed(destination))
+        from_hash = hash_data(sa.hash, cookies + _packed(source))
     except (ProtocolError, ValueError):
         return {}
-    translated = all(p.hash != from_hash for p in nat_d[1:])
-    if step != "MM4":
-        return {
-            "destination_translated": nat_d[0].hash != to_hash,
-            "source_translated": translated,
-        }
-    sa.own = tuple(p.hash for p in nat_d[1:MAX_LISTED]) if translated else ()
-    hashed = _hashed(sa, header, ["0.0.0.0", "::"], (0, 500, 4500, source[1]))
-    return {
+    translated = from_hash not in [p.hash for p in nat_d[1:]]
+    found: dict[str, object] = {
         "destination_translated": nat_d[0].hash != to_hash,
         "source_translated": translated,
-        "source_hashed": hashed or _hashed(sa, header, [source[0]], (0,)),
     }
+    if step == "MM4":
+        sa.own = tuple([p.hash for p in nat_d[1:MAX_LISTED]]) if translated else ()
+        ends = *_nowhere(source[1]), (source[0], 0)
+        found["source_hashed"] = _hashed(sa, header, ends)
+    return found
 
 
-def _hashed(sa: _Sa, header: Header, hosts: list[str], ports: tuple[int, ...]) -> str:
+@lru_cache(maxsize=64)
+def _nowhere(port: int) -> tuple[Address, ...]:
+    """Ends that no packet can have, which a gateway hashes that wants NAT to be seen."""
+    ports = dict.fromkeys((0, 500, 4500, port))
+    return tuple((host, each) for host in ("0.0.0.0", "::") for each in ports)
+
+
+def _hashed(sa: _Sa, header: Header, ends: Iterable[Address]) -> str:
     """Which of these ends the responder hashed as its own; empty: none."""
     if not sa.own:
         return ""
-    cookies = (header.initiator_cookie, header.responder_cookie)
-    for host in hosts:
-        for port in dict.fromkeys(ports):
-            try:
-                if nat_d_hash(sa.hash, *cookies, _ip(host), port) in sa.own:
-                    return f"{host}:{port}"
-            except (ProtocolError, ValueError):
-                return ""
+    cookies = header.initiator_cookie + header.responder_cookie
+    for end in ends:
+        try:
+            if hash_data(sa.hash, cookies + _packed(end)) in sa.own:
+                return f"{end[0]}:{end[1]}"
+        except (ProtocolError, ValueError):
+            return ""
     return ""
 
 
 @lru_cache(maxsize=1024)
-def _ip(address: str) -> IPv4Address | IPv6Address:
-    return ip_address(address.partition("%")[0])
+def _packed(end: Address) -> bytes:
+    """Address and port as they are hashed. :raises ValueError: not an IP address."""
+    return ip_address(end[0].partition("%")[0]).packed + u16(end[1])
 
 
 def _malformed(
