@@ -115,6 +115,10 @@ class Prefilter:
                 self._kept += len(out)
                 yield from out
                 out.clear()
+            if self._usual is not None:
+                count, packets = self._usual.packets()
+                self._kept += count
+                yield from packets
             if window.base != base:
                 base = window.base
                 self._refilled()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Iterator
 from mmap import mmap
 
 from vpndiag.capture import columns
@@ -144,6 +145,13 @@ class UsualReader:
             return self._fast.run(last_ns)
         return self._one_by_one(last_ns)
 
+    def packets(self) -> tuple[int, Iterator[Message]]:
+        """Control packets that were passed last and are not in ``out``: how many, and each."""
+        if self._fast is None or not self._fast.passed:
+            return 0, iter(())
+        count, self._fast.passed = self._fast.passed, 0
+        return count, self._fast.packets
+
     def _columns(self) -> bool:
         """Whether many records were looked at by columns, now or before."""
         fast, reader = self._fast, self._reader
@@ -159,7 +167,7 @@ class UsualReader:
             if np is None:
                 self._unfit = reader.window.base
                 return False
-            fast = self._fast = UsualColumns(np, reader, self._flows, self._out, self._met)
+            fast = self._fast = UsualColumns(np, reader, self._flows, self._met)
         self.count()
         count = fast.look()
         if count is None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vpndiag.capture.flow_table import EspFlows
 from vpndiag.capture.flow_values import FlowKey, Seen
 from vpndiag.capture.flows import EspFlow
-from vpndiag.capture.packets import Kept, Message
+from vpndiag.capture.packets import Message
 from vpndiag.capture.pcap import PcapReader
 from vpndiag.capture.pcapng import EPB, PcapngReader
 from vpndiag.capture.ports import EXCHANGES
@@ -92,13 +93,11 @@ class UsualColumns:
         np: ModuleType,
         reader: PcapReader | PcapngReader,
         flows: EspFlows,
-        out: list[Kept],
         met: Met,
     ) -> None:
         self._np: Any = np
         self._reader = reader
         self._flows = flows
-        self._out = out
         self._met = met
         self.order = reader.order
         """The byte order for which this was made."""
@@ -113,6 +112,11 @@ class UsualColumns:
         """By identity of the flow."""
         self._dropped: list[_Stretch] = []
         """Of flows that are too many."""
+        self.passed = 0
+        self.packets: Iterator[Message] = iter(())
+        """What was passed last: how many control packets, each made when it is asked for (many at
+        once would be out of a processor's cache before they are looked at). To be taken before the
+        window is filled again."""
 
     @property
     def walking(self) -> bool:
@@ -172,20 +176,22 @@ class UsualColumns:
         """Control packets in front of this place, and flows that begin there."""
         start = self._control_at
         stop = self._control_at = bisect_left(now.control, place, start)
-        buf, put = self._reader.window.buf, self._out.append
-        first = now.base + 1
-        for number, (ends, time_ns, at, size, ttl) in zip(
-            now.control[start:stop], now.packets[start:stop], strict=True
-        ):
-            way, src, dst, _ = ends
-            data = buf[at : at + size]
-            put(Message((first + number,), time_ns, src, dst, data, False, 0, ttl, _KINDS[way]))
+        self.passed, self.packets = stop - start, self._made(now, start, stop)
         while self._opened < len(self._stretches):
             stretch = self._stretches[self._opened]
             if now.places[stretch.start] >= place:
                 break
             self._opened += 1
             self._begin(stretch)
+
+    def _made(self, now: _Window, start: int, stop: int) -> Iterator[Message]:
+        buf, first = self._reader.window.buf, now.base + 1
+        for number, (ends, time_ns, at, size, ttl) in zip(
+            now.control[start:stop], now.packets[start:stop], strict=True
+        ):
+            way, src, dst, _ = ends
+            data = buf[at : at + size]
+            yield Message((first + number,), time_ns, src, dst, data, False, 0, ttl, _KINDS[way])
 
     def _begin(self, stretch: _Stretch) -> None:
         """A flow whose turn has come; there may be too many."""
