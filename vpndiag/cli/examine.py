@@ -16,8 +16,8 @@ from vpndiag.report.model import Diagnosis
 
 Seen = tuple[Observation, ...]
 MAX_FRAMES = 400
-BATCH = 2_000
-"""Observations that are made before they are judged."""
+BATCH = 800
+"""Messages of attempts that are observed together, and judged together then."""
 MAX_FULL = 1_000
 """Sessions whose observations are in the report; all others have their verdict and findings."""
 
@@ -43,13 +43,14 @@ def examine(found: Analysis) -> Iterator[tuple[Examined, Seen]]:
 
 
 def _batches(found: Analysis) -> Iterator[list[Attempt]]:
-    """Attempts, many at a time: what observes and what judges do not fit a processor's cache
-    together, and would drive each other out for every attempt (a tenth of the time)."""
+    """Attempts, some at a time: what observes and what judges do not fit a processor's cache
+    together, and would drive each other out for every attempt. What was seen of too many does not
+    fit there either."""
     batch: list[Attempt] = []
     size = 0
     for attempt in found.attempts:
         batch.append(attempt)
-        size += attempt.messages
+        size += 1 + attempt.messages
         if size >= BATCH:
             yield batch
             batch, size = [], 0
@@ -91,7 +92,7 @@ def _halves(attempt: Attempt) -> tuple[str, str]:
 
 def _frames(seen: Seen) -> tuple[int, ...]:
     """Those that show something, in order, and always the last."""
-    numbers = {n for o in seen for n in o.frames}
+    numbers = set().union(*[o.frames for o in seen])
     numbers.update(*[o.last_frames for o in seen if type(o) is EspFlow])
     ordered = sorted(numbers)
     return (*ordered[: MAX_FRAMES - 1], *ordered[MAX_FRAMES - 1 :][-1:])

@@ -6,7 +6,7 @@ rung in order is ``passed`` only when the connection is up, since nothing was se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from vpndiag import catalogue
 from vpndiag.diagnosis import own_client, own_inside
@@ -43,7 +43,7 @@ _NOT_LOOKED = "not looked at; vpndiag run tries it"
 NONE_HERE = "No L2TP VPN is set up on this computer."
 
 
-def diagnose(observations: list[Observation]) -> Diagnosis:
+def diagnose(observations: Iterable[Observation]) -> Diagnosis:
     """Judge what a system said of its own VPN. Pure."""
     own = OwnVpn(observations)
     if own.of(Ended):

@@ -76,7 +76,7 @@ def diagnose(observations: Iterable[Observation]) -> Diagnosis:
 def diagnose_all(sessions: Iterable[Iterable[Observation]]) -> list[Diagnosis]:
     """Judge many sessions, each by itself. Question by question: the rules of one fit a processor's
     cache, those of all would drive each other out for every session (a third of the time)."""
-    cases = [_Case(observations) for observations in sessions]
+    cases = [_Case(view) for view in [View(observations) for observations in sessions]]
     for live in (True, False):
         alike = [case for case in cases if case.view.live == live]
         for layer_id in RULES if alike else ():
@@ -105,14 +105,13 @@ def _climb(layer_id: str, live: bool, cases: list[_Case]) -> None:
 class _Case:
     """One session on its way up the ladder."""
 
-    def __init__(self, observations: Iterable[Observation]) -> None:
-        observations = list(observations)
-        self._everything = View(observations)
-        self.view, self._lost = vantage.as_the_client_saw(self._everything)
+    def __init__(self, everything: View) -> None:
+        self._everything = everything
+        self.view, self._lost = vantage.as_the_client_saw(everything)
         self._layers: dict[str, Layer] = {}
         self._findings: list[Finding] = []
         self._beside = _beside(self.view)
-        self._machine = host.diagnose(observations) if self._everything.of(HostScope) else None
+        self._machine = host.diagnose(everything.all) if everything.of(HostScope) else None
         """Where what was looked at is no session, but the machine itself."""
 
     def asks(self, layer_id: str) -> bool:
