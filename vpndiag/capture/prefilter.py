@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from vpndiag.capture import ip
 from vpndiag.capture.bare_ppp import ppp_packet
-from vpndiag.capture.bulk import BulkCounter
 from vpndiag.capture.errors import Note, Unsupported
 from vpndiag.capture.files import CaptureFile
 from vpndiag.capture.flow_table import EspFlows
@@ -30,13 +29,9 @@ from vpndiag.capture.quotes import icmp_error
 from vpndiag.capture.reassembly import Reassembler
 from vpndiag.capture.share import Share
 from vpndiag.capture.tally import MAX_ENDS, Tally
-from vpndiag.capture.usual import UsualReader
+from vpndiag.capture.ways import Ways
 
 _MAX_DEPTH = 3
-#: ESP packets in one layout before the fast way is taken.
-_ENOUGH = 16
-#: One packet in so many is kept: more than the fast way is made for.
-_CONTROL = 24
 _REASSEMBLED = frozenset((ip.UDP, ip.ESP, ip.AH, ip.GRE, ip.ICMP, ip.ICMP6, ip.L2TP3))
 
 
@@ -68,19 +63,13 @@ class Prefilter:
         self.tallies: dict[str, Tally] = {}
         self.first_ns: int | None = None
         self.last_ns: int | None = None
-        self._fast = fast and not keep_esp
-        self._bulk: BulkCounter | None = None
-        self._votes: dict[Layout, int] = {}
         self._linktype = -1
         self._fragments = Reassembler()
         self._ports = Ports()
         self._unsupported: dict[int, int] = {}
         self._out: list[Kept] = []
-        self._share = share
-        self._usual: UsualReader | None = None
-        if share is not None:
-            self._usual = UsualReader(capture.reader, self.flows, self._out, share)
-        self._kept = self._kept_before = self._read_before = 0
+        fast = fast and not keep_esp
+        self._ways = Ways(capture.reader, self.flows, self._out, share, fast=fast)
         self._size = 0
 
     @property
@@ -101,7 +90,7 @@ class Prefilter:
 
     def __iter__(self) -> Iterator[Kept]:
         """:raises CaptureError: when the operating system fails to read the file on."""
-        out = self._out
+        out, ways = self._out, self._ways
         frames = iter(self.capture)
         window = self.capture.reader.window
         handle = self._frame
@@ -109,69 +98,26 @@ class Prefilter:
         window.before_refill = self._flush
         for frame in frames:
             handle(frame)
-            if self._usual is not None:
-                self.last_ns = self._usual.run(self.last_ns or 0)
+            self.last_ns = ways.run_usual(self.last_ns)
             if out:
-                self._kept += len(out)
+                ways.kept(len(out))
                 yield from out
                 out.clear()
-            if self._usual is not None:
-                count, packets = self._usual.packets()
-                self._kept += count
-                yield from packets
+            yield from ways.packets()
             if window.base != base:
                 base = window.base
-                self._refilled()
-            if self._bulk is not None:
-                self._bulk.run()
+                self._flush()
+                ways.refilled()
+            ways.run_bulk()
         self._flush()
-        if self._usual is not None:
-            self._usual.count()
+        ways.end()
         window.before_refill = None  # else what is counted here would never be let go
         out.extend(self._fragments.finish())
         yield from out
         out.clear()
 
     def _flush(self) -> None:
-        if self._bulk is not None:
-            self._bulk.flush()
-            for flow in self.flows:
-                if flow.last and flow.last_ns > (self.last_ns or 0):
-                    self.last_ns = flow.last_ns
-
-    def _refilled(self) -> None:
-        """Once a window: count what was gathered, and take the layout that most ESP has."""
-        self._flush()
-        if not self._fast or self._many_control():
-            return
-        if self._bulk is not None and self._bulk.stale:
-            self._bulk = None
-        if self._votes:
-            best = max(self._votes, key=lambda layout: self._votes[layout])
-            current = self._bulk
-            if current is not None and best != current.layout and self._votes[best] > 500:
-                # The next packet in that layout takes it up.
-                self._bulk = None
-                self._votes = {best: _ENOUGH}
-            else:
-                self._votes.clear()
-
-    def _many_control(self) -> bool:
-        """Whether the next window is read in the way that suits many control packets, as the one
-        before shows."""
-        kept, read = self._kept - self._kept_before, self.frames - self._read_before
-        self._kept_before, self._read_before = self._kept, self.frames
-        if self._share is None and kept * _CONTROL <= read:
-            if self._usual is not None:
-                self._usual.count()
-                self._usual = None
-            return False
-        if self._usual is None:
-            self._usual = UsualReader(self.capture.reader, self.flows, self._out, self._share)
-            self._usual.odd_pairs = bool(self._ports.odd)
-            self._bulk = None
-            self._votes.clear()
-        return True
+        self.last_ns = self._ways.flush(self.last_ns)
 
     # One frame, the slow way.
 
@@ -303,8 +249,8 @@ class Prefilter:
         length = (length if 8 <= length <= room else room) - 8
         payload = data[start + 8 : min(packet.end, start + 8 + length)]
         kind = self._ports.kind(packet, sport, dport, payload, length)
-        if self._usual is not None and self._ports.odd:
-            self._usual.odd_pairs = True
+        if self._ports.odd:
+            self._ways.odd_pairs()
         if kind == "esp":
             ends = packet.src + packet.dst + data[start : start + 4]
             shorter = room - 8 - length
@@ -371,11 +317,7 @@ class Prefilter:
                 return
         whole = end >= start + 8
         sequence = int.from_bytes(data[start + 4 : start + 8], "big") if whole else 0
-        bulk = self._bulk
-        if bulk is not None:
-            bulk.flush_flow(flow)
-        if self._usual is not None:
-            self._usual.count_flow(flow)
+        self._ways.before(flow)
         flow.add(Sample(number, time_ns, size, sequence), whole=whole)
         if self.keep_esp:
             key = flow.key
@@ -391,7 +333,7 @@ class Prefilter:
                     packet.missing,
                 )
             )
-        if self._fast and self._usual is None and at >= 0 and whole:
+        if at >= 0 and whole and self._ways.wants_votes:
             self._vote(flow, ends, at, packet, start, bool(sport or dport), data)
 
     def _vote(
@@ -404,19 +346,11 @@ class Prefilter:
         udp: bool,
         data: bytes,
     ) -> None:
-        """A frame in a plain layout: a candidate for the fast way."""
+        """A frame in a plain layout: a candidate for the quick way."""
         version = 4 if len(packet.src) == 4 else 6
         header = (20 if version == 4 else 40) + (8 if udp else 0)
-        if start - at != header:
-            return
-        layout = Layout(self._linktype, at, version, udp)
-        bulk = self._bulk
-        if bulk is not None and bulk.layout == layout:
-            bulk.learn(ends, flow.key.spi, flow)
-        if layout in self._votes or len(self._votes) < 64:
-            self._votes[layout] = self._votes.get(layout, 0) + 1
-        if bulk is None and self._votes.get(layout, 0) >= _ENOUGH:
-            self._bulk = BulkCounter(self.capture.reader, layout, data)
+        if start - at == header:
+            self._ways.vote(Layout(self._linktype, at, version, udp), ends, flow, data)
 
     def _tcp(self, number: int, time_ns: int, data: bytes, packet: ip.Packet) -> None:
         start = packet.start

@@ -19,6 +19,7 @@ from vpndiag.capture.files import CaptureError, open_capture
 from vpndiag.capture.flows import EspFlow
 from vpndiag.capture.prefilter import Prefilter
 from vpndiag.capture.share import Share
+from vpndiag.capture.ways import Ways
 from vpndiag.capture.write import udp_packet
 
 SHARED = Path(__file__).parents[4] / "shared" / "captures"
@@ -361,7 +362,9 @@ def test_many_short_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     compare(monkeypatch, as_pcap(rng, packets, 101), True, "too many flows")
 
 
-def test_many_control_packets_after_much_data_and_the_other_way_round() -> None:
+def test_many_control_packets_after_much_data_and_the_other_way_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The way is chosen anew for each window, by the one before."""
     rng = random.Random(3)
     message = rng.randbytes(16) + bytes.fromhex("08100501") + rng.randbytes(4)
@@ -374,13 +377,14 @@ def test_many_control_packets_after_much_data_and_the_other_way_round() -> None:
         packets.append(ETHERNET + b"\x08\x00" + udp_packet(*ENDS[0], 4500, 4500, body, index))
     data = as_pcap(rng, packets, 1)
     taken: list[bool] = []
+    chosen = Ways._many_control
 
-    class Watched(Prefilter):
-        def _many_control(self) -> bool:
-            taken.append(super()._many_control())
-            return taken[-1]
+    def watched(ways: Ways) -> bool:
+        taken.append(chosen(ways))
+        return taken[-1]
 
-    scan = Watched(open_capture(BytesIO(data)))
+    monkeypatch.setattr(Ways, "_many_control", watched)
+    scan = Prefilter(open_capture(BytesIO(data)))
     kept = list(scan)
     slow = Prefilter(open_capture(BytesIO(data)), fast=False)
     assert kept == list(slow)
