@@ -41,24 +41,25 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def layer_line(console: Console, layer: Layer) -> Text:
-    """The line of a layer that was looked at."""
+def layer_line(console: Console, layer: Layer, *, live: bool = False) -> Text:
+    """The line of a layer that was looked at; ``live``: it will be drawn again."""
     elapsed = ""
     if layer.started is not None and layer.ended is not None:
         elapsed = duration(layer.ended - layer.started)
     said = layer.summary or layer.reason
-    return _line(console, layer.status, LAYER_TITLES.get(layer.id, layer.id), said, elapsed)
+    title = LAYER_TITLES.get(layer.id, layer.id)
+    return _line(console, layer.status, title, said, elapsed, live=live)
 
 
-def ladder_lines(console: Console, layers: Sequence[Layer]) -> list[Text]:
+def ladder_lines(console: Console, layers: Sequence[Layer], *, live: bool = False) -> list[Text]:
     """All layers; those not reached for the same reason share one line."""
     lines: list[Text] = []
     for reason, group in groupby(layers, key=_reason):
         members = list(group)
         if reason is None:
-            lines.extend(layer_line(console, layer) for layer in members)
+            lines.extend(layer_line(console, layer, live=live) for layer in members)
         else:
-            lines.append(_not_reached(console, members, reason))
+            lines.append(_not_reached(console, members, reason, live=live))
     return lines
 
 
@@ -66,43 +67,59 @@ def _reason(layer: Layer) -> str | None:
     return layer.reason if layer.status == "not_reached" else None
 
 
-def _not_reached(console: Console, members: Sequence[Layer], reason: str) -> Text:
+def _not_reached(console: Console, members: Sequence[Layer], reason: str, *, live: bool) -> Text:
     ids = [layer.id for layer in members]
     title = LAYER_TITLES.get(ids[0], ids[0])
     if len(ids) > 1:
         dots = "…" if speaks_unicode(console) else ".."
         title = f"{ids[0]} {dots} {ids[-1]}"
     said = f"not reached: {reason}" if reason else "not reached"
-    return _line(console, "not_reached", title, said, "")
+    return _line(console, "not_reached", title, said, "", live=live)
 
 
-def _line(console: Console, status: str, title: str, said: str, elapsed: str) -> Text:
+def _line(
+    console: Console, status: str, title: str, said: str, elapsed: str, *, live: bool = False
+) -> Text:
+    """What does not fit into a line of the terminal goes on below, or is cut while ``live``. On a
+    narrow terminal all that is said is below."""
     symbol = mark(console, status)
-    room = width_of(console) - 2 - cell_len(symbol) - 2 - _TITLE - 2 - _TIME - 1
+    edge = 2 + cell_len(symbol) + 2
     said = visible(said, 500)
-    dots = "…" if speaks_unicode(console) else "..."
-    if console.is_terminal and cell_len(said) > room:
-        said = set_cell_size(said, room - cell_len(dots)).rstrip() + dots
+    narrow = console.is_terminal and console.width < MIN_WIDTH
+    indent = edge if narrow else edge + _TITLE + 2
+    room = min(console.width, MAX_WIDTH) - indent - (1 if narrow else _TIME + 1)
+    rows = _rows(console, said, room, live=live) if console.is_terminal else [said]
     quiet = status == "not_reached"
     line = Text(no_wrap=True, overflow="ignore", style="dim" if quiet else "")
     line.append("  ")
     line.append(symbol, style=STYLES[status])
     line.append("  ")
     line.append(set_cell_size(title, _TITLE), style="" if quiet else "bold")
-    line.append("  ")
-    if elapsed:
-        line.append(set_cell_size(said, max(room, cell_len(said))))
-        line.append(f"{elapsed:>{_TIME + 1}}", style="dim")
-    else:
-        line.append(said)
+    if not narrow:
+        line.append("  ")
+        first = rows.pop(0)
+        line.append(set_cell_size(first, max(room, cell_len(first))) if elapsed else first)
+    line.append(f"{elapsed:>{_TIME + 1}}" if elapsed else "", style="dim")
+    for row in rows:
+        line.append(f"\n{' ' * indent}{row}")
     return line
+
+
+def _rows(console: Console, said: str, room: int, *, live: bool) -> list[str]:
+    if cell_len(said) <= room:
+        return [said]
+    if live:
+        dots = "…" if speaks_unicode(console) else "..."
+        return [set_cell_size(said, max(room - cell_len(dots), 0)).rstrip() + dots]
+    return [row.plain.rstrip() for row in Text(said).wrap(console, max(room, 8))]
 
 
 class LiveLadder:
     """Observer of a run that shows it on ``console``; a context manager.
 
-    On a terminal the lines fill in as the run goes on. Elsewhere each layer is printed when it is
-    done, in plain lines with words for marks. ``quiet`` shows nothing. ``clock`` is for tests.
+    On a terminal the lines fill in as the run goes on, cut to its width until the end. Elsewhere
+    each layer is printed when it is done, in plain lines with words for marks. ``quiet`` shows
+    nothing. ``clock`` is for tests.
     """
 
     def __init__(
@@ -120,6 +137,7 @@ class LiveLadder:
         self._since = 0.0
         self._held: list[Layer] = []
         self._progress = ""
+        self._closed = False
         self._live: Live | None = None
         if console.is_terminal and not quiet:
             self._live = Live(
@@ -149,6 +167,7 @@ class LiveLadder:
         """End the display; the lines stay. May be called twice."""
         self._running = None
         self._progress = ""
+        self._closed = True
         self._flush_held()
         if self._live:
             self._live.stop()
@@ -203,13 +222,14 @@ class LiveLadder:
             self._live.refresh()
 
     def _render(self) -> RenderableType:
-        lines = ladder_lines(self._console, self._done)
+        lines = ladder_lines(self._console, self._done, live=not self._closed)
         if self._running:
             title = LAYER_TITLES.get(self._running, self._running)
             passed = self._clock() - self._since
             # Below a second a clock only flickers.
             said = duration(passed) if passed >= 1 else ""
-            lines.append(_line(self._console, "running", title, said, ""))
+            lines.append(_line(self._console, "running", title, said, "", live=True))
         if self._progress:
-            lines.append(_line(self._console, "running", "staying connected", self._progress, ""))
+            title, said = "staying connected", self._progress
+            lines.append(_line(self._console, "running", title, said, "", live=True))
         return Group(*lines)

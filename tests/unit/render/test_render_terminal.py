@@ -157,6 +157,21 @@ def test_on_a_terminal_the_ladder_ends_with_the_same_layers() -> None:
     assert any("ipsec … app" in line for line in last)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_at_the_end_the_ladder_says_all_of_it_however_narrow_the_terminal(width: int) -> None:
+    said = "AES-CBC-256/HMAC-SHA2-256-128/UDP-transport; no NAT, UDP encapsulation forced"
+    target = console(width, terminal=True)
+    with LiveLadder(target, clock=lambda: 0.0) as ladder:
+        ladder.layer_done(Layer("ipsec", "passed", said, started=0.1, ended=0.102))
+        ladder.layer_done(Layer("esp", "failed", "nothing came back"))
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text_of(target).rpartition("\r\x1b[2K")[2])
+    assert max(cell_len(line) for line in last.splitlines()) <= width
+    assert "…" not in last and "2 ms" in last
+    packed = re.sub(r"\s", "", last.replace("2 ms", ""))
+    for part in ("IPsec SA (quick mode)", said, "nothing came back"):
+        assert part.replace(" ", "") in packed
+
+
 def test_quiet_shows_nothing() -> None:
     assert show_ladder(console(), quiet=True) == ""
 
