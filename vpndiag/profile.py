@@ -171,5 +171,6 @@ def _value(name: str, value: object, path: Path) -> object:
         raise ProfileError(f"{path}: {name}: a list of texts is wanted")
     wanted: type = {"mru": int, "plain_l2tp": bool, "outside_names": bool}.get(name, str)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise ProfileError(f"{path}: {name}: {wanted.__name__} wanted, not {value!r}")
+        kind = {int: "a number", bool: "true or false"}.get(wanted, "a text")
+        raise ProfileError(f"{path}: {name}: {kind} is wanted, not {value!r}")
     return value

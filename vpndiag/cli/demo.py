@@ -96,6 +96,18 @@ def demo(break_: str | None, output: Output, capture: str | None, keys: str | No
     return show(plan, output)
 
 
+def check_together(serve: bool, for_serve: dict[str, bool], for_run: dict[str, bool]) -> None:
+    """Options, each with whether it was given, that only count with or without ``--serve``.
+
+    :raises UsageError: one is given where it would not count.
+    """
+    for option, used in (for_run if serve else for_serve).items():
+        if used and serve:
+            raise UsageError(f"{option} is about a run; --serve makes none: leave one out")
+        if used:
+            raise UsageError(f"{option} is for --serve: give that as well, or leave it out")
+
+
 def list_breaks() -> str:
     """What ``--break`` takes, a line each."""
     what = {name: b.what for name, b in BREAKS.items()}

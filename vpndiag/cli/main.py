@@ -232,7 +232,9 @@ def demo(
     serve: Annotated[
         bool, typer.Option("--serve", help="Only run the gateway, for other clients, until Ctrl-C.")
     ] = False,
-    host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
+    host: Annotated[
+        MaybeText, typer.Option(metavar="ADDRESS", help="Address for --serve (127.0.0.1).")
+    ] = None,
     port: Annotated[
         MaybeTexts,
         typer.Option(help="Port for --serve: 500=10500 (repeatable)."),
@@ -252,7 +254,20 @@ def demo(
     if list_:
         typer.echo(demonstration.list_breaks())
         return
+    demonstration.check_together(
+        serve,
+        {"--host": host is not None, "--port": bool(port)},
+        {
+            "--json": json is not None,
+            "--quiet": quiet,
+            "--verbose": verbose,
+            "--redact": redact,
+            "--capture": capture is not None,
+            "--keys-out": keys_out is not None,
+        },
+    )
     if serve:
+        host = demonstration.HOST if host is None else host
         raise typer.Exit(demonstration.serve(break_, host, ports_of(tuple(port or ()))))
     output = Output(json=json, quiet=quiet, verbose=verbose, redact=redact)
     raise typer.Exit(demonstration.demo(break_, output, capture, keys_out))

@@ -57,7 +57,7 @@ def show(plan: Plan, output: Output) -> int:
     """
     from vpndiag.cli.interrupts import Interrupts
 
-    check_writable(output.json, plan.keys)
+    check_writable(output.json, plan.keys, plan.capture)
     with Interrupts() as interrupts:
         report, error = _run_and_write(plan, output, interrupts)
         # Who interrupts now, when all is known, shall still see it.
@@ -188,22 +188,20 @@ def drop(stream: IO[str]) -> None:
         os.close(nowhere)
 
 
-def check_writable(json: str | None, keys: Path | None) -> None:
-    """:raises UsageError: a file that was asked for could not be written in the end."""
+_CAPTURES = (b"\x0a\x0d\x0d\x0a", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4")
+"""How pcapng and pcap begin."""
+
+
+def check_writable(json: str | None, keys: Path | None, capture: Path | None = None) -> None:
+    """:raises UsageError: a file that was asked for could not be written in the end, or it is
+    another kind of file: "--json *.pcapng" names the first of them."""
     if json is not None and json != "-":
-        path = Path(json)
-        if _holds_something_else(path):
-            # A capture most often: "--json *.pcapng" names the first of them.
-            raise UsageError(f"--json {json}: this file is no report; it is not overwritten")
-        try:
-            there = path.exists()
-            with path.open("ab"):
-                pass
-            if not there:
-                path.unlink()
-        except OSError as error:
-            raise UsageError(f"--json {json}: {error.strerror or error}") from error
+        _check_file("--json", Path(json), (b"{",), "report")
+    if capture is not None:
+        _check_file("--capture", capture, _CAPTURES, "capture")
     if keys is not None:
+        if keys.is_file():
+            raise UsageError(f"--keys-out {keys}: a file stands there; name a directory")
         try:
             keys.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -212,15 +210,22 @@ def check_writable(json: str | None, keys: Path | None) -> None:
             raise UsageError(f"--keys-out {keys}: not writable")
 
 
-def _holds_something_else(path: Path) -> bool:
+def _check_file(option: str, path: Path, beginnings: tuple[bytes, ...], what: str) -> None:
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            head = file.read(64).lstrip()
-    except OSError:
-        return False
-    return bool(head) and not head.startswith(b"{")
+        there = path.exists()
+        if there and not path.is_file() and not path.is_dir():
+            return  # a pipe: its reader would take this for the end
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(64).lstrip(b" \t\r\n" if what == "report" else b"")
+            if head and not head.startswith(beginnings):
+                raise UsageError(f"{option} {path}: this file is no {what}; it is not overwritten")
+        with path.open("ab"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror or error}") from error
 
 
 def write_json(report: Report, output: Output) -> str | None:

@@ -36,8 +36,9 @@ def check(name: str) -> int:
 
 
 def _check_values(profile: profiles.Profile, path: Path) -> None:
-    from vpndiag.cli.proposals import auth_methods
+    from vpndiag.cli.proposals import auth_methods, group_of
     from vpndiag.probes.inside.exchange import parse_app
+    from vpndiag.probes.resolvers import configuration
     from vpndiag.protocols.errors import LocalProtocolError
     from vpndiag.protocols.ike.profiles import PROFILES, parse_esp_list, parse_ike_list
 
@@ -47,13 +48,21 @@ def _check_values(profile: profiles.Profile, path: Path) -> None:
     except ValueError as error:
         raise UsageError(f"{path}: apps: {error}") from error
     try:
+        configuration(list(profile.resolvers))
+    except ValueError as error:
+        raise UsageError(f"{path}: resolvers: {error}") from error
+    try:
         if profile.ike and ",".join(profile.ike).lower() not in PROFILES:
             parse_ike_list(",".join(profile.ike))
         if profile.esp:
             parse_esp_list(",".join(profile.esp))
     except LocalProtocolError as error:
         raise UsageError(f"{path}: {error}") from error
-    auth_methods(",".join(profile.auth) or None)
+    for check in (lambda: auth_methods(",".join(profile.auth)), lambda: group_of(profile.pfs)):
+        try:
+            check()
+        except UsageError as error:
+            raise UsageError(f"{path}: {str(error).removeprefix('--')}") from error
     for name in ("psk_file", "password_file", "l2tp_secret_file", "certificate", "key", "ca"):
         value = getattr(profile, name)
         if value is not None and not (path.parent / Path(value).expanduser()).is_file():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vpndiag import profile as profiles
 from vpndiag.cli.credentials import certificate_of, l2tp_secret_of, secrets_of
 from vpndiag.cli.exits import UsageError
-from vpndiag.cli.output import Output, show
+from vpndiag.cli.output import Output, check_writable, show
 from vpndiag.cli.proposals import auth_methods, group_of, ports_of, proposals_of
 from vpndiag.records import record
 from vpndiag.secrets import SecretError
@@ -67,6 +67,7 @@ def run(given: RunOptions, output: Output) -> int:
 
     :raises UsageError: before anything is sent, unless a file cannot be written in the end.
     """
+    check_writable(output.json, given.keys_out, given.capture)  # before secrets are asked for
     return show(plan_of(given), output)
 
 
@@ -81,7 +82,8 @@ def plan_of(given: RunOptions) -> Plan:
     from vpndiag.tunnel.options import TunnelOptions
 
     notes = _no_profile(given.host)
-    given = _with_profile(given)
+    typed, given = given, _with_profile(given)
+    _check_together(typed, given)
     inside, soak = _inside(given), _soak(given)
     host = given.host.strip()
     if not host:
@@ -89,12 +91,12 @@ def plan_of(given: RunOptions) -> Plan:
     _check_address(host)
     if given.user is not None and not given.user.strip():
         raise UsageError("--user is empty: give the name to log in with, or leave --user out")
-    if given.keys_out is not None and given.keys_out.is_file():
-        raise UsageError(f"--keys-out {given.keys_out}: a file stands there; name a directory")
     try:
         credentials, anchors = certificate_of(given)
-        psk, password = secrets_of(given, credentials is not None, notes)
         ike_list, esp_list = proposals_of(given.ike, given.esp, credentials is not None)
+        methods, group, ports = auth_methods(given.auth), group_of(given.pfs), ports_of(given.ports)
+        # Last: nobody shall type secrets for a run that there will not be.
+        psk, password = secrets_of(given, credentials is not None, notes)
         tunnel = TunnelOptions(
             gateway="",
             local="",
@@ -105,15 +107,15 @@ def plan_of(given: RunOptions) -> Plan:
             verify_time=_now(),
             user=given.user,
             password=password,
-            auth_methods=auth_methods(given.auth),
+            auth_methods=methods,
             l2tp_secret=l2tp_secret_of(given),
             plain_l2tp=given.plain_l2tp,
             ike_transforms=ike_list,
             esp_transforms=esp_list,
             custom_ike=bool(ike_list),
             custom_esp=bool(esp_list),
-            pfs_group=group_of(given.pfs),
-            gateway_ports=ports_of(given.ports),
+            pfs_group=group,
+            gateway_ports=ports,
             mru=given.mru or 1400,
             **({"vendor_ids": ()} if given.no_vendor_ids else {}),  # type: ignore[arg-type]
         )
@@ -196,6 +198,47 @@ def _check_address(host: str) -> None:
         gateway_sockaddr(str(address), 500)
     except CannotOpen as error:
         raise UsageError(f"{host}: this computer has no interface {zone}") from error
+
+
+_IPSEC_ONLY = {
+    "ike": "--ike", "esp": "--esp", "pfs": "--pfs", "no_vendor_ids": "--no-vendor-ids",
+    "psk": "--psk", "psk_file": "--psk-file", "psk_hex": "--psk-hex",
+    "certificate": "--cert", "key": "--key", "ca": "--ca", "expected_name": "--cert-name",
+}  # fmt: skip
+_LOGIN_ONLY = {
+    "password": "--password", "password_file": "--password-file", "auth": "--auth",
+}  # fmt: skip
+
+
+def _check_together(typed: RunOptions, given: RunOptions) -> None:
+    """Who types an option expects that it counts. ``given``: with what the profile says; that may
+    hold more than this run needs.
+
+    :raises UsageError: it would not, beside the others or without another.
+    """
+
+    def first(options: dict[str, str]) -> str | None:
+        return next((option for name, option in options.items() if getattr(typed, name)), None)
+
+    if given.plain_l2tp and (option := first(_IPSEC_ONLY)):
+        raise UsageError(f"{option} is about IPsec, which --plain-l2tp does without: leave one out")
+    if given.user is None and (option := first(_LOGIN_ONLY)):
+        raise UsageError(f"{option} is about the login: give --user as well")
+    if given.certificate is not None and (typed.psk or typed.psk_file or typed.psk_hex):
+        raise UsageError("a pre-shared key or --cert: give one of them")
+    if given.certificate is None and typed.expected_name:
+        raise UsageError(
+            "--cert-name is for certificate authentication: give --cert and --key as well"
+        )
+    if typed.reference is not None and not typed.reference.strip():
+        raise UsageError("--reference is empty: give a name or an address")
+    if given.resolver:
+        from vpndiag.probes.resolvers import configuration
+
+        try:
+            configuration(list(given.resolver))
+        except ValueError as error:
+            raise UsageError(f"--resolver: {error}") from error
 
 
 def _now() -> float:

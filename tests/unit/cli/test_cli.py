@@ -127,7 +127,7 @@ def test_without_a_command_there_is_help_and_no_success(here: Here) -> None:
         (["run", "127.0.0.1", "--port", "22=22"], ["--port 22=22"]),
         (["run", "127.0.0.1", "--port", "500=70000"], ["70000"]),
         (["run", "127.0.0.1", "--port", "500=1", "--port", "4500=1"], ["port of its own"]),
-        (["run", "127.0.0.1", "--auth", "magic"], ["--auth magic", "mschapv2"]),
+        (["run", "127.0.0.1", "-u", "a", "--auth", "magic"], ["--auth magic", "mschapv2"]),
         (["run", "127.0.0.1", "--ike", "rot13-crc-modp2"], ["--ike", "rot13"]),
         (["run", "127.0.0.1", "--esp", "rot13"], ["--esp", "rot13"]),
         (["run", "127.0.0.1", "--pfs", "modp17"], ["--pfs", "modp17"]),
@@ -138,7 +138,20 @@ def test_without_a_command_there_is_help_and_no_success(here: Here) -> None:
         (["run", "127.0.0.1", "--soak", "10m"], ["--soak", "--user"]),
         (["run", "127.0.0.1", "--user", "alice", "--soak", "soon"], ["--soak", "soon", "10m"]),
         (["run", "127.0.0.1", "--user", "alice", "--soak", "2d"], ["--soak", "2d"]),
+        (["run", "127.0.0.1", "--plain-l2tp", "--psk", "k"], ["--psk", "--plain-l2tp"]),
+        (["run", "127.0.0.1", "--plain-l2tp", "--ike", "windows"], ["--ike", "--plain-l2tp"]),
+        (["run", "127.0.0.1", "--password", "p"], ["--password", "--user"]),
+        (["run", "127.0.0.1", "--auth", "pap"], ["--auth", "--user"]),
+        (["run", "127.0.0.1", "--cert-name", "gw"], ["--cert-name", "--cert"]),
+        (["run", "127.0.0.1", "--cert", "c", "--key", "k", "--psk", "p"], ["one of them"]),
+        (["run", "127.0.0.1", "-u", "a", "--json", "none/r.json"], ["--json none/r.json"]),
+        (["run", "127.0.0.1", "-u", "a", "--capture", "none/c"], ["--capture none/c"]),
+        (["run", "127.0.0.1", "--reference", " "], ["--reference", "address"]),
+        (["run", "127.0.0.1", "--resolver", "dns"], ["--resolver", "'dns'"]),
         (["run", "no-such-profile.toml"], ["no-such-profile.toml"]),
+        (["demo", "--port", "500=10500"], ["--port", "--serve"]),
+        (["demo", "--host", "127.0.0.1"], ["--host", "--serve"]),
+        (["demo", "--serve", "--json", "-"], ["--json", "--serve"]),
         (["demo", "--break", "login.wrong-pasword"], ["login.wrong-password"]),
     ],
 )
@@ -155,7 +168,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
         ('user = "alice"', "gateway"),
         ('gateway = "a"\npsk = "s3cret"', "secrets do not belong"),
         ('gateway = "a"\ncolour = "red"', "colour"),
-        ('gateway = "a"\nmru = "big"', "mru"),
+        ('gateway = "a"\nmru = "big"', "mru: a number is wanted"),
     ],
 )
 def test_a_profile_that_is_wrong_is_told_by_entry(text: str, about: str, here: Here) -> None:
@@ -163,6 +176,21 @@ def test_a_profile_that_is_wrong_is_told_by_entry(text: str, about: str, here: H
     done = here("run", "corp")
     assert is_refused(done, "corp.toml", about)
     assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("entry", "about"),
+    [
+        ('resolvers = ["dns"]', "resolvers: 'dns'"),
+        ('pfs = "modp17"', "pfs 'modp17'"),
+        ('auth = ["magic"]', "auth magic"),
+        ('apps = ["files"]', "apps: files"),
+        ('ike = ["rot13"]', "rot13"),
+    ],
+)
+def test_a_profile_is_checked_without_a_run(entry: str, about: str, here: Here) -> None:
+    (here.folder / "corp.toml").write_text(f'gateway = "a"\n{entry}\n')
+    assert is_refused(here("profile", "check", "corp"), "corp.toml", about)
 
 
 def test_a_profile_stands_for_its_gateway(tmp_path: Path) -> None:
@@ -180,7 +208,7 @@ def test_secrets_are_not_asked_for_without_a_terminal() -> None:
 
 
 def test_a_refused_option_does_not_show_the_secret_beside_it() -> None:
-    done = vpndiag("run", "127.0.0.1", "--psk", "hunter2-psk", "--auth", "magic")
+    done = vpndiag("run", "127.0.0.1", "--psk", "hunter2-psk", "--esp", "magic")
     assert "hunter2-psk" not in done.stdout + done.stderr
 
 

@@ -54,6 +54,10 @@ def test_the_check_leaves_no_empty_file_and_no_old_report_harmed(tmp_path: Path)
     assert not (tmp_path / "new.json").exists()
     (tmp_path / "old.json").write_text("{}")
     check_writable(str(tmp_path / "old.json"), None)
+    (tmp_path / "old.pcapng").write_bytes(b"\x0a\x0d\x0d\x0a" + bytes(24))
+    check_writable(None, None, tmp_path / "old.pcapng")
+    with pytest.raises(UsageError, match="no capture; it is not overwritten"):
+        check_writable(None, None, tmp_path / "old.json")
     assert (tmp_path / "old.json").read_text() == "{}"
 
 
