@@ -106,8 +106,9 @@ class IkeObserver:
         try:
             message = decode(data)
         except ProtocolError as error:
+            port = self._ports.get(gateway[1], gateway[1])
             return _malformed(
-                data, str(error), t, frames, direction, gateway, client, marker, other_source
+                data, str(error), t, frames, direction, port, client, marker, other_source
             )
         header = message.header
         cookie = header.initiator_cookie.hex()
@@ -383,7 +384,7 @@ def _malformed(
     t: float,
     frames: tuple[int, ...],
     direction: Direction,
-    gateway: Address,
+    port: int,
     client: Address,
     marker: bool,
     other_source: str,
@@ -393,7 +394,7 @@ def _malformed(
         t=t,
         frames=frames,
         direction=direction,
-        port=gateway[1],
+        port=port,
         client_port=client[1],
         marker=marker,
         version=head[17] >> 4,
