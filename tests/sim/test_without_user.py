@@ -17,9 +17,12 @@ def test_it_goes_up_to_the_login(plain: bool) -> None:
     seen = simulate(options, GatewayConfig(plain_l2tp=plain))
     diagnosis = diagnose(seen.observations)
     assert diagnosis.verdict.outcome == "healthy", diagnosis.verdict
-    assert diagnosis.verdict.headline.startswith("Everything up to the login works.")
+    assert diagnosis.verdict.headline.startswith("Everything up to the L2TP session works.")
     status = {layer.id: layer.status for layer in diagnosis.layers}
     assert status["l2tp"] == "passed" and status["login"] == "not_reached"
+    beyond = diagnosis.layers[[*status].index("l2tp") + 1 :]
+    told = {layer.reason for layer in beyond}
+    assert told == {"no user name was given"}
 
 
 def test_a_wrong_key_is_found_without_a_user_name() -> None:

@@ -166,7 +166,7 @@ def _entry(raw: dict[str, Any], layer: str) -> Entry:
         clients_show=_shown(raw.get("clients", {})),
         windows=_numbers(raw.get("clients", {}).get("windows", ())),
         references=tuple(raw["references"]),
-        explanation=f"{raw['meaning']} {raw['technical']}",
+        explanation=f"{raw['meaning']} Technically: {raw['technical']}",
         fix=tuple(str(step) for step in now),
     )
 

@@ -16,7 +16,7 @@ SECONDARY = "Secondary-DNS"
 
 def judge(view: View) -> Ruling:
     if not view.ppp:
-        return not_reached("address", "no PPP session")
+        return not_reached("address", ppp.absent(view))
     ipcp = view.ppp_of("IPCP")
     opened = ppp.opened(view, "IPCP")
     if opened is not None:

@@ -20,7 +20,7 @@ from vpndiag.diagnosis import (
     watched,
 )
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import DataFlow, EspFlow, IkeMessage, InsideMtu, Observation
 from vpndiag.report.model import Finding
@@ -233,7 +233,9 @@ def _data_both_ways(seen: list[DataFlow]) -> Ruling:
     ways = {d.direction for d in seen if d.packets}
     packets = sum(d.packets for d in seen)
     if None in ways or ways == {"in", "out"}:
-        return rule("address", "passed", summary=f"{packets} packets of users' data", seen=seen)
+        return rule(
+            "address", "passed", summary=f"{number(packets, 'packet')} of users' data", seen=seen
+        )
     return rule("address", "inconclusive", summary="users' data is seen one way only", seen=seen)
 
 

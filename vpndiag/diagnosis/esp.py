@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, numbers, told
 from vpndiag.diagnosis.ike_sa import INVALID_SPI
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage
 from vpndiag.report.model import Cause, Finding
@@ -38,8 +38,8 @@ def judge(view: View) -> Ruling:
         return _failed(
             finding(
                 "esp.sha2-truncation",
-                evidence(f"{truncated[0].truncated_to_96} packets verify only with the check value "
-                         "cut to 96 bits", *truncated),
+                evidence("the check value fits only when it is cut to 96 bits: "
+                         f"{number(truncated[0].truncated_to_96 or 0, 'packet')}", *truncated),
                 detail="The gateway cuts HMAC-SHA2-256 to 96 bits; RFC 4868 says 128.",
                 confidence="certain",
             ),
@@ -57,7 +57,7 @@ def judge(view: View) -> Ruling:
         return _failed(
             finding(
                 "esp.bad-integrity",
-                evidence(f"{bad} packets came back and none verifies", *back),
+                evidence(f"{number(bad, 'packet')} came back and none verifies", *back),
                 detail="ESP packets come back, but their integrity check fails.",
             ),
             "packets do not verify",

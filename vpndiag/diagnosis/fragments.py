@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import told
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, number, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import FragmentsLost
 from vpndiag.report.model import Finding
@@ -79,7 +79,10 @@ def note(view: View) -> Finding | None:
         return None
     return finding(
         "path.fragments-lost",
-        evidence(f"{len(view.fragments_lost)} datagrams lack fragments", *view.fragments_lost[:4]),
+        evidence(
+            f"fragments of {number(len(view.fragments_lost), 'datagram')} are missing",
+            *view.fragments_lost[:4],
+        ),
         detail="IP fragments are lost on the way.",
         severity="warning",
         confidence="medium",

@@ -6,7 +6,7 @@ from vpndiag.diagnosis import aggressive, ike_beside, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, INVALID_SPI, IkeSa
 from vpndiag.diagnosis.ikev2 import NO_PROPOSAL_CHOSEN
 from vpndiag.diagnosis.liveness import says_goodbye
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, not_reached, rule, times
 from vpndiag.diagnosis.view import ANSWERED, View
 from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
@@ -97,7 +97,7 @@ def _foreign(sa: IkeSa, chosen: IkeMessage) -> Ruling:
         "failed",
         finding(
             "ike.malformed",
-            evidence(f"offered: {'; '.join(sa.offered.transforms[:6])}", sa.first),
+            evidence(f"offered: {listed(sa.offered.transforms, 6)}", sa.first),
             evidence(f"the gateway chose {picked}", chosen),
             *([evidence("the client does not take it", *said)] if said else []),
             detail=f"The gateway chose what was not offered ({picked}); a responder has to take "
@@ -186,7 +186,7 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
 def _refused(view: View, sa: IkeSa, seen: list[Observation]) -> Ruling:
     message, notify = sa.notifies()[0]
     accepted = ike_beside.accepted(view, sa)
-    offered = "; ".join(sa.offered.transforms[:6])
+    offered = listed(sa.offered.transforms, 6)
     said = [evidence(f"{notify.name} in answer to message 1", message)]
     if notify.type in ike_beside.WRONG_VERSION or any(m.version == 2 for m in sa.answers):
         ruling = ike_beside.other_version(view, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis.ike_sa import CERTIFICATE_METHODS, NATT_VENDOR_IDS, IkeSa
 from vpndiag.diagnosis.ikev2 import COOKIE, NO_PROPOSAL_CHOSEN
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, rule
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, Observation
 
@@ -45,7 +45,7 @@ def accepts(sa: IkeSa, other: IkeSa, *, refused: bool) -> Ruling:
     chosen = other.chosen
     assert chosen is not None
     how = "refused (NO-PROPOSAL-CHOSEN)" if refused else "not answered"
-    offered = "; ".join(sa.offered.transforms[:4])
+    offered = listed(sa.offered.transforms, 4)
     had = any(v in NATT_VENDOR_IDS for v in sa.offered.vendor_ids)
     has = any(v in NATT_VENDOR_IDS for v in other.offered.vendor_ids)
     same = set(other.offered.transforms) == set(sa.offered.transforms)

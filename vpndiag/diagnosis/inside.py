@@ -25,7 +25,7 @@ def untested(view: View, layer: str) -> Ruling:
     if view.running:
         return not_reached(layer, "not tested yet")
     if view.scope is not None and not view.scope.user:
-        return not_reached(layer, "no login was asked for")
+        return not_reached(layer, "no user name was given")
     return not_reached(layer, "there was no connection to test it through")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, nat
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, INVALID_COOKIE, IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, not_reached, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
 from vpndiag.report.model import Evidence, Finding
@@ -209,7 +209,7 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
     leaving = liveness.leaves(view, ours[-1].t)
     after = [m for m in sa.messages if m.direction == "in" and ours[0].t <= m.t <= leaving]
     refusal = _refusal(after)
-    offered = "; ".join(ours[0].transforms[:6])
+    offered = listed(ours[0].transforms, 6)
     if refusal is not None:
         message, notify = refusal
         said = evidence(f"the gateway answers {notify.name}", message)

@@ -138,7 +138,8 @@ def _refused_before_up(view: View) -> Ruling | None:
     m = closing[0]
     if in_vain([x for x in view.ppp if x.direction == "out" and x.t < m.t], m.t):
         return None  # it was up, and silent in PPP
-    said = evidence(f"the gateway answers {reason(m)}", m)
+    said = [evidence(f"the gateway answers {reason(m)}", m)]
+    detail = f"The gateway closed with {reason(m)}."
     up = bool(view.l2tp_of("out", "ICCN"))
     if m.message == "StopCCN":
         code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
@@ -148,12 +149,16 @@ def _refused_before_up(view: View) -> Ruling | None:
             code = "l2tp.no-facilities"
         if m.result_code == 2 and "authoriz" in m.error_message.lower():
             code = "l2tp.not-authorized"  # xl2tpd has error 6 and "No Authorization" for it
-        wanted = any(x.challenge for x in view.l2tp_of("in", "SCCRP"))
-        wanted = wanted and view.half_inside is None  # what the client said to that is not seen
+        wanted = [x for x in view.l2tp_of("in", "SCCRP") if x.challenge]
+        if view.half_inside is not None:
+            wanted = []  # what the client said to that is not seen
         if wanted and code in _MAY_BE_SECRET and not (up or view.l2tp_of("in", "ICRP")):
             # RFC 2661 section 5.1.1 says StopCCN 4; xl2tpd sends 2 with error 6.
             proved = any(x.challenge_response for x in view.l2tp_of("out", "SCCCN"))
             code = "l2tp.secret-mismatch" if proved else "l2tp.secret-wanted"
+            said.insert(0, evidence("the gateway asks for a tunnel secret (Challenge)", wanted[0]))
+            what = "does not take the tunnel secret" if proved else "wants a tunnel secret"
+            detail = f"The gateway {what}: it closed with {reason(m)}."
         if code == "l2tp.refused" and view.l2tp_of("in", "SCCRP") and up:
             code = "l2tp.hung-up"
     else:
@@ -165,7 +170,7 @@ def _refused_before_up(view: View) -> Ruling | None:
     return rule(
         "l2tp",
         "failed",
-        finding(code, said, detail=f"The gateway closed with {reason(m)}.", confidence="certain"),
+        finding(code, *said, detail=detail, confidence="certain"),
         summary=reason(m),
         seen=[*begun, m],
     )

@@ -43,7 +43,9 @@ def _nothing(view: View) -> Ruling:
     if not up:
         if view.esp and not view.l2tp and not view.live:
             return not_reached("lcp", unread(view))
-        return not_reached("lcp", "no PPP session")
+        return not_reached("lcp", ppp.absent(view))
+    if view.scope is not None and not view.scope.user:
+        return not_reached("lcp", ppp.absent(view))
     silence = view.unanswered(up)
     if view.running or silence is None or silence.seconds < 4.0:
         return not_reached("lcp", "no PPP packet yet")

@@ -12,7 +12,7 @@ from vpndiag.report.model import Finding
 
 def judge(view: View) -> Ruling:
     if not view.ppp:
-        return not_reached("login", _why(view))
+        return not_reached("login", ppp.absent(view))
     packets = [m for m in view.ppp if m.protocol in ppp.AUTHENTICATION]
     unproven = [p for p in view.proofs if p.outcome != "verified"]
     good = ppp.success(view)
@@ -39,12 +39,6 @@ def judge(view: View) -> Ruling:
     if view.running:
         return not_reached("login", "waiting for the server")
     return _unfinished(view, packets)
-
-
-def _why(view: View) -> str:
-    if view.scope is not None and not view.scope.user:
-        return "no user name given"
-    return "no PPP session"
 
 
 def _only_ours(packets: list[PppMessage]) -> bool:
@@ -120,7 +114,7 @@ def _none(view: View) -> Ruling:
     if not ppp.lcp_up(view):
         return not_reached("login", "LCP did not open")
     if view.scope is not None and not view.scope.user:
-        return not_reached("login", "no user name given")
+        return not_reached("login", ppp.absent(view))
     start = ppp.opened(view, "LCP") or view.ppp[0].t
     end = ppp.hang_up(view, start)
     if ppp.network(view):

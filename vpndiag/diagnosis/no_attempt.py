@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vpndiag.diagnosis.ruling import number
 from vpndiag.observations import OtherTraffic
 from vpndiag.observations.other import IKE_CUT_OFF, IKE_FRAGMENTS, NAT_KEEPALIVES
 from vpndiag.report.model import Verdict
@@ -47,7 +48,7 @@ def nothing(other: Iterable[OtherTraffic]) -> Verdict:
             "it is in this capture."
         )
         return Verdict("inconclusive", text, layer="esp", confidence="low")
-    kinds = ", ".join(f"{o.what} ({o.packets} packets)" for o in seen)
+    kinds = ", ".join(f"{o.what} ({number(o.packets, 'packet')})" for o in seen)
     told = " ".join(_WHAT[o.what] for o in seen[:3] if o.what in _WHAT)
     text = f"No L2TP/IPsec in this capture, but {kinds}."
     return Verdict("not_applicable", f"{text} {told}".rstrip())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import lifetime, loss, nat, other_addresses, outer_mtu, told, way
 from vpndiag.diagnosis.ike_sa import IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
 from vpndiag.diagnosis.silence import Unanswered
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -52,7 +52,7 @@ def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
     text = f"IKE sent to UDP {port} {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
     others = len({m.initiator_cookie for m in asked}) - 1
     if others:
-        text += f" ({others} other question{'s' if others > 1 else ''} neither)"
+        text += f", nor to {number(others, 'other question')}"
     return silence, evidence(text, silence.first, silence.last)
 
 

@@ -17,6 +17,13 @@ def opened(view: View, protocol: str) -> float | None:
     return max(acks.values()) if len(acks) == 2 else None
 
 
+def absent(view: View) -> str:
+    """Why there is nothing of PPP: the reason of a rung that was not reached."""
+    if view.scope is not None and not view.scope.user:
+        return "no user name was given"
+    return "no PPP session"
+
+
 def lcp_up(view: View) -> bool:
     """LCP was open: acknowledged both ways, or a later phase is seen."""
     return opened(view, "LCP") is not None or any(

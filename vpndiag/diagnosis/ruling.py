@@ -105,6 +105,17 @@ def times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
+def number(count: int, one: str) -> str:
+    """``1 packet``, ``3 packets``."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
+def listed(what: Sequence[str], most: int) -> str:
+    """``a; b``, or ``a; b; and 3 more``: what is left out is told."""
+    left = len(what) - most
+    return "; ".join(what) if left <= 0 else f"{'; '.join(what[:most])}; and {left} more"
+
+
 def failed_verdict(layers: Sequence[Layer], findings: Sequence[Finding]) -> Verdict | None:
     """The verdict of the first rung that failed; None: none did."""
     failed = next((x for x in layers if x.status == "failed"), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis.inside import LAYERS
-from vpndiag.diagnosis.ruling import failed_verdict
+from vpndiag.diagnosis.ruling import failed_verdict, number
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Scope
 from vpndiag.report.model import LAYER_TITLES, Finding, Layer, Verdict
@@ -41,14 +41,16 @@ def verdict_of(view: View, layers: list[Layer], findings: list[Finding]) -> Verd
             packets: dict[str, int] = {}
             for o in view.other:
                 packets[o.what] = packets.get(o.what, 0) + o.packets
-            kinds = ", ".join(f"{what} ({count} packets)" for what, count in packets.items())
+            kinds = ", ".join(
+                f"{what} ({number(count, 'packet')})" for what, count in packets.items()
+            )
             return Verdict("not_applicable", f"No L2TP/IPsec here, but {kinds}.")
         if view.ended is not None and view.ended.keepalives:
             return Verdict(
                 outcome="inconclusive",
                 headline="An L2TP tunnel that was set up before the capture began is kept up "
-                f"({view.ended.keepalives} packets of HELLO and acknowledgements); nothing else of "
-                "it is seen.",
+                f"({number(view.ended.keepalives, 'packet')} of HELLO and acknowledgements); "
+                "nothing else of it is seen.",
                 layer="l2tp",
                 confidence="low",
             )
@@ -82,7 +84,10 @@ def _and(names: list[str]) -> str:
 def _asked_for(scope: Scope) -> str:
     """What a run without a user name has shown."""
     if scope.credentials:
-        return "Everything up to the login works. The login was not tested: give --user for that."
+        return (
+            "Everything up to the L2TP session works. The login and what comes after it were not "
+            "tested: give --user for that."
+        )
     return (
         "What can be told from outside works: the gateway answers, and takes a proposal. Key and "
         "login were not tested: give --user for that."

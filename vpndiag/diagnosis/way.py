@@ -42,8 +42,8 @@ _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 _EXPLANATION = (
     "VPN requests were not answered. To find out why, the same packets were sent with rising time "
     "to live, beside ordinary ones, and it was tried what else answers: see below how far they get "
-    "and who is there. IKE main mode message 1, to UDP 4500 with the non-ESP marker; each router "
-    'that is reached shows itself by ICMP "time exceeded".'
+    "and who is there. Technically: IKE main mode message 1, to UDP 4500 with the non-ESP marker; "
+    'each router that is reached shows itself by ICMP "time exceeded".'
 )
 
 
