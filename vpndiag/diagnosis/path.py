@@ -330,25 +330,28 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     if got or any(m.direction == "in" for m in view.ppp):
         return rule("path", "passed", *extra, summary="1701 answers", seen=[*sent[:1], *got[:1]])
     silence = view.unanswered([m for m in sent if m.message == "SCCRQ"])
+    asked = (
+        f"SCCRQ sent to UDP 1701 {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+        if silence is not None
+        else ""
+    )
     if view.from_elsewhere and silence is not None and view.conclusive(silence):
-        text = (
-            f"SCCRQ sent to UDP 1701 {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
-        )
-        return _elsewhere(
-            view, [evidence(f"{text} from there", silence.first, silence.last)], extra
-        )
+        said = evidence(f"{asked} from there", silence.first, silence.last)
+        return _elsewhere(view, [said], extra)
     errors = [e for e in view.icmp if e.what in told.REFUSALS and e.direction == "in"]
     if errors and not view.running:
         worst = errors[0]
-        detail = f"{_reporter(view, worst)} answered with ICMP {worst.what.replace('-', ' ')}."
+        what = f"ICMP {worst.what.replace('-', ' ')} for UDP {worst.port}"
+        detail = f"{_reporter(view, worst)} answered with {what}."
         return rule(
             "path",
             "failed",
             finding(
                 told.REFUSALS[worst.what],
-                evidence(f"ICMP {worst.what} for UDP {worst.port}", *errors[:3]),
+                *told.said(errors),
+                *([evidence(asked, silence.first, silence.last)] if silence is not None else []),
                 detail=detail,
-                confidence="certain",
+                confidence="certain" if worst.from_gateway else "high",
             ),
             *extra,
             summary=detail.rstrip("."),

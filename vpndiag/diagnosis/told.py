@@ -43,7 +43,7 @@ def said(errors: list[IcmpError]) -> list[Evidence]:
         about = f"UDP {port}" if port else "ESP"
         who = reporter or "unknown"
         if same[0].from_gateway:
-            who += ", the gateway itself"
+            who += ", the gateway itself,"
         found.append(evidence(f"ICMP {what} from {who} for {about}, {times(len(same))}", *same))
     return found
 

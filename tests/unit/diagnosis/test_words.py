@@ -11,6 +11,7 @@ from vpndiag.diagnosis.ladder import diagnose
 from vpndiag.diagnosis.ruling import listed, number
 from vpndiag.gateway.breaks import find_break
 from vpndiag.gateway.config import GatewayConfig
+from vpndiag.observations import Ended, IcmpError, L2tpMessage, LocalEnd, Scope
 
 
 def test_one_is_not_many() -> None:
@@ -41,3 +42,34 @@ def _told(break_: str) -> str:
 )
 def test_what_a_failure_says(break_: str, words: str) -> None:
     assert words in _told(break_)
+
+
+def test_without_ipsec_a_closed_port_is_1701_and_a_router_is_no_gateway() -> None:
+    def refused(reporter: str) -> str:
+        asked = [
+            L2tpMessage(t=float(n), frames=(2 * n + 1,), direction="out", message="SCCRQ",
+                        tunnel_id=0, session_id=0, ns=0, nr=0, inside="clear", repeat=n > 0)
+            for n in range(5)
+        ]  # fmt: skip
+        errors = [
+            IcmpError(t=n + 0.1, frames=(2 * n + 2,), direction="in", what="port-unreachable",
+                      port=1701, icmp_type=3, icmp_code=3, reporter=reporter,
+                      from_gateway=reporter == "192.0.2.1")
+            for n in range(5)
+        ]  # fmt: skip
+        diagnosis = diagnose([
+            Scope(t=0.0, credentials=True, user=True, plain_l2tp=True),
+            LocalEnd(t=0.0, local_address="192.0.2.9", gateway_address="192.0.2.1",
+                     source_port=500, source_port_natt=4500),
+            *asked, *errors, Ended(t=6.0, why="stopped"),
+        ])  # fmt: skip
+        found = diagnosis.findings[0]
+        return "; ".join([found.code, found.confidence, found.detail,
+                          *(e.text for e in found.evidence)])  # fmt: skip
+
+    assert refused("192.0.2.1") == (
+        "path.port-unreachable; certain; The gateway answered with ICMP port unreachable for UDP "
+        "1701.; ICMP port-unreachable from 192.0.2.1, the gateway itself, for UDP 1701, 5 times; "
+        "SCCRQ sent to UDP 1701 5 times in 6.0 s, no answer"
+    )
+    assert "; high; A router on the way (192.0.2.254) answered" in refused("192.0.2.254")
