@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import fixed_address, mppe, ppp
 from vpndiag.diagnosis.fixed_address import ADDRESS, NONE
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.unrecorded import REPLIES
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
@@ -280,7 +280,7 @@ def _never_asks(view: View, ipcp: list[PppMessage]) -> Ruling | None:
         finding(
             "address.no-answer",
             evidence(f"the gateway agrees to {ppp.option(agreed[0], ADDRESS) or 'it'}", agreed[0]),
-            evidence(f"the client asks again {times(silence.tries)} in {silence.seconds:.1f} s; no "
+            evidence(f"the client asks again {tried(silence.tries, silence.seconds)}; no "
                      "Configure-Request of the gateway comes", silence.first, silence.last),
             detail="The gateway agrees to the client's address and never says its own: IPCP does "
             "not open.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import auth_causes, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.report.model import Cause, Confidence, Evidence
@@ -29,7 +29,7 @@ def judge(
     if lost is not None:
         return lost
     dropped = said[1:]
-    said = [evidence(f"message 5 sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+    said = [evidence(f"message 5 sent {tried(silence.tries, silence.seconds)}, "
                      "never answered", silence.first, silence.last), *dropped]  # fmt: skip
     floated = any(m.port == 4500 for m in sent)
     proven = [m for s in view.others for m in s.answers if m.port == 4500]

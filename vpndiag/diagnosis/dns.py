@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from vpndiag.diagnosis import behind, inside, loss, outside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.told import in_words
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import InsideName, InsidePing, InsideScope, InsideTrace
 from vpndiag.report.model import Finding
@@ -110,9 +111,9 @@ def _dead(view: View, asked: list[InsideName]) -> Finding:
         n = reported[0]
         return finding(
             "dns.unreachable",
-            evidence(f"{n.reporter} reports {n.detail} for port 53 of {n.server}", n),
+            evidence(f"{n.reporter} reports {in_words(n.detail)} for port 53 of {n.server}", n),
             *([evidence(f"{pinged[0].target} answers pings", pinged[0])] if pinged else []),
-            detail=f"The pushed DNS server {n.server} cannot be reached: {n.detail} "
+            detail=f"The pushed DNS server {n.server} cannot be reached: {in_words(n.detail)} "
             f"from {n.reporter}.",
             confidence="certain",
         )

@@ -6,7 +6,16 @@ from vpndiag.diagnosis import aggressive, ike_beside, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, INVALID_SPI, IkeSa
 from vpndiag.diagnosis.ikev2 import NO_PROPOSAL_CHOSEN
 from vpndiag.diagnosis.liveness import says_goodbye
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, not_reached, rule, times
+from vpndiag.diagnosis.ruling import (
+    Ruling,
+    evidence,
+    finding,
+    listed,
+    not_reached,
+    rule,
+    times,
+    tried,
+)
 from vpndiag.diagnosis.view import ANSWERED, View
 from vpndiag.observations import IkeMessage, Observation
 from vpndiag.observations.ike import CUT_SHORT
@@ -176,7 +185,7 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
         )
     return finding(
         "ike.stalled",
-        evidence(f"message 3 sent {times(silence.tries)} in {silence.seconds:.1f} s, no answer",
+        evidence(f"message 3 sent {tried(silence.tries, silence.seconds)}, no answer",
                  silence.first, silence.last),
         *(outer_mtu.said(view) if outer_mtu.is_large(tries[0]) else ()),
         detail="The gateway chose a proposal and then stopped answering.",

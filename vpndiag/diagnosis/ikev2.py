@@ -7,7 +7,7 @@ section 1.2). Everything from IKE_AUTH on is encrypted; what is left are sizes a
 from __future__ import annotations
 
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage
 from vpndiag.observations.ike import V2_FRAGMENT
@@ -150,7 +150,7 @@ def _auth(view: View) -> Ruling:
             "failed",
             finding(
                 "auth.unanswered",
-                evidence(f"IKE_AUTH sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+                evidence(f"IKE_AUTH sent {tried(silence.tries, silence.seconds)}, "
                          "never answered", silence.first, silence.last),
                 detail="The gateway does not answer IKE_AUTH.",
                 confidence="medium",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import liveness, loss, nat
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT, INVALID_COOKIE, IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, listed, not_reached, rule, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
 from vpndiag.report.model import Evidence, Finding
@@ -282,7 +282,7 @@ def _failed(view: View, sa: IkeSa, ours: list[IkeMessage]) -> Ruling:
         "failed",
         finding(
             "ipsec.unanswered",
-            evidence(f"quick mode sent {times(silence.tries)} in {silence.seconds:.1f} s, "
+            evidence(f"quick mode sent {tried(silence.tries, silence.seconds)}, "
                      "no answer", silence.first, silence.last),
             *([evidence(f"offered: {offered}", ours[0])] if offered else []),
             *_said_before(sa, ours[0]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, L2tpMessage, Observation, PppMessage
 from vpndiag.observations.goodbyes import ends
@@ -334,7 +334,7 @@ def _unacknowledged(view: View) -> Ruling | None:
             finding(
                 "l2tp.peer-gone",
                 evidence(f"the gateway answers {before}", replies[-1]),
-                evidence(f"{name} sent {times(silence.tries)} in {silence.seconds:.1f} s, no "
+                evidence(f"{name} sent {tried(silence.tries, silence.seconds)}, no "
                          "acknowledgement", silence.first, silence.last),
                 detail=f"The gateway answers {before}, and then nothing any more.",
                 confidence="medium" if secret else "high",
@@ -369,7 +369,7 @@ def _unanswered(view: View) -> Ruling:
             why = "interrupted" if view.interrupted else "too short to tell"
             return rule("l2tp", "inconclusive", summary=why, seen=tries)
         said: list[Evidence] = [
-            evidence(f"{ask} sent {times(silence.tries)} in {silence.seconds:.1f} s, no answer",
+            evidence(f"{ask} sent {tried(silence.tries, silence.seconds)}, no answer",
                      silence.first, silence.last)
         ]  # fmt: skip
         refused = [e for e in view.icmp if e.port == 1701 and e.what == "port-unreachable"]
@@ -378,6 +378,7 @@ def _unanswered(view: View) -> Ruling:
         other = [o for o in view.other if o.what == "L2TPv3"]
         if other and code == "l2tp.no-answer":
             code, what = "l2tp.v3-only", "The other side speaks L2TPv3."
+            said.append(evidence("L2TPv3 (version 3 in the header) comes instead", *other))
         found: Finding = finding(code, *said, detail=what, confidence="high")
         return rule("l2tp", "failed", found, summary=f"no answer to {ask}", seen=tries)
     how = "was begun and not completed" if view.live else "not complete in this material"

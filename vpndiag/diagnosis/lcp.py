@@ -5,7 +5,7 @@ from __future__ import annotations
 from vpndiag.diagnosis import lcp_login, ppp
 from vpndiag.diagnosis.gave_up import SOON
 from vpndiag.diagnosis.l2tp import in_vain, unread
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Cause
@@ -270,7 +270,7 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
             finding(
                 "lcp.no-answer",
                 evidence(f"after {len(theirs)} LCP packets from the gateway a Configure-Request "
-                         f"was sent {times(since.tries)} in {since.seconds:.1f} s, no answer",
+                         f"was sent {tried(since.tries, since.seconds)}, no answer",
                          since.first, since.last),
                 detail="The gateway falls silent in the middle of LCP.",
                 confidence="medium",

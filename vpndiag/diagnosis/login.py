@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import login_eap, login_refused, ppp
 from vpndiag.diagnosis import login_reasons as reasons
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Finding
@@ -318,12 +318,14 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
         "failed",
         finding(
             "login.no-answer",
-            evidence(f"{method} response sent {times(silence.tries)} in {silence.seconds:.1f} s, "
-                     "neither accepted nor refused", silence.first, silence.last),
+            evidence(f"{method} {'request' if method == 'PAP' else 'response'} sent "
+                     f"{tried(silence.tries, silence.seconds)}, neither accepted nor refused",
+                     silence.first, silence.last),
             detail="The gateway asks for the same again and again: the client's answer does not "
             "get to it, or is not taken."
             if rounds and sum(m.repeat for m in asked_eap if m.t > heard) >= 2
-            else "The gateway does not answer the login: its authentication server is silent.",
+            else "The gateway does not answer the login; most likely its authentication server is "
+            "silent.",
             confidence="medium" if waits and silence.seconds < _GIVES_UP else "high",
         ),
         summary="no answer to the login",

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import lifetime, loss, nat, other_addresses, outer_mtu, told, way
 from vpndiag.diagnosis.ike_sa import IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
+from vpndiag.diagnosis.ruling import (
+    Ruling,
+    evidence,
+    finding,
+    not_reached,
+    number,
+    rule,
+    times,
+    tried,
+)
 from vpndiag.diagnosis.silence import Unanswered
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IcmpError, IkeMessage, Observation
@@ -49,7 +58,7 @@ def _silence(view: View, port: int) -> tuple[Unanswered, Evidence] | None:
     silence = view.unanswered(same)
     if silence is None:
         return None
-    text = f"IKE sent to UDP {port} {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+    text = f"IKE sent to UDP {port} {tried(silence.tries, silence.seconds)}, no answer"
     others = len({m.initiator_cookie for m in asked}) - 1
     if others:
         text += f", nor to {number(others, 'other question')}"
@@ -85,10 +94,10 @@ def _nothing_answers(view: View, extra: list[Finding]) -> Ruling:
         worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
         same = [e for e in errors if e.what == worst.what]
         who = _reporter(view, worst)
-        detail = f"{who} answered with ICMP {worst.what.replace('-', ' ')}."
+        detail = f"{who} answered with ICMP {told.in_words(worst.what)}."
         found = finding(
             told.REFUSALS[worst.what],
-            evidence(f"ICMP {worst.what} from {worst.reporter or 'unknown'} for UDP "
+            evidence(f"ICMP {told.in_words(worst.what)} from {worst.reporter or 'unknown'} for UDP "
                      f"{worst.port}, {times(len(same))}", *same),
             *said,
             detail=detail,
@@ -197,7 +206,7 @@ def _refused(
     worst = min(errors, key=lambda e: _ICMP_RANK.index(e.what))
     detail = (
         f"{_reporter(view, worst)} answers what goes to UDP {port} with ICMP "
-        f"{worst.what.replace('-', ' ')}; UDP {other} works."
+        f"{told.in_words(worst.what)}; UDP {other} works."
     )
     found = finding(
         told.REFUSALS[worst.what],
@@ -331,7 +340,7 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
         return rule("path", "passed", *extra, summary="1701 answers", seen=[*sent[:1], *got[:1]])
     silence = view.unanswered([m for m in sent if m.message == "SCCRQ"])
     asked = (
-        f"SCCRQ sent to UDP 1701 {times(silence.tries)} in {silence.seconds:.1f} s, no answer"
+        f"SCCRQ sent to UDP 1701 {tried(silence.tries, silence.seconds)}, no answer"
         if silence is not None
         else ""
     )
@@ -341,7 +350,7 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     errors = [e for e in view.icmp if e.what in told.REFUSALS and e.direction == "in"]
     if errors and not view.running:
         worst = errors[0]
-        what = f"ICMP {worst.what.replace('-', ' ')} for UDP {worst.port}"
+        what = f"ICMP {told.in_words(worst.what)} for UDP {worst.port}"
         detail = f"{_reporter(view, worst)} answered with {what}."
         return rule(
             "path",

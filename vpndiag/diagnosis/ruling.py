@@ -105,6 +105,13 @@ def times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
+def tried(count: int, seconds: float) -> str:
+    """How often something was asked, and how long it was waited for."""
+    if count == 1:
+        return f"once (waited {seconds:.1f} s)"
+    return f"{times(count)} in {seconds:.1f} s"
+
+
 def number(count: int, one: str) -> str:
     """``1 packet``, ``3 packets``."""
     return f"{count} {one}" if count == 1 else f"{count} {one}s"

@@ -21,6 +21,11 @@ KEEPS_ON = 2.0
 OFTEN = 3
 
 
+def in_words(what: str) -> str:
+    """``port-unreachable`` as people write it."""
+    return what.replace("-", " ")
+
+
 def is_closed(error: IcmpError) -> bool:
     """Whether the host itself is said to be there, and not to listen."""
     return error.what in ("port-unreachable", "protocol-unreachable")
@@ -44,7 +49,9 @@ def said(errors: list[IcmpError]) -> list[Evidence]:
         who = reporter or "unknown"
         if same[0].from_gateway:
             who += ", the gateway itself,"
-        found.append(evidence(f"ICMP {what} from {who} for {about}, {times(len(same))}", *same))
+        found.append(
+            evidence(f"ICMP {in_words(what)} from {who} for {about}, {times(len(same))}", *same)
+        )
     return found
 
 

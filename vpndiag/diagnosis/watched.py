@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from vpndiag.diagnosis import behind, dns, inside
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.told import in_words
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     InsideApp,
@@ -189,9 +190,9 @@ def _all_dead(view: View, ours: list[InsideName]) -> Finding | None:
         n = told[0]
         return finding(
             "dns.unreachable",
-            *(evidence(f"{x.reporter} reports {x.detail} for port 53 of {x.server}", x)
+            *(evidence(f"{x.reporter} reports {in_words(x.detail)} for port 53 of {x.server}", x)
               for x in told[:3]),
-            detail=f"The pushed DNS server {n.server} cannot be reached: {n.detail} "
+            detail=f"The pushed DNS server {n.server} cannot be reached: {in_words(n.detail)} "
             f"from {n.reporter}.",
         )  # fmt: skip
     longest = max(n.seconds for n in ours)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.network import client_options, simulate
 from vpndiag.diagnosis.ladder import diagnose
-from vpndiag.diagnosis.ruling import listed, number
+from vpndiag.diagnosis.ruling import listed, number, tried
 from vpndiag.gateway.breaks import find_break
 from vpndiag.gateway.config import GatewayConfig
 from vpndiag.observations import Ended, IcmpError, L2tpMessage, LocalEnd, Scope
@@ -16,6 +16,11 @@ from vpndiag.observations import Ended, IcmpError, L2tpMessage, LocalEnd, Scope
 
 def test_one_is_not_many() -> None:
     assert [number(n, "packet") for n in (0, 1, 2)] == ["0 packets", "1 packet", "2 packets"]
+
+
+def test_one_try_is_no_rate() -> None:
+    assert tried(1, 10.12) == "once (waited 10.1 s)"
+    assert tried(16, 12.7) == "16 times in 12.7 s"
 
 
 def test_what_a_list_leaves_out_is_counted() -> None:
@@ -37,6 +42,8 @@ def _told(break_: str) -> str:
         ("ipsec.no-proposal-chosen", "and 4 more"),
         ("path.silent", "no answer, nor to "),
         ("l2tp.secret-wanted", "The gateway wants a tunnel secret: it closed with StopCCN"),
+        ("l2tp.v3-only", "L2TPv3 (version 3 in the header) comes instead"),
+        ("l2tp.call-unanswered", "ICRQ sent once (waited 10.1 s), no answer"),
         ("l2tp.secret-wanted", "asks for a tunnel secret (Challenge)"),
     ],
 )
@@ -69,7 +76,7 @@ def test_without_ipsec_a_closed_port_is_1701_and_a_router_is_no_gateway() -> Non
 
     assert refused("192.0.2.1") == (
         "path.port-unreachable; certain; The gateway answered with ICMP port unreachable for UDP "
-        "1701.; ICMP port-unreachable from 192.0.2.1, the gateway itself, for UDP 1701, 5 times; "
+        "1701.; ICMP port unreachable from 192.0.2.1, the gateway itself, for UDP 1701, 5 times; "
         "SCCRQ sent to UDP 1701 5 times in 6.0 s, no answer"
     )
     assert "; high; A router on the way (192.0.2.254) answered" in refused("192.0.2.254")
