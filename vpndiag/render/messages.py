@@ -22,10 +22,12 @@ from vpndiag.observations import (
     OuterMtu,
     PathTrace,
     PppMessage,
+    Scope,
 )
 from vpndiag.render.symbols import speaks_unicode
 from vpndiag.report.text import visible
 
+_SELF_EVIDENT = frozenset({"why", "outcome"})
 _COMMON = frozenset({"t", "frames", "kind", "direction"})
 
 
@@ -35,7 +37,7 @@ def print_message(observation: Observation, console: Console) -> None:
     frames = ",".join(str(frame) for frame in observation.frames[:3])
     line.append(f"{observation.t:9.3f} s  {'#' + frames if frames else '':<6} ")
     line.append(f"{_arrow(observation, console)} ")
-    line.append(visible(_what(observation), 200), style="not dim")
+    line.append(visible(_what(observation), 500), style="not dim")
     console.print(line, soft_wrap=True)
     for text in _details(observation):
         console.print(Text(f"{'':23}{visible(text, 1000)}", style="dim"), soft_wrap=True)
@@ -61,6 +63,9 @@ def _what(seen: Observation) -> str:
             again = " (repeated)" if seen.repeat else ""
             method = f" {seen.method}" if seen.method else ""
             return f"{seen.protocol} {seen.code}{method} id {seen.identifier}{again}"
+        case Scope():
+            far = "the login" if seen.user else "the key" if seen.credentials else "outside only"
+            return f"to be tested: {far}{', L2TP without IPsec' if seen.plain_l2tp else ''}"
         case EspFlow():
             return f"ESP {seen.spi}: {seen.packets} packets, {seen.bytes} bytes"
         case NameAnswer():
@@ -91,11 +96,15 @@ def _what(seen: Observation) -> str:
             servers = [f"{r.address} {r.interface}".rstrip() for r in seen.resolvers[:16]]
             return f"resolvers ({seen.source}): {', '.join(servers) or 'none'}"
         case _:
-            return str(getattr(seen, "kind", type(seen).__name__)) + ": " + ", ".join(_rest(seen))
+            kind = str(getattr(seen, "kind", type(seen).__name__)).replace("-", " ")
+            said = ", ".join(_rest(seen))
+            return f"{kind}: {said}" if said else kind
 
 
 def _details(seen: Observation) -> Iterator[str]:
     match seen:
+        case IkeMessage() | L2tpMessage() | PppMessage() if seen.repeat:
+            return  # as above
         case IkeMessage():
             yield f"cookies {seen.initiator_cookie} {seen.responder_cookie}"
             if seen.payloads:
@@ -134,5 +143,19 @@ def _details(seen: Observation) -> Iterator[str]:
 def _rest(seen: Observation) -> Iterator[str]:
     for item in fields(seen):
         value = getattr(seen, item.name)
-        if item.name not in _COMMON and value not in (None, "", (), False):
-            yield f"{item.name.replace('_', ' ')} {value}"
+        if item.name in _COMMON or value in (None, "", (), False):
+            continue
+        name = item.name.replace("_", " ")
+        if value is True:
+            yield name
+        elif item.name in _SELF_EVIDENT:
+            yield str(value)
+        else:
+            yield f"{name} {_plain(value)}"
+
+
+def _plain(value: object) -> str:
+    """As people write it: ``0.912 0.913``, and not Python's tuple of floats with 17 digits."""
+    if isinstance(value, tuple):
+        return " ".join(_plain(item) for item in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.unit.report import report_samples as samples
 from vpndiag.catalogue import complete
+from vpndiag.observations import Ended, IkeMessage, InsidePing, Scope
 from vpndiag.render.messages import print_message
 from vpndiag.render.terminal import LiveLadder, print_report, print_verdict
 from vpndiag.report.document import Report
@@ -127,6 +128,29 @@ def test_hostile_messages_are_harmless() -> None:
     shown = text_of(target)
     assert not CONTROL.search(shown)
     assert "notify 14 NO-PROPOSAL-CHOSEN" in shown
+
+
+def test_messages_are_told_in_words_and_a_repeat_once() -> None:
+    target = console(200)
+    message = next(o for o in samples.OBSERVATIONS if isinstance(o, IkeMessage))
+    first = replace(message, transforms=("AES-CBC-256/SHA1/MODP2048/PSK",))
+    for seen in (
+        replace(first, repeat=False),
+        replace(first, repeat=True),
+        Scope(t=0.0, credentials=False, user=False),
+        Ended(t=1.0, why="stopped", one_sided=True),
+        InsidePing(t=1.0, role="peer", target="10.0.0.1", sent=2, received=2,
+                   round_trips=(0.0123456, 0.01)),
+    ):  # fmt: skip
+        print_message(seen, target)
+    shown = text_of(target)
+    assert shown.count(first.transforms[0]) == 1
+    assert [line[22:].strip() for line in shown.splitlines()[-3:]] == [
+        "to be tested: outside only",
+        "ended: stopped, one sided",
+        "inside ping: role peer, target 10.0.0.1, sent 2, received 2, round trips 0.012 0.010, "
+        "complete",
+    ]
 
 
 def show_ladder(target: Console, quiet: bool = False) -> str:
