@@ -50,15 +50,17 @@ def analyze(
     keys: Annotated[
         MaybePath,
         typer.Option(
+            metavar="PATH",
             help="Keys: a file or a directory with Wireshark's ikev1_decryption_table and esp_sa, "
-            "or the output of 'ip xfrm state'."
+            "or the output of 'ip xfrm state'.",
         ),
     ] = None,
     ca: Annotated[
         MaybePath,
         typer.Option(
+            metavar="FILE",
             help="Authorities that the client trusts (PEM or DER), to judge the gateway's "
-            "certificate; needs --keys."
+            "certificate; needs --keys.",
         ),
     ] = None,
     cert_name: Annotated[
@@ -76,6 +78,7 @@ def analyze(
         MaybeTexts,
         typer.Option(
             "--app",
+            metavar="APP",
             help="What was to work inside: HOST:PORT, HOST:smb, https://HOST (repeatable).",
         ),
     ] = None,

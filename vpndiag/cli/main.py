@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -69,71 +69,120 @@ def run(
     ],
     user: Annotated[
         MaybeText,
-        typer.Option("--user", "-u", help="Go all the way, as this user. Asks for the secrets."),
+        typer.Option(
+            "--user",
+            "-u",
+            metavar="NAME",
+            help="Go all the way, as this user. Asks for the secrets.",
+        ),
     ] = None,
     json: Json = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     redact: Redact = False,
     psk_file: Annotated[
-        MaybePath, typer.Option(help="File with the pre-shared key (or VPNDIAG_PSK).")
+        MaybePath,
+        typer.Option(metavar="FILE", help="File with the pre-shared key (or VPNDIAG_PSK)."),
     ] = None,
     password_file: Annotated[
-        MaybePath, typer.Option(help="File with the password (or VPNDIAG_PASSWORD).")
+        MaybePath,
+        typer.Option(metavar="FILE", help="File with the password (or VPNDIAG_PASSWORD)."),
     ] = None,
     psk: Annotated[
         MaybeText,
-        typer.Option(help="Pre-shared key (others can see it), or keyring:SERVICE/USER."),
+        typer.Option(
+            metavar="KEY", help="Pre-shared key (others can see it), or keyring:SERVICE/USER."
+        ),
     ] = None,
     password: Annotated[
-        MaybeText, typer.Option(help="Password (others can see it), or keyring:SERVICE/USER.")
+        MaybeText,
+        typer.Option(
+            metavar="PASSWORD", help="Password (others can see it), or keyring:SERVICE/USER."
+        ),
     ] = None,
-    psk_hex: Annotated[bool, typer.Option("--psk-hex", help="The key is spelled in hex.")] = False,
+    psk_hex: Annotated[
+        bool, typer.Option("--psk-hex", help="The pre-shared key is given in hex.")
+    ] = False,
     cert: Annotated[
-        MaybePath, typer.Option(help="Our certificate (PEM or DER), instead of a key.")
+        MaybePath,
+        typer.Option(
+            metavar="FILE", help="Our certificate (PEM or DER), instead of a pre-shared key."
+        ),
     ] = None,
-    key: Annotated[MaybePath, typer.Option(help="Private key of --cert.")] = None,
-    ca: Annotated[MaybePath, typer.Option(help="Trusted authorities for the gateway.")] = None,
+    key: Annotated[MaybePath, typer.Option(metavar="FILE", help="Private key of --cert.")] = None,
+    ca: Annotated[
+        MaybePath,
+        typer.Option(
+            metavar="FILE",
+            help="With --cert: the authorities that the gateway's certificate may be of.",
+        ),
+    ] = None,
     cert_name: Annotated[
-        MaybeText, typer.Option(help="Name that the gateway's certificate must carry.")
+        MaybeText,
+        typer.Option(
+            metavar="NAME",
+            help="With --cert: the name that the gateway's certificate must carry (HOST).",
+        ),
     ] = None,
     auth: Annotated[
-        MaybeText, typer.Option(help="Login methods allowed: mschapv2,eap,chap,pap.")
+        MaybeText,
+        typer.Option(metavar="LIST", help="Login methods allowed, of mschapv2,eap,chap,pap (all)."),
     ] = None,
     ike: Annotated[
         MaybeText,
-        typer.Option(help="IKE proposals (aes256-sha1-modp2048,...) or windows, macos, android."),
+        typer.Option(
+            metavar="LIST",
+            help="IKE proposals (aes256-sha1-modp2048,...), or the client whose offer to make: "
+            "windows, macos, android, nm-l2tp.",
+        ),
     ] = None,
-    esp: Annotated[MaybeText, typer.Option(help="ESP proposals (aes128-sha1,...).")] = None,
-    pfs: Annotated[MaybeText, typer.Option(help="Group for PFS in quick mode.")] = None,
+    esp: Annotated[
+        MaybeText, typer.Option(metavar="LIST", help="ESP proposals (aes128-sha1,...).")
+    ] = None,
+    pfs: Annotated[
+        MaybeText, typer.Option(metavar="GROUP", help="Ask for PFS, with this group (modp2048).")
+    ] = None,
     no_vendor_ids: Annotated[
         bool, typer.Option("--no-vendor-ids", help="Send no vendor IDs, so no NAT traversal.")
     ] = False,
     plain_l2tp: Annotated[bool, typer.Option("--plain-l2tp", help="L2TP without IPsec.")] = False,
     l2tp_secret_file: Annotated[
-        MaybePath, typer.Option(help="File with the L2TP tunnel secret (or VPNDIAG_L2TP_SECRET).")
+        MaybePath,
+        typer.Option(
+            metavar="FILE", help="File with the L2TP tunnel secret (or VPNDIAG_L2TP_SECRET)."
+        ),
     ] = None,
     mru: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=128, max=16384, help="MRU to ask for (1400)."),
+        MaybeText, typer.Option(metavar="BYTES", help="MRU to ask for, 128 to 16384 (1400).")
     ] = None,
     resolver: Annotated[
         MaybeTexts,
-        typer.Option(help="DNS server to ask (repeatable)."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="DNS server to ask for HOST, in place of the system's (repeatable).",
+        ),
     ] = None,
     app_: Annotated[
         MaybeTexts,
-        typer.Option("--app", help="Test inside: HOST:PORT, HOST:smb, https://HOST (repeatable)."),
+        typer.Option(
+            "--app",
+            metavar="APP",
+            help="Test inside: HOST:PORT, HOST:smb, https://HOST (repeatable).",
+        ),
     ] = None,
     internal_name: InternalNames = None,
     internal_host: InternalHosts = None,
     internal_domain: Annotated[
-        MaybeText, typer.Option(help="Domain inside, asked for its domain controllers.")
+        MaybeText,
+        typer.Option(metavar="DOMAIN", help="Domain inside, asked for its domain controllers."),
     ] = None,
     ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Prefer IPv6.")] = False,
     port: Annotated[
         MaybeTexts,
-        typer.Option(help="Gateway on other ports: 500=10500 (repeatable)."),
+        typer.Option(
+            metavar="PORT=PORT",
+            help="Gateway on other ports: 500=10500; also 4500, 1701 (repeatable).",
+        ),
     ] = None,
     reference: Annotated[
         MaybeText,
@@ -170,17 +219,19 @@ def run(
     capture: Annotated[
         MaybePath,
         typer.Option(
+            metavar="FILE",
             help="Leave a capture (pcapng) of all packets. With --plain-l2tp nothing in it is "
-            "encrypted: after a PAP login it holds the password."
+            "encrypted: after a PAP login it holds the password.",
         ),
     ] = None,
     keys_out: Annotated[
-        MaybePath, typer.Option(help="Leave the session keys here, for Wireshark and analyze.")
+        MaybePath,
+        typer.Option(metavar="DIR", help="Leave the session keys here, for Wireshark and analyze."),
     ] = None,
 ) -> None:
     """Connect to a gateway, layer by layer, and say which layer fails and why."""
     from vpndiag.cli.output import Output
-    from vpndiag.cli.run import RunOptions
+    from vpndiag.cli.run import RunOptions, whole_number
     from vpndiag.cli.run import run as carry_out
 
     given = RunOptions(
@@ -202,7 +253,7 @@ def run(
         no_vendor_ids=no_vendor_ids,
         plain_l2tp=plain_l2tp,
         l2tp_secret_file=l2tp_secret_file,
-        mru=mru,
+        mru=whole_number("--mru", mru),
         resolver=tuple(resolver or ()),
         apps=tuple(app_ or ()),
         internal_names=tuple(internal_name or ()),
@@ -237,14 +288,18 @@ def demo(
     ] = None,
     port: Annotated[
         MaybeTexts,
-        typer.Option(help="Port for --serve: 500=10500 (repeatable)."),
+        typer.Option(metavar="PORT=PORT", help="Ports for --serve: 500=10500 (repeatable)."),
     ] = None,
     json: Json = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     redact: Redact = False,
-    capture: Annotated[MaybeText, typer.Option(help="Leave a capture (pcapng).")] = None,
-    keys_out: Annotated[MaybeText, typer.Option(help="Leave the session keys here.")] = None,
+    capture: Annotated[
+        MaybeText, typer.Option(metavar="FILE", help="Leave a capture (pcapng).")
+    ] = None,
+    keys_out: Annotated[
+        MaybeText, typer.Option(metavar="DIR", help="Leave the session keys here.")
+    ] = None,
 ) -> None:
     """The same against the embedded gateway, whole or broken on purpose."""
     from vpndiag.cli import demo as demonstration
@@ -343,6 +398,12 @@ def _fail(text: str) -> int:
     return USAGE
 
 
+def _command() -> str:
+    """The command that was typed, for errors that do not say whose they are."""
+    names = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands]
+    return " ".join(["vpndiag", *(word for word in sys.argv[1:2] if word in names)])
+
+
 def main() -> None:
     """Entry point: our own errors become one line and exit code 2, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -368,5 +429,5 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(said(), file=sys.stderr)
             sys.exit(USAGE)
-        where = getattr(getattr(error, "ctx", None), "command_path", "vpndiag")
+        where = getattr(getattr(error, "ctx", None), "command_path", None) or _command()
         sys.exit(_fail(f"{' '.join(str(said()).split())} (see {where} --help)"))

@@ -21,11 +21,15 @@ Json = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, in one line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every message, decoded.")]
 Redact = Annotated[
-    bool, typer.Option("--redact", help="No names and public addresses in the JSON report.")
+    bool,
+    typer.Option(
+        "--redact", help="Pseudonyms for users, hosts and public addresses in the JSON report."
+    ),
 ]
 InternalNames = Annotated[
-    MaybeTexts, typer.Option(help="Name that the DNS servers inside should know (repeatable).")
+    MaybeTexts,
+    typer.Option(metavar="NAME", help="Name that the DNS servers inside should know (repeatable)."),
 ]
 InternalHosts = Annotated[
-    MaybeTexts, typer.Option(help="Host inside that should answer (repeatable).")
+    MaybeTexts, typer.Option(metavar="HOST", help="Host inside that should answer (repeatable).")
 ]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vpndiag.probes.soak import SoakPlan
 
 
+MIN_MRU, MAX_MRU = 128, 16384
+
+
 @record(slots=True, kw_only=True)
 class RunOptions:
     """The options of ``vpndiag run`` as typed."""
@@ -230,6 +233,8 @@ def _check_together(typed: RunOptions, given: RunOptions) -> None:
         raise UsageError(
             "--cert-name is for certificate authentication: give --cert and --key as well"
         )
+    if given.mru is not None and not MIN_MRU <= given.mru <= MAX_MRU:
+        raise UsageError(f"--mru {given.mru}: {MIN_MRU} to {MAX_MRU} bytes are possible")
     if typed.reference is not None and not typed.reference.strip():
         raise UsageError("--reference is empty: give a name or an address")
     if given.resolver:
@@ -239,6 +244,15 @@ def _check_together(typed: RunOptions, given: RunOptions) -> None:
             configuration(list(given.resolver))
         except ValueError as error:
             raise UsageError(f"--resolver: {error}") from error
+
+
+def whole_number(option: str, text: str | None) -> int | None:
+    """:raises UsageError: the text of this option is none."""
+    if text is None:
+        return None
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"{option} {text}: a whole number is wanted")
+    return int(text)
 
 
 def _now() -> float:
