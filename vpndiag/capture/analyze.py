@@ -339,15 +339,16 @@ def _notes(
         )
     cut = _cut_off(material)
     if cut:
+        what = "1 IKE message is" if len(cut) == 1 else f"{len(cut)} IKE messages are"
         notes.append(
-            f"{len(cut)} IKE messages are cut off by the snap length of the capture (the first in "
-            f"frame {cut[0].frame}), and are not judged: record whole packets (tcpdump -s 0)."
+            f"{what} cut off by the snap length of the capture (the first in frame "
+            f"{cut[0].frame}), and not judged: record whole packets (tcpdump -s 0)."
         )
     parts = _fragments(material)
     if parts and all(len(lost.frames) == 1 for lost in material.incomplete):
         notes.append(
-            f"Of {len(parts)} fragmented datagrams of IKE or ESP only the first fragment is in the "
-            "capture, and of none any other: a capture filter by port leaves the others out."
+            "Of fragmented datagrams of IKE or ESP only the first fragment is in the capture each "
+            f"time ({len(parts)}): a capture filter by port leaves the others out."
         )
     if material.left_out:
         notes.append(f"{material.left_out} control packets were too many and are not judged.")

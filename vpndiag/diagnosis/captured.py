@@ -121,6 +121,7 @@ def notes(view: View) -> list[Finding]:
                 else "L2TP runs without IPsec here, or was recorded inside of it.",
                 severity="warning" if within else "info",
                 confidence="high",
+                title="L2TP is not encrypted here",
             )
         )
     return found
@@ -231,12 +232,15 @@ def _negotiated(layer: str, view: View) -> bool:
 
 def _data_both_ways(seen: list[DataFlow]) -> Ruling:
     ways = {d.direction for d in seen if d.packets}
-    packets = sum(d.packets for d in seen)
-    if None in ways or ways == {"in", "out"}:
-        return rule(
-            "address", "passed", summary=f"{number(packets, 'packet')} of users' data", seen=seen
-        )
-    return rule("address", "inconclusive", summary="users' data is seen one way only", seen=seen)
+    packets = sum(d.packets - d.echoes for d in seen)
+    if None not in ways and ways != {"in", "out"}:
+        what = "users' data is" if packets else "LCP echoes are"
+        return rule("address", "inconclusive", summary=f"{what} seen one way only", seen=seen)
+    if not packets:
+        return not_reached("address", "only LCP echoes are seen, and no packet of a user")
+    return rule(
+        "address", "passed", summary=f"{number(packets, 'packet')} of users' data", seen=seen
+    )
 
 
 def _large_lost(layer: str, view: View) -> Ruling | None:

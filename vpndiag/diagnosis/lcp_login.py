@@ -16,10 +16,13 @@ def judge(view: View) -> Ruling | None:
     return _auth_refusal(view) or _client_demands(view)
 
 
+_NONE = "none"
+
+
 def _methods(messages: Iterable[PppMessage]) -> str:
     """The Authentication-Protocols in them, in order."""
     found = dict.fromkeys(ppp.option(m, ppp.AUTH) for m in messages)
-    return ", ".join(value for value in found if value) or "none"
+    return ", ".join(value for value in found if value) or _NONE
 
 
 def _auth_refusal(view: View) -> Ruling | None:
@@ -48,7 +51,10 @@ def _auth_refusal(view: View) -> Ruling | None:
     wanted = _methods(view.ppp_of("LCP", "out", "Configure-Nak"))
     said = [
         evidence(f"the gateway asks for: {theirs}", *asked[:3]),
-        evidence(f"the client answers with: {wanted}", *refusals[:3]),
+        evidence(
+            f"the client answers with: {wanted}" if wanted != _NONE else "the client refuses that",
+            *refusals[:3],
+        ),
     ]
     if end is not None:
         said.append(evidence(f"the gateway ends with {ppp.how(end)}", end))
@@ -58,7 +64,9 @@ def _auth_refusal(view: View) -> Ruling | None:
         finding(
             "lcp.no-common-auth",
             *said,
-            detail=f"The gateway offers {theirs}; this client would do {wanted}.",
+            detail=f"The gateway offers {theirs}; this client would do {wanted}."
+            if wanted != _NONE
+            else f"The gateway offers {theirs}; this client refuses that and names no other way.",
         ),
         summary=f"gateway: {theirs}; client: {wanted}",
         seen=view.ppp_of("LCP"),

@@ -124,12 +124,13 @@ def login_refusals(view: View, direction: Direction = "out") -> list[PppMessage]
 
 
 def login_method(packets: list[PppMessage]) -> str:
-    """Such as ``PAP``, ``MS-CHAPv2``, ``EAP TLS``; empty: no login is seen."""
+    """Such as ``PAP``, ``MS-CHAPv2``, ``CHAP MD5``, ``EAP TLS``; empty: no login is seen."""
     for m in reversed(packets):
         if m.protocol == "PAP":
             return "PAP"
         if m.method and m.method not in ("Identity", "Nak", "Notification"):
-            return f"{m.protocol} {m.method}" if m.protocol == "EAP" else m.method
+            named = m.method.startswith("MS-CHAP") and m.protocol == "CHAP"
+            return m.method if named else f"{m.protocol} {m.method}"
     return packets[-1].protocol if packets else ""
 
 

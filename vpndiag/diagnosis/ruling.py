@@ -76,14 +76,16 @@ def finding(
     confidence: Confidence = "high",
     severity: Severity = "error",
     causes: tuple[Cause, ...] = (),
+    title: str = "",
 ) -> Finding:
     """A finding of the layer that its code names. Title, explanation, causes and fix are filled in
-    from the catalogue; ``causes`` given here replace the catalogue's."""
+    from the catalogue; ``causes`` and ``title`` given here replace the catalogue's."""
     return Finding(
         code=code,
         layer=code.partition(".")[0],
         severity=severity,
         confidence=confidence,
+        title=title,
         detail=detail,
         evidence=evidence,
         causes=causes,

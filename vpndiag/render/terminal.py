@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rich import box
+from rich.cells import set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -30,6 +31,7 @@ _MAX_SESSIONS = 200
 _MANY_SESSIONS = 12
 """From which on it is told first how many ended alike."""
 _MAX_KINDS = 20
+_COLUMNS = ("", "#", "time", "client", "gateway", "result")
 _COLOURS = {
     "healthy": "green",
     "failed": "red",
@@ -83,16 +85,28 @@ def print_sessions(report: Report, console: Console) -> None:
         if rest:
             console.print(Text(f"  {rest:>6}  of other kinds"))
         console.print()
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
-    for name in ("", "#", "time", "client", "gateway", "result"):
-        table.add_column(name, overflow="fold")
-    for session in report.sessions[:_MAX_SESSIONS]:
-        table.add_row(*_session_row(console, session))
-    console.print(Padding(table, (0, 0, 0, 2)), width=max(width_of(console), console.width))
+    rows = [_session_row(console, session) for session in report.sessions[:_MAX_SESSIONS]]
+    if console.is_terminal:
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+        for name in _COLUMNS:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(Padding(table, (0, 0, 0, 2)), width=max(width_of(console), console.width))
+    else:
+        _print_lines([tuple(Text(name) for name in _COLUMNS), *rows], console)
     if len(report.sessions) > _MAX_SESSIONS:
         left = len(report.sessions) - _MAX_SESSIONS
         console.print(Text(f"  and {left} more, in the JSON report", style="dim"))
     console.print()
+
+
+def _print_lines(rows: list[tuple[Text, ...]], console: Console) -> None:
+    """In a file each attempt is one line, to be searched for."""
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (set_cell_size(c.plain, w) for c, w in zip(row, widths, strict=True))
+        console.print(Text(f"  {'  '.join(cells)}".rstrip()), soft_wrap=True)
 
 
 def _print_session(session: Session, console: Console, *, many: bool) -> None:
@@ -125,8 +139,12 @@ def _session_row(console: Console, session: Session) -> tuple[Text, ...]:
 
 
 def _result(session: Session) -> str:
-    """In a few words: the finding, or how far a healthy one is seen."""
+    """In a few words: the finding, how far a healthy one is seen, or what cannot be told."""
     verdict = session.verdict
+    unclear = next((x for x in session.layers if x.id == verdict.layer and x.summary), None)
+    if verdict.outcome == "inconclusive" and not verdict.finding and unclear is not None:
+        title = LAYER_TITLES.get(unclear.id, unclear.id)
+        return visible(f"not certain at {title}: {unclear.summary}", 200)
     passed = [x.id for x in session.layers if x.status in ("passed", "warning")]
     if verdict.outcome == "healthy" and passed:
         return f"healthy to {LAYER_TITLES.get(passed[-1], passed[-1])}"

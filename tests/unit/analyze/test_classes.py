@@ -363,6 +363,20 @@ def test_l2tp_in_the_clear(name: str, tmp_path: Path) -> None:
     assert (verdict.outcome, verdict.finding) == (outcome, code)
 
 
+def test_echoes_are_no_data_of_users(tmp_path: Path) -> None:
+    def answered(c: Clear) -> None:
+        for n in range(4):
+            c.ppp(True, 0xC021, 9, n, b"\1\2\3\4")
+            c.ppp(False, 0xC021, 10, n, b"\5\6\7\x08", wait=10.0)
+
+    report = analyzed(answered, tmp_path)
+    address = next(layer for layer in report.layers if layer.id == "address")
+    assert (address.status, address.reason) == (
+        "not_reached", "only LCP echoes are seen, and no packet of a user"
+    )  # fmt: skip
+    assert [f.title for f in report.findings] == ["L2TP is not encrypted here"]
+
+
 def test_what_can_be_read_by_everyone_is_told(tmp_path: Path) -> None:
     codes = {f.code for f in analyzed(Clear.session, tmp_path).findings}
     assert {"login.challenge-in-clear", "path.l2tp-in-clear"} <= codes

@@ -17,7 +17,7 @@ from vpndiag.observations import Ended, IkeMessage, InsidePing, Scope
 from vpndiag.render.messages import print_message
 from vpndiag.render.terminal import LiveLadder, print_report, print_verdict
 from vpndiag.report.document import Report
-from vpndiag.report.model import LADDER, Evidence, Finding, Layer
+from vpndiag.report.model import LADDER, Evidence, Finding, Layer, Verdict
 
 GOLDEN = Path(__file__).with_name("golden")
 HOSTILE = "\x1b[2J\n\u202e[red]x[/red] [/] [link=http://x]" + "A" * 1_000_000
@@ -93,6 +93,21 @@ def test_many_attempts_are_counted_by_how_they_ended() -> None:
         ["10", "healthy to address (IPCP)"],
         ["5", "auth.psk-mismatch"],
     ]
+
+
+def test_in_a_file_each_attempt_is_one_line_and_what_is_not_clear_is_told() -> None:
+    healthy = samples.CAPTURE.sessions[0]
+    why = "the client ends the session 1.5 s after the first ESP packet; keys would tell"
+    unclear = replace(
+        healthy,
+        client="2001:db8:1234:5678:9abc:def0:1234:5678",
+        layers=(Layer("l2tp", "inconclusive", why),),
+        verdict=Verdict("inconclusive", f"It cannot be told whether L2TP works: {why}.", "l2tp"),
+    )
+    report = replace(samples.CAPTURE, sessions=(healthy, unclear))
+    lines = rendered(report, console()).splitlines()
+    attempt = next(line for line in lines if unclear.client in line)
+    assert attempt.rstrip().endswith(f"not certain at L2TP tunnel, session: {why}")
 
 
 def test_hostile_text_is_harmless_everywhere() -> None:
