@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,9 @@ def plan_of(given: RunOptions) -> Plan:
         credentials, anchors = certificate_of(given)
         ike_list, esp_list = proposals_of(given.ike, given.esp, credentials is not None)
         methods, group, ports = auth_methods(given.auth), group_of(given.pfs), ports_of(given.ports)
-        # Last: nobody shall type secrets for a run that there will not be.
+        # Last: nobody shall type secrets for a run that there will not be, or that is not meant.
+        if notes and given.user is not None and sys.stdin is not None and sys.stdin.isatty():
+            print(f"vpndiag: {notes[0]}", file=sys.stderr)
         psk, password = secrets_of(given, credentials is not None, notes)
         tunnel = TunnelOptions(
             gateway="",

@@ -151,7 +151,7 @@ def _nothing(view: View) -> Ruling:
         done = "the login succeeded" if login else "the link is open"
         summary = f"{done}, and in {waited:.0f} s nobody has begun with IPCP"
         return rule("address", "inconclusive", summary=summary, seen=view.ppp[-1:])
-    return not_reached("address", "no IPCP yet" if view.running else "no IPCP in this material")
+    return not_reached("address", "no IPCP yet" if view.running else "no IPCP is seen")
 
 
 def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:

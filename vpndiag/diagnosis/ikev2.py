@@ -200,7 +200,7 @@ def _left_off(view: View) -> Ruling:
     began = _asked_first(inits)
     chosen = [m for m in inits if m.direction != began]
     if not chosen or _ike(view).layer.status != "passed":
-        return not_reached("auth", "no IKE_AUTH in this material")
+        return not_reached("auth", "no IKE_AUTH is seen")
     waited = view.end - chosen[-1].t
     summary = "the capture ends behind IKE_SA_INIT"
     if waited >= GOES_ON:

@@ -91,7 +91,7 @@ def _not_seen(view: View) -> Ruling:
         return not_reached("l2tp", "no L2TP message was sent")
     if view.esp:
         return not_reached("l2tp", unread(view))
-    return not_reached("l2tp", "no L2TP in this material")
+    return not_reached("l2tp", "no L2TP is seen")
 
 
 def unread(view: View) -> str:

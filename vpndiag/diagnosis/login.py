@@ -165,7 +165,7 @@ def _none(view: View) -> Ruling:
             summary = "the client refused the login that was asked for; what follows is not seen"
             return rule("login", "inconclusive", summary=summary, seen=refused)
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
-    return not_reached("login", "no login in this material")
+    return not_reached("login", "no login is seen")
 
 
 _FIRST = 2.5

@@ -14,11 +14,17 @@ def verdict_of(view: View, layers: list[Layer], findings: list[Finding]) -> Verd
     failed = failed_verdict(layers, findings)
     if failed is not None:
         return failed
+    unknown = next((x for x in layers if x.status == "inconclusive"), None)
     if view.interrupted:
         last = next((x for x in reversed(layers) if x.status in ("passed", "warning")), None)
         so_far = f"; {LAYER_TITLES[last.id]} worked" if last else ""
-        return Verdict("inconclusive", f"Interrupted before the end{so_far}.", confidence="certain")
-    unknown = next((x for x in layers if x.status == "inconclusive"), None)
+        where = f"while waiting at {LAYER_TITLES[unknown.id]}" if unknown else "before the end"
+        return Verdict(
+            outcome="inconclusive",
+            headline=f"Interrupted {where}{so_far}.",
+            layer=unknown.id if unknown else None,
+            confidence="certain",
+        )
     if unknown is not None:
         return Verdict(
             outcome="inconclusive",

@@ -25,3 +25,13 @@ def test_without_a_user_there_is_a_key_where_the_environment_has_one(
 def test_a_profile_that_may_have_been_meant_is_missed(host: str, told: bool) -> None:
     notes = plan_of(RunOptions(host=host)).notes
     assert [f"There is no profile {host}.toml here" in note for note in notes] == [True] * told
+
+
+def test_who_is_asked_for_secrets_hears_first_that_the_profile_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: capsys.readouterr().err or "none")
+    monkeypatch.delenv("VPNDIAG_PSK", raising=False)
+    plan = plan_of(RunOptions(host="korp", user="alice"))
+    assert "There is no profile korp.toml here" in str(plan.tunnel.psk)

@@ -83,6 +83,11 @@ def test_wrong_keys_and_what_looks_like_them(
 
 def test_silence_cut_short_by_the_user_is_no_finding() -> None:
     seen = [*up_to_message_5()[:-1], Ended(t=3.0, why="interrupted")]
+    verdict = diagnose(seen).verdict
+    assert (verdict.outcome, verdict.layer) == ("inconclusive", "auth")
+    assert (
+        verdict.headline == "Interrupted while waiting at IKE authentication; IKE proposal worked."
+    )
     assert diagnose(seen).verdict.outcome == "inconclusive"
 
 
