@@ -143,7 +143,11 @@ def serve(break_: str | None, host: str, ports: dict[Flow, int]) -> int:
                 while True:  # Windows' selector loop hears of Ctrl-C only when it wakes up
                     await asyncio.sleep(0.5)
         except OSError as error:
-            raise UsageError(f"cannot listen on {host}: {error.strerror or error}") from error
+            where = ", ".join(f"UDP {port}" for port in wanted.values() if port)
+            raise UsageError(
+                f"cannot listen on {host}{f' ({where})' if where else ''}: "
+                f"{error.strerror or error}; --host and --port choose others"
+            ) from error
 
     # The Proactor loop of Python 3.11 reads no datagram any more once a client has gone away.
     loop = asyncio.SelectorEventLoop if sys.platform == "win32" else None

@@ -123,7 +123,7 @@ def _print_entry(console: Console, found: Entry) -> None:
     console.print(Text(found.title, style="bold"), width=width)
     console.print()
     show(Text(found.meaning))
-    show(Text(found.technical, style="dim"))
+    show(Text(f"Technically: {found.technical}", style="dim"))
     _heading(console, "Causes, most likely first")
     rows = _grid()
     for number, cause in enumerate(found.causes, 1):

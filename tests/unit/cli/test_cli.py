@@ -334,6 +334,14 @@ def test_demo_lists_what_it_can_break(here: Here) -> None:
     }
 
 
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        done = vpndiag("demo", "--serve", "--port", f"500={port}")
+    assert is_refused(done, f"UDP {port}", "--port")
+
+
 def test_a_capture_and_keys_are_left_where_wanted(tmp_path: Path) -> None:
     done = vpndiag("demo", "--capture", "run.pcapng", "--keys-out", "keys", cwd=tmp_path)
     assert done.returncode == 0
