@@ -32,6 +32,11 @@ class Output:
     redact: bool = False
     """In the JSON: pseudonyms for users, hosts and public addresses."""
 
+    def __post_init__(self) -> None:
+        """:raises UsageError: what is printed would be taken for redacted, and is not."""
+        if self.redact and self.json is None:
+            raise UsageError("--redact is about the JSON report: give --json as well")
+
     @property
     def json_on_stdout(self) -> bool:
         return self.json == "-"

@@ -150,6 +150,8 @@ def test_without_a_command_there_is_help_and_no_success(here: Here) -> None:
         (["run", "127.0.0.1", "--reference", " "], ["--reference", "address"]),
         (["run", "127.0.0.1", "--resolver", "dns"], ["--resolver", "'dns'"]),
         (["run", "no-such-profile.toml"], ["no-such-profile.toml"]),
+        (["run", "127.0.0.1", "--redact"], ["--redact", "--json"]),
+        (["analyze", "x.pcap", "--redact"], ["--redact", "--json"]),
         (["demo", "--port", "500=10500"], ["--port", "--serve"]),
         (["demo", "--host", "127.0.0.1"], ["--host", "--serve"]),
         (["demo", "--serve", "--json", "-"], ["--json", "--serve"]),
