@@ -66,18 +66,22 @@ def certificate_of(given: RunOptions) -> tuple[RsaCredentials | None, tuple[byte
         return None, ()
     if given.certificate is None or given.key is None:
         raise UsageError("--cert and --key belong together: give both")
-    from vpndiag.protocols.errors import ProtocolError
-    from vpndiag.protocols.ike.certificates import load_certificates
     from vpndiag.protocols.ike.config import RsaCredentials
 
+    chain = _certificates(given.certificate, "--cert")
+    anchors = _certificates(given.ca, "--ca") if given.ca else ()
+    return RsaCredentials(_private_key(given.key), chain), anchors
+
+
+def _certificates(path: Path, option: str) -> tuple[bytes, ...]:
+    """DER, one at least."""
+    from vpndiag.protocols.errors import ProtocolError
+    from vpndiag.protocols.ike.certificates import load_certificates
+
     try:
-        chain = load_certificates(_read(given.certificate, "--cert"))
-        anchors = load_certificates(_read(given.ca, "--ca")) if given.ca else ()
+        return load_certificates(_read(path, option))
     except ProtocolError as error:
-        raise UsageError(f"certificate file: {error}") from error
-    if not chain:
-        raise UsageError(f"--cert {given.certificate}: no certificate in this file")
-    return RsaCredentials(_private_key(given.key), tuple(chain)), tuple(anchors)
+        raise UsageError(f"{option} {path}: {error}") from error
 
 
 def _private_key(path: Path) -> RSAPrivateKey:

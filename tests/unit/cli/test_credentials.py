@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from vpndiag.cli.credentials import secrets_of
+from vpndiag.cli.exits import UsageError
 from vpndiag.cli.run import RunOptions, plan_of
+from vpndiag.gateway.certificates import authority
 
 
 @pytest.mark.parametrize(("variable", "key"), [("a-key", b"a-key"), ("", None), (None, None)])
@@ -35,3 +40,17 @@ def test_who_is_asked_for_secrets_hears_first_that_the_profile_is_missing(
     monkeypatch.delenv("VPNDIAG_PSK", raising=False)
     plan = plan_of(RunOptions(host="korp", user="alice"))
     assert "There is no profile korp.toml here" in str(plan.tunnel.psk)
+
+
+@pytest.mark.parametrize("wrong", ["--cert", "--ca"])
+def test_the_file_without_a_certificate_is_named(wrong: str, tmp_path: Path) -> None:
+    good = tmp_path / "good.pem"
+    good.write_bytes(authority("an authority", 1_800_000_000.0).der)
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    files = {"--cert": good, "--ca": good, wrong: bad}
+    options = RunOptions(
+        host="192.0.2.1", certificate=files["--cert"], ca=files["--ca"], key=tmp_path / "key.pem"
+    )
+    with pytest.raises(UsageError, match=f"{wrong} {re.escape(str(bad))}"):
+        plan_of(options)
