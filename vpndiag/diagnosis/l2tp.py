@@ -346,6 +346,17 @@ def _unacknowledged(view: View) -> Ruling | None:
     return None
 
 
+_WITHOUT_IPSEC = (
+    Cause("The L2TP service (xl2tpd, accel-ppp, RRAS, mpd5) is stopped or listens on another "
+          "address", "gateway-admin", "Start it (Linux: ss -lun 'sport = 1701')", "likely"),
+    Cause("A firewall, or the network on the way, blocks UDP 1701", "network",
+          "Try from another network; allow UDP 1701, or better use IPsec", "likely"),
+    Cause("The gateway takes L2TP inside IPsec only, as most do", "gateway-admin",
+          "Test it with IPsec (without --plain-l2tp), and set the client to that", "possible"),
+)  # fmt: skip
+"""Of silence to a run that does without IPsec; a capture may have been made inside of it."""
+
+
 def _unanswered(view: View) -> Ruling:
     for ask, answer, code, what in (
         ("ICRQ", "ICRP", "l2tp.call-unanswered", "The tunnel is up, but the call is not answered."),
@@ -379,7 +390,8 @@ def _unanswered(view: View) -> Ruling:
         if other and code == "l2tp.no-answer":
             code, what = "l2tp.v3-only", "The other side speaks L2TPv3."
             said.append(evidence("L2TPv3 (version 3 in the header) comes instead", *other))
-        found: Finding = finding(code, *said, detail=what, confidence="high")
+        causes = _WITHOUT_IPSEC if view.live and view.plain and code == "l2tp.no-answer" else ()
+        found: Finding = finding(code, *said, detail=what, confidence="high", causes=causes)
         return rule("l2tp", "failed", found, summary=f"no answer to {ask}", seen=tries)
     how = "was begun and not completed" if view.live else "not complete in this material"
     return rule("l2tp", "inconclusive", summary=how, seen=view.l2tp)

@@ -369,7 +369,8 @@ def _plain(view: View, extra: list[Finding]) -> Ruling:
     if view.send_errors and not sent:
         return _nothing_answers(view, extra)
     # One port only: silence of 1701 is judged on the rung that speaks there.
-    return rule("path", "passed" if sent else "not_reached", *extra, summary="", seen=sent[:1])
+    reason = "nothing came back from UDP 1701" if sent else ""
+    return rule("path", "not_reached", *extra, reason=reason, seen=sent[:1])
 
 
 def _reporter(view: View, error: IcmpError) -> str:

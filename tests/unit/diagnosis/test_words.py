@@ -80,3 +80,14 @@ def test_without_ipsec_a_closed_port_is_1701_and_a_router_is_no_gateway() -> Non
         "SCCRQ sent to UDP 1701 5 times in 6.0 s, no answer"
     )
     assert "; high; A router on the way (192.0.2.254) answered" in refused("192.0.2.254")
+
+
+def test_a_silent_port_1701_is_not_called_open_nor_blamed_on_ipsec() -> None:
+    options = replace(client_options(), plain_l2tp=True)
+    config = find_break("l2tp.no-answer").apply(GatewayConfig(), options, 0.0)[0]
+    diagnosis = diagnose(simulate(options, replace(config, plain_l2tp=True)).observations)
+    path = next(layer for layer in diagnosis.layers if layer.id == "path")
+    assert (path.status, path.reason) == ("not_reached", "nothing came back from UDP 1701")
+    assert diagnosis.verdict.finding == "l2tp.no-answer"
+    texts = [cause.text for cause in diagnosis.findings[0].causes]
+    assert len(texts) == 3 and not any("came through IPsec" in text for text in texts)
