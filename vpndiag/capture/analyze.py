@@ -122,6 +122,7 @@ def read(
     observer = Observer(material, keys, trust)
     notes = _notes(files, material, translated, forwarded)
     notes += tuple(note(hosts, by) for hosts, by in list(clocks.items())[:8])
+    notes += _about_keys(keys, material)
     other = tuple(_other(material, observer))
     if not attempts and not other and files and share is None:
         instead = described(files[0].path)
@@ -309,6 +310,24 @@ def _cut_off(material: Material) -> list[Message]:
         for d in material.odd
         if d.missing and (500 in (d.src[1], d.dst[1]) or d.kind == "ike-natt")
     ]
+
+
+def _about_keys(keys: Keys | None, material: Material) -> tuple[str, ...]:
+    """Who gives keys expects them to be used."""
+    if keys is None:
+        return ()
+    notes = []
+    known = any(t.cookie in keys.ike for t in material.ike)
+    known = known or any(f.spi in keys.esp for f in material.flows)
+    if keys and not known and (material.ike or material.flows):
+        notes.append(
+            "None of the keys given belongs to this capture (no initiator cookie and no SPI of "
+            "theirs is in it): they are of another session."
+        )
+    if keys.unused:
+        more = f", and {len(keys.unused) - 3} more" if len(keys.unused) > 3 else ""
+        notes.append(f"Keys that cannot be used: {'; '.join(keys.unused[:3])}{more}.")
+    return tuple(notes)
 
 
 def _notes(

@@ -72,6 +72,17 @@ def test_keys_that_do_not_fit_are_no_fault_of_the_gateway(
     assert "the keys given do not fit" in esp.summary
 
 
+def test_keys_of_another_session_and_such_as_cannot_be_used_are_told(tmp_path: Path) -> None:
+    place = tmp_path / "run.pcapng"
+    _, keys = recorded(place)
+    assert not analyze([place], keys=keys).notes
+    others = Keys(unused=["SPI 0x00000001: CAMELLIA-CBC, HMAC-SHA1 is not supported"])
+    others.add_ike(b"another!", bytes(32))
+    first, second = analyze([place], keys=others).notes
+    assert first.startswith("None of the keys given belongs to this capture")
+    assert second == f"Keys that cannot be used: {others.unused[0]}."
+
+
 class Unwrapped(Pair):
     """A recorder on the gateway that has what came in twice: as ESP, and taken out of it."""
 
