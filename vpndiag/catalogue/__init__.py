@@ -129,6 +129,11 @@ def _owner(finding: Finding, known: Entry) -> Owner:
     return known.owner if finding.owner == "gateway-admin" and not meant else finding.owner
 
 
+def messages_of(client: str) -> dict[str, str]:
+    """What the built-in client shows, by its number (``809``) or name (``L2TP error 2``)."""
+    return dict(_clients()[client])
+
+
 def windows_error(number: str) -> str:
     """Microsoft's text for a Windows remote access error, or an empty string."""
     return cast(str, _clients()["windows"].get(number, ""))

@@ -355,7 +355,10 @@ def host(
 @app.command()
 def explain(
     topic: Annotated[
-        MaybeText, typer.Argument(help="Finding code, layer, or Windows error number.")
+        MaybeText,
+        typer.Argument(
+            help="Finding code, layer, error number of Windows, or words that a client shows."
+        ),
     ] = None,
 ) -> None:
     """What a finding means, its causes, what to do and who has to."""

@@ -1,8 +1,10 @@
-"""``vpndiag explain``: what findings mean, for people with a code, a layer or a Windows error."""
+"""``vpndiag explain``: what findings mean, for people with a code, a layer, an error number, or the
+words that a client shows."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
@@ -17,6 +19,7 @@ from vpndiag.catalogue import (
     UnknownFinding,
     all_entries,
     entry,
+    messages_of,
     windows_error,
 )
 from vpndiag.render.ladder import width_of
@@ -24,11 +27,14 @@ from vpndiag.render.symbols import speaks_unicode
 from vpndiag.report.model import LADDER, LAYER_TITLES
 from vpndiag.report.text import visible
 
+_ENOUGH = 12
+"""Letters of a client's words by which they are known."""
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def explain(topic: str | None, console: Console, errors: Console | None = None) -> bool:
-    """Print what is known of ``topic``: a finding's code, a layer, a Windows error number, or all.
+    """Print what is known of ``topic``: a finding's code, a layer, an error of Windows or macOS by
+    its number or its words, or all.
 
     Returns False when nothing is known of it; the closest codes are printed then, on ``errors``
     where that is given.
@@ -53,6 +59,8 @@ def explain(topic: str | None, console: Console, errors: Console | None = None) 
     number = topic.removeprefix("windows").removeprefix("error").strip(" :-")
     if number.isascii() and number.isdecimal():
         return _explain_windows(console, number, errors)
+    if _explain_words(console, topic.rstrip(". "), errors):
+        return True
     _print_unknown(errors, topic)
     return False
 
@@ -69,8 +77,37 @@ def _explain_windows(console: Console, number: str, errors: Console) -> bool:
     return True
 
 
+def _explain_words(console: Console, topic: str, errors: Console) -> bool:
+    """What macOS and iOS name, and what any client says (in lower case)."""
+    known = False
+    for client in ("windows", "macos"):
+        for name, text in messages_of(client).items():
+            said = len(topic) >= _ENOUGH and topic in text.lower()
+            if not (said or topic == name.lower()):
+                continue
+            if client == "windows":
+                shown = any(name in e.windows for e in all_entries())
+                known |= shown and _explain_windows(console, name, errors)
+            else:
+                known |= _explain_macos(console, name, text)
+    return known
+
+
+def _explain_macos(console: Console, name: str, text: str) -> bool:
+    pattern = re.compile(rf"{re.escape(name)}\b")
+    shown: list[tuple[int, Entry]] = []
+    for found in all_entries():
+        place = pattern.search(found.clients_show.get("macos", ""))
+        if place is not None:
+            shown.append((place.start(), found))
+    if shown:
+        shown.sort(key=lambda pair: pair[0])
+        _print_list(console, [e for _, e in shown], f"macOS, iOS: {text} ({name})")
+    return bool(shown)
+
+
 def _print_unknown(console: Console, topic: str) -> None:
-    console.print(Text(f"No finding, layer or Windows error is called {visible(topic, 60)}."))
+    console.print(Text(f"No finding, layer or error is called {visible(topic, 60)}."))
     close = closest(topic)
     if close:
         console.print(Text("Did you mean:"))

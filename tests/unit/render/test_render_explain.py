@@ -45,6 +45,25 @@ def test_a_windows_error_lists_what_shows_it_most_usual_first(topic: str) -> Non
     assert "auth.psk-mismatch" in text and "login.wrong-password" not in text
 
 
+@pytest.mark.parametrize(
+    "topic",
+    ["The L2TP-VPN server did not respond. Try reconnecting.", "server did not respond",
+     "L2TP error 2"],
+)  # fmt: skip
+def test_what_macos_says_lists_what_shows_it_most_usual_first(topic: str) -> None:
+    known, text = explained(topic)
+    assert known
+    lines = text.splitlines()
+    assert lines[0].startswith("macOS, iOS: The L2TP-VPN server did not respond.")
+    codes = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert codes.index("path.silent") < codes.index("path.port-unreachable")
+
+
+def test_words_of_windows_are_known_as_well() -> None:
+    known, text = explained("the specified password has expired")
+    assert known and "Windows error 648" in text and "login.password-expired" in text
+
+
 def test_691_leads_to_the_password_first() -> None:
     lines = explained("691")[1].splitlines()
     codes = [line.split()[0] for line in lines if line.startswith("  ")]
