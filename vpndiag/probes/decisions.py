@@ -212,7 +212,7 @@ class Decisions:
     def _ike_event(self, event: ike_events.IkeEvent, now: float) -> None:
         match event:
             case ike_events.MessageReceived():
-                self.patience.answered(event.name)
+                self.patience.answered(event.name, now, again=event.repeat)
                 if event.repeat and self._mm5_was_of_no_use(event, now):
                     self._exhausted = self._exhausted or "MM6"
             case ike_events.PeerVendorIds():

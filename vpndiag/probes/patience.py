@@ -40,6 +40,9 @@ PPP_AGAIN = (
 """The same within PPP. Not for the answer to a password: that a RADIUS server does not come is
 more likely than another loss."""
 MOST_BEGINNINGS = 4
+AT_ONCE = 0.3
+"""Seconds within which answers to several tries come that were only late. Gateways repeat by
+themselves after half a second at the earliest."""
 
 
 class Patience:
@@ -56,14 +59,29 @@ class Patience:
         self.begun = 1
         """Main modes that the run was begun with."""
         self._contact = False
+        self._late: tuple[int, float] | None = None
+        """Of the question for which packets are thought to be lost: how many answers to its tries
+        are missing, and when the first came."""
         self._tries: dict[str, int] = {}
 
-    def answered(self, question: str) -> None:
-        """The gateway answered ``question`` (the name of the message waited for)."""
+    def answered(self, question: str, now: float = 0.0, *, again: bool = False) -> None:
+        """The gateway answered ``question`` (the name of the message waited for); ``again``: a
+        message came that it has sent before. Where each try has its answer at once nothing was
+        lost, but late: an ARP, a gateway or a radio link had to wake up."""
         self.heard = True
         self._contact = self._contact or question == "MM2"
-        if self._tries.pop(question, 1) > 1:
+        tries = 0 if again else self._tries.pop(question, 1)
+        if tries > 1:
+            self._late = None if self.lossy else (tries - 1, now)
             self.lossy = True
+        elif again and self._late is not None:
+            missing, since = self._late
+            if now - since > AT_ONCE:
+                self._late = None  # a gateway repeats what it has no answer to, as well
+            elif missing > 1:
+                self._late = missing - 1, since
+            else:
+                self.lossy, self._late = False, None
 
     @property
     def loses(self) -> bool:
