@@ -83,6 +83,11 @@ class PcapReader:
             )
             self._done = True
             return None
+        if not (captured or length or seconds or fraction):
+            # Room that was made for the file and never written to, by gigabytes at times.
+            self.notes.append(Malformed(self.number, window.position, "zeros and no frame"))
+            self._done = True
+            return None
         size = self.header + captured
         if window.off + size > window.end and not window.need(size):
             self.notes.append(Truncated(self.number, window.position))

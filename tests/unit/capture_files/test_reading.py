@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import pcap
+from vpndiag.capture.errors import Malformed
 from vpndiag.capture.files import CaptureError, Frame, Truncated, open_capture
 from vpndiag.capture.packets import Incomplete, Message
 from vpndiag.capture.prefilter import Prefilter
@@ -66,6 +67,17 @@ def test_a_cut_file_gives_whole_frames_and_a_note() -> None:
     frames, notes = read(data[:-5])
     assert len(frames) == 2
     assert notes == [Truncated(2, 24 + 2 * 56)]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_file_that_goes_on_with_zeros_ends_where_they_begin(fast: bool) -> None:
+    """As a recorder leaves it that made room for the file and was switched off."""
+    data = written([esp(n) for n in range(3000)])
+    scan = Prefilter(open_capture(BytesIO(data + bytes(1_000_003))), fast=fast)
+    assert list(scan) == []
+    assert scan.frames == 3000
+    assert [f.packets for f in scan.flows] == [3000]
+    assert scan.notes == [Malformed(3000, len(data), "zeros and no frame")]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello, this is text\n", b"\0" * 64, b"\x1f\x8b"])
