@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis import login_eap, login_refused, ppp
-from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
@@ -218,41 +217,6 @@ def _never_began(packets: list[PppMessage], end: PppMessage | L2tpMessage) -> Ru
     )  # fmt: skip
 
 
-def _hung_up(
-    packets: list[PppMessage],
-    ours: list[PppMessage],
-    method: str,
-    end: PppMessage | L2tpMessage,
-) -> Ruling:
-    """The gateway ends the link where its verdict is due."""
-    text = end.message if isinstance(end, PppMessage) else end.error_message
-    code, detail, summary = "login.refused", "", ppp.how(end)
-    told = reasons.in_words(text) if ours else None
-    if told is not None:
-        code, detail = told
-    elif not ours:
-        code = "login.hung-up"
-        detail = f"The gateway asks for the login, and ends the link: {summary}."
-    elif text:
-        detail = f"The gateway ends the link in answer to the login: {summary}."
-    else:
-        detail = "The gateway ends the link in answer to the login, without a reason."
-        summary = f"refused without a reason ({summary})"
-    return rule(
-        "login",
-        "failed",
-        finding(
-            code,
-            *([evidence(f"{method} sent", *ours[:2])] if ours else []),
-            evidence(f"the gateway ends with {ppp.how(end)}", end),
-            detail=detail,
-            confidence="high",
-        ),
-        summary=summary,
-        seen=[*packets, end],
-    )
-
-
 def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
     """Our response went out, and neither acceptance nor refusal came."""
     ours = [m for m in packets if m.direction == "out"]
@@ -266,10 +230,13 @@ def _unfinished(view: View, packets: list[PppMessage]) -> Ruling:
             return login_eap.no_method(naks, ends, detail, "high", [*packets, end])
         if not ours and not view.live and end.t - packets[0].t >= _PATIENCE:
             return _never_began(packets, end)
+        older = login_refused.to_older(packets, ours, end)
+        if older is not None:
+            return older
         since = ours[0] if len(ours) >= 4 else ours[-1] if ours else end
         if end.t - since.t >= _PATIENCE:
             return _never_answered(packets, ours, method, end)
-        return _hung_up(packets, ours, method, end)
+        return login_refused.hung_up(packets, ours, method, end)
     if not ours and not view.live:
         asked = view.unanswered([m for m in packets if m.code in ("Challenge", "Request")])
         if asked is not None and asked.tries >= 3 and view.conclusive(asked):

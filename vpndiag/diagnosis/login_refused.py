@@ -1,12 +1,12 @@
-"""A login that the server refuses: what it says of the reason."""
+"""A login that the server refuses, or ends without a verdict: what is said of the reason."""
 
 from __future__ import annotations
 
 from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import Observation, PppMessage
+from vpndiag.observations import L2tpMessage, Observation, PppMessage
 from vpndiag.report.model import Cause
 
 _AGAIN = (
@@ -77,3 +77,92 @@ def judge(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> 
         summary=detail.rstrip("."),
         seen=packets,
     )  # fmt: skip
+
+
+_CROSSED = (
+    Cause("Packets are lost or late on the way: the new Challenge did not get to the client, or its "
+          "answer to the first one came only after the gateway had asked again", "network",
+          "Connect again; look for loss on the way", "likely"),
+    Cause("The gateway ends the call where it should ignore an answer to an older Challenge",
+          "gateway-admin", "Update it, or let it wait longer before it asks again", "likely"),
+)  # fmt: skip
+
+
+def _current(
+    packets: list[PppMessage], ours: list[PppMessage], end: PppMessage | L2tpMessage
+) -> tuple[PppMessage | None, list[PppMessage]]:
+    """The last Challenge before ``end``, and the Responses sent since then that bear the identifier
+    of an older one; None, none: all of CHAP is about one Challenge."""
+    asked = [m for m in packets if m.code == "Challenge" and m.direction == "in" and m.t < end.t]
+    if not asked or all(m.identifier == asked[0].identifier for m in asked):
+        return None, []
+    last = asked[-1]
+    known = {m.identifier for m in asked} - {last.identifier}
+    return last, [m for m in ours if last.t <= m.t <= end.t and m.identifier in known]
+
+
+def to_older(
+    packets: list[PppMessage], ours: list[PppMessage], end: PppMessage | L2tpMessage
+) -> Ruling | None:
+    """The gateway had asked with a new Challenge when it ends the link, and has an answer only to
+    an older one, whose identifier is not the one that is due (RFC 1994 section 4.1): the password
+    was not judged. A wrong one brings a Failure, or an end of the link, without a new Challenge."""
+    last, stale = _current(packets, ours, end)
+    if last is None or not stale or any(m.identifier == last.identifier for m in ours):
+        return None
+    return rule(
+        "login",
+        "failed",
+        finding(
+            "login.hung-up",
+            evidence(f"the gateway asks with a new Challenge (identifier {last.identifier})", last),
+            evidence("after that the client sends its answer to the older one (identifier "
+                     f"{stale[-1].identifier})", *stale),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail="The gateway had sent a new Challenge, got an answer to the older one, and ended the "
+            "link: nothing is said of the password.",
+            confidence="high",
+            causes=_CROSSED,
+        ),
+        summary=f"hung up on an answer to an older Challenge ({ppp.how(end)})",
+        seen=[*packets, end],
+    )  # fmt: skip
+
+
+def hung_up(
+    packets: list[PppMessage],
+    ours: list[PppMessage],
+    method: str,
+    end: PppMessage | L2tpMessage,
+) -> Ruling:
+    """The gateway ends the link where its verdict is due."""
+    text = end.message if isinstance(end, PppMessage) else end.error_message
+    code, detail, summary = "login.refused", "", ppp.how(end)
+    told = reasons.in_words(text) if ours else None
+    # Who asks twice has missed the first answer, or the gateway the first question.
+    again = [m for m in ours if m.protocol == "CHAP" and m.repeat] if not text else []
+    if told is not None:
+        code, detail = told
+    elif not ours:
+        code = "login.hung-up"
+        detail = f"The gateway asks for the login, and ends the link: {summary}."
+    elif text:
+        detail = f"The gateway ends the link in answer to the login: {summary}."
+    else:
+        detail = "The gateway ends the link in answer to the login, without a reason."
+        summary = f"refused without a reason ({summary})"
+    sent = f"{method} sent" + (f" {times(len(ours))}" if again else "")
+    unsure = bool(again) or bool(_current(packets, ours, end)[1])
+    return rule(
+        "login",
+        "failed",
+        finding(
+            code,
+            *([evidence(sent, *ours[:2])] if ours else []),
+            evidence(f"the gateway ends with {ppp.how(end)}", end),
+            detail=detail,
+            confidence="medium" if unsure else "high",
+        ),
+        summary=summary,
+        seen=[*packets, end],
+    )

@@ -3,6 +3,7 @@ is said of each. Beside a failure stands what looks much like it and is none."""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,6 +126,29 @@ def _(wire: Wire) -> None:
     for _ in range(6):
         pair.ppp(False, EAP, 1, 2, b"\x0d\x20")
         pair.ppp(True, EAP, 2, 2, b"\x0d\0" + bytes(1200), wait=3.0)
+
+
+def _asked_anew(wire: Wire, *answers: int, challenges: int = 2) -> Pair:
+    """CHAP asked with new Challenges, answered with these identifiers behind the last of them, and
+    the gateway's CDN in place of a verdict, as l2tpns does."""
+    pair = linked(wire, BY_MD5)
+    for ident in range(1, challenges + 1):
+        pair.ppp(False, CHAP, 1, ident, b"\x10" + bytes([ident]) * 16 + b"lns", wait=2.0)
+    for ident in answers:
+        pair.ppp(True, CHAP, 2, ident, b"\x10" + bytes([ident]) * 16 + b"bob", wait=0.05)
+    call = struct.pack("!H", pair.calls[False])
+    pair.control(False, 14, (1, b"\0\3\0\0"), (14, call), call=pair.calls[True])
+    return pair
+
+
+@scene("an answer to an older Challenge, and the gateway hangs up", "failed", "login.hung-up")
+def _(wire: Wire) -> None:
+    _asked_anew(wire, 1)
+
+
+@scene("an answer to the newer Challenge, and the gateway hangs up", "failed", "login.refused")
+def _(wire: Wire) -> None:
+    _asked_anew(wire, 2)
 
 
 @scene("PAP, and the gateway hangs up", "failed", "login.refused")
@@ -381,6 +405,19 @@ def _(wire: Wire) -> None:
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answers", "challenges", "confidence"),
+    [((2,), 2, "high"), ((1,), 1, "high"), ((1, 1), 1, "medium"), ((2, 1), 2, "medium")],
+)
+def test_how_sure_a_hang_up_is_a_refusal(
+    answers: tuple[int, ...], challenges: int, confidence: str, tmp_path: Path
+) -> None:
+    """A gateway that hangs up on an answer which was sent again, or behind one to an older
+    Challenge, may not have judged the password."""
+    report = played(lambda w: _asked_anew(w, *answers, challenges=challenges), tmp_path)
+    assert (report.verdict.finding, report.verdict.confidence) == ("login.refused", confidence)
 
 
 def test_a_client_that_leaves_is_quoted(tmp_path: Path) -> None:
