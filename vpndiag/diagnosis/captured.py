@@ -22,7 +22,7 @@ from vpndiag.diagnosis import (
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import DataFlow, EspFlow, IkeMessage, InsideMtu, Observation
+from vpndiag.observations import EspFlow, IkeMessage, InsideMtu, Observation
 from vpndiag.report.model import Finding
 
 SHORT_LIFE = 15.0
@@ -160,7 +160,7 @@ def _only_data(layer: str, view: View) -> Ruling | None:
     if layer == "login":
         return not_reached("login", "the login was before the capture began")
     if layer == "address":
-        return _data_both_ways(seen)
+        return _data_both_ways(view)
     return None
 
 
@@ -230,7 +230,13 @@ def _negotiated(layer: str, view: View) -> bool:
     )  # fmt: skip
 
 
-def _data_both_ways(seen: list[DataFlow]) -> Ruling:
+def _data_both_ways(view: View) -> Ruling:
+    seen = view.data
+    in_vain = keepalive.one_way(view)
+    if in_vain:
+        seconds = in_vain[0].last_t - view.last_seen["in"]
+        summary = f"users' data goes both ways, and then for {seconds:.0f} s the client's alone"
+        return rule("address", "inconclusive", summary=summary, seen=in_vain)
     ways = {d.direction for d in seen if d.packets}
     packets = sum(d.packets - d.echoes for d in seen)
     if None not in ways and ways != {"in", "out"}:

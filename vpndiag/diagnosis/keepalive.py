@@ -14,13 +14,18 @@ from vpndiag.diagnosis.liveness import SIDES
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.unrecorded import explains
 from vpndiag.diagnosis.view import View
-from vpndiag.observations import DataFlow, Observation
+from vpndiag.observations import DataFlow, InsideTraffic, Observation
+from vpndiag.report.model import Confidence
 
 REPEATS = 3
 """Repeats of one control message, none of them acknowledged."""
 SECONDS = 8.0
 """For which they are asked: three repeats take 7 (1, 2 and 4, RFC 2661 section 5.8), three of LCP 9
 (RFC 1661 section 4.6)."""
+ONE_WAY = 40.0
+"""Seconds of users' data that nothing comes back for, not even an acknowledgement."""
+IN_VAIN = 10
+"""Packets of it."""
 ECHOES = 4
 """Echoes in vain after which an end gives up (lcp-echo-failure of macOS, ChromeOS and most gateways
 with pppd)."""
@@ -32,7 +37,10 @@ def judge(layer: str, view: View) -> Ruling | None:
     """The ruling for ``l2tp`` or ``lcp`` in a capture; None: nobody fell silent."""
     if view.live or (view.ended is not None and view.ended.one_sided):
         return None
-    found = _hello(view) if layer == "l2tp" else (_echo(view) or _anew(view))
+    if layer == "l2tp":
+        found = _hello(view) or _one_way(view)
+    else:
+        found = _echo(view) or _anew(view)
     return None if found is None or view.half_inside is not None else found
 
 
@@ -53,6 +61,32 @@ def _hello(view: View) -> Ruling | None:
         return _failed("l2tp", who, last, again, f"the {other} repeats {again[0].message} "
                        f"{times(len(again))}, and gets no acknowledgement")  # fmt: skip
     return None
+
+
+def one_way(view: View) -> list[DataFlow]:
+    """Users' data of the client, in the clear, that goes on long after the gateway's last
+    packet."""
+    last = view.last_seen["in"]
+    if last < 0 or not view.plain or any(ppp.is_farewell(m) for m in view.l2tp + view.ppp):
+        return []
+    return [
+        d for d in view.data
+        if d.direction == "out" and d.packets > d.echoes and d.last_t - last >= ONE_WAY
+        and _in_vain(d, last) >= IN_VAIN
+    ]  # fmt: skip
+
+
+def _one_way(view: View) -> Ruling | None:
+    """The session was up, and then nothing comes back: what ``esp.one-way`` says of ESP."""
+    sent = one_way(view)
+    # What an idle computer calls out to its network is for nobody to answer.
+    asked = view.of(InsideTraffic) if sent else []
+    last = view.last_seen["in"]
+    if not asked or max(o.last_t for o in asked) - last < ONE_WAY or _echo(view) or _anew(view):
+        return None
+    seconds = sent[0].last_t - last
+    said = f"for {seconds:.0f} s the client goes on sending users' data, and nothing comes back"
+    return _failed("l2tp", "gateway", last, sent, said, confidence="medium")
 
 
 def _echo(view: View) -> Ruling | None:
@@ -121,6 +155,7 @@ def _failed(
     seen: Sequence[Observation],
     said: str,
     up: str = "The session",
+    confidence: Confidence = "high",
 ) -> Ruling:
     return rule(
         layer,
@@ -129,6 +164,7 @@ def _failed(
             f"{layer}.peer-gone",
             evidence(f"{said} (the last packet of the {who} came at {last:.1f} s)", *seen),
             detail=f"{up} was up, and then the {who} answered nothing any more.",
+            confidence=confidence,
         ),
         summary=f"nothing from the {who} after {last:.0f} s",
         seen=seen,

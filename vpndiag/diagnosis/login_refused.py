@@ -80,8 +80,8 @@ def judge(view: View, packets: list[PppMessage], failures: list[PppMessage]) -> 
 
 
 _CROSSED = (
-    Cause("Packets are lost or late on the way: the new Challenge did not get to the client, or its "
-          "answer to the first one came only after the gateway had asked again", "network",
+    Cause("Packets are lost or late on the way: the new Challenge did not get to the client, or "
+          "its answer to the first one came only after the gateway had asked again", "network",
           "Connect again; look for loss on the way", "likely"),
     Cause("The gateway ends the call where it should ignore an answer to an older Challenge",
           "gateway-admin", "Update it, or let it wait longer before it asks again", "likely"),
@@ -119,8 +119,8 @@ def to_older(
             evidence("after that the client sends its answer to the older one (identifier "
                      f"{stale[-1].identifier})", *stale),
             evidence(f"the gateway ends with {ppp.how(end)}", end),
-            detail="The gateway had sent a new Challenge, got an answer to the older one, and ended the "
-            "link: nothing is said of the password.",
+            detail="The gateway had asked anew, got an answer to its older Challenge, and ended "
+            "the link: nothing is said of the password.",
             confidence="high",
             causes=_CROSSED,
         ),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.analyze.scene import LCP, Pair, Wire, played
+from vpndiag.capture.write import ip_packet
 
 
 def _hello(pair: Pair) -> None:
@@ -61,3 +62,37 @@ def test_an_sa_that_the_gateway_does_not_know_is_a_fault_of_esp(tmp_path: Path) 
     """INVALID-SPI says more than the silence inside."""
     verdict = played(_session(False, _hello, refuses=True), tmp_path).verdict
     assert verdict.finding == "esp.one-way", verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome", "finding"),
+    [("10.20.0.1", "failed", "l2tp.peer-gone"), ("224.0.0.251", "healthy", None)],
+    ids=["a host behind the gateway", "an idle computer's calls to its network"],
+)
+def test_data_one_way_in_the_clear(
+    target: str, outcome: str, finding: str | None, tmp_path: Path
+) -> None:
+    """Nobody asks by L2TP or LCP. Inside ESP the same is ``esp.one-way``, equally sure."""
+
+    def play(wire: Wire) -> None:
+        pair = Pair(wire, clear=True)
+        pair.inside()
+        for _ in range(45):
+            pair.data(True, b"\0\x21" + ip_packet("10.9.0.5", target, 17, bytes(60)), 1.0)
+
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.finding) == (outcome, finding), verdict
+    assert verdict.confidence == ("medium" if finding else "high")
+
+
+def test_data_one_way_whose_session_is_not_seen(tmp_path: Path) -> None:
+    """Without IPCP it is not known which addresses are of a network: no failure, and no health."""
+
+    def play(wire: Wire) -> None:
+        pair = Pair(wire, clear=True)
+        pair.users(20)
+        pair.users(45, 1.0, back=False)
+
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.layer) == ("inconclusive", "address")
+    assert "the client's alone" in verdict.headline
