@@ -87,8 +87,10 @@ def inferred(packets: list[PppPacket]) -> list[int]:
 
 
 def _replies(packets: list[PppPacket], joined: _Sides) -> None:
-    """A reply has its request's protocol and identifier; an Ack repeats its options as well."""
+    """A reply has its request's protocol and identifier; an Ack repeats its options as well. What
+    answers nothing that is still open, and was said before, is a repeat of that."""
     waiting: dict[tuple[int, int], list[int]] = {}
+    said: dict[tuple[int, bytes], int] = {}
     for i, p in enumerate(packets):
         if len(p.payload) < 4:
             continue
@@ -101,6 +103,10 @@ def _replies(packets: list[PppPacket], joined: _Sides) -> None:
             del asked[:-_MAX_OPEN]
         elif kind == "reply":
             asked = waiting.get(key, [])
+            before = said.setdefault((p.protocol, p.payload), i)
+            if before != i and not any(packets[j].payload[4:] == p.payload[4:] for j in asked):
+                joined.join(i, before, False)
+                continue
             match = _best(packets, asked, p, joined, i)
             if match is not None:
                 joined.join(i, match, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,6 +334,21 @@ def test_who_is_who_on_a_bare_link_where_both_count_their_requests(tmp_path: Pat
     report = wire.report(tmp_path)
     address = next(x for x in report.sessions[0].layers if x.id == "address")
     assert address.summary == "10.9.0.5, gateway 10.9.0.1, DNS 10.9.0.53"
+
+
+@pytest.mark.parametrize("wait", [0.05, 0.3, 3.0])
+def test_a_packet_of_a_bare_link_that_comes_again_is_its_sender_s(
+    wait: float, tmp_path: Path
+) -> None:
+    """Not the other side's, which would claim the address that it has just acknowledged."""
+    for number in range(13):
+        wire = Wire()
+        bare = Bare(wire)
+        for play in (bare.lcp, bare.mschap, bare.ipcp):
+            play()
+        shot = wire.shots[number]
+        wire.shots.append(replace(shot, time_ns=shot.time_ns + int(wait * 1e9)))
+        assert wire.report(tmp_path).verdict.outcome == "healthy", number
 
 
 def test_the_end_of_a_bare_link_may_be_either_s_and_is_nobody_s_fault(tmp_path: Path) -> None:
