@@ -10,6 +10,7 @@ from collections.abc import Callable
 from vpndiag.capture.material import FlowTrack, Hosts, IkeTrack, Material, hosts
 from vpndiag.capture.packets import Message
 from vpndiag.capture.ports import NO_COOKIE
+from vpndiag.capture.sketch import sketch
 
 
 def _shared(material: Material) -> list[list[IkeTrack]]:
@@ -28,7 +29,8 @@ def join_strangers(material: Material) -> None:
     gone: set[int] = set()
     for tracks in _shared(material):
         for asked in tracks:
-            client, gateway = asked.messages[0].src[0], asked.messages[0].dst[0]
+            found = sketch(asked)
+            client, gateway = found.initiator[0], found.responder
             for other in tracks:
                 ways = {(m.src[0], m.dst[0]) for m in other.messages}
                 if other is asked or len(ways) != 1 or id(other) in gone:

@@ -76,14 +76,14 @@ def _examined(attempt: Attempt, seen: Seen, diagnosis: Diagnosis, start: int) ->
 
 
 def _halves(attempt: Attempt) -> tuple[str, str]:
-    """The cookies of a main mode that is begun here and does not get to message 5, and of one that
-    begins with that message."""
+    """The cookies of a main mode that does not get to message 5 here, and of one that begins with
+    that message."""
     begins = ends = ""
     for s in attempt.ike[:2]:
         if s.version != 1 or (s.established_ns is not None and s.opening):
             continue
         proofs = [is_proof(m.data) for m in s.track.messages]
-        if s.opening and not any(proofs):
+        if not any(proofs):
             begins = s.track.cookie.hex()
         elif not s.opening and proofs[0]:
             ends = s.track.cookie.hex()

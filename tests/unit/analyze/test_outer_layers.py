@@ -263,6 +263,22 @@ def test_one_client_at_two_addresses_is_told(tmp_path: Path) -> None:
     assert main.causes[0].owner == "network"
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("answered", [True, False])
+def test_its_beginning_may_be_before_the_capture(lost: int, answered: bool, tmp_path: Path) -> None:
+    """The first address is no client whose message 5 is blocked."""
+    taken = "message 5 comes from another address, and is taken"
+    scene = SCENES[taken][2] if answered else never_taken
+
+    def cut(w: Wire) -> None:
+        scene(w)
+        del w.shots[:lost]
+
+    verdict = played(cut, tmp_path).verdict
+    assert verdict.finding == (None if answered else "auth.unanswered"), verdict
+    assert answered or "another address" in verdict.headline
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
 def test_who_is_not_answered_beside_a_session_behind_the_same_nat_is_another_client(
     first: bool, tmp_path: Path
