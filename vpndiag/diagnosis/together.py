@@ -21,7 +21,8 @@ def choose(attempts: Sequence[Judged]) -> int | None:
     finding most clients have; else the longest healthy one; else the last of those that are not
     clear furthest up the ladder. A success came as far as what failed or is not clear: one that the
     capture cuts short is none; nor is that of another computer behind the same address. What failed
-    is past as well where a later attempt got through that rung, whatever became of it.
+    is past as well where a later attempt is the first to get through that rung, whatever became of
+    it.
     A client that fell silent and came back from another address has not failed. Scans, who asks
     many gateways in vain, and what a gateway that serves clients begins with yet others, are for
     when there is nothing else.
@@ -86,9 +87,14 @@ def _may_be_one(host: str, other: str) -> bool:
 
 def _past(attempts: Sequence[Judged]) -> set[int]:
     """Failed attempts behind which one of the same client got through the rung that failed; what
-    became of it in the end is not clear."""
+    became of it in the end is not clear. Where it had been through before as well, what fails at
+    times is not over."""
     through: dict[object, dict[str, int]] = defaultdict(dict)
     found: set[int] = set()
+    worked: dict[object, list[int]] = defaultdict(list)
+    for i, a in enumerate(attempts):
+        if a.diagnosis.verdict.outcome == "healthy":
+            worked[a.key].append(i)
     for i in range(len(attempts) - 1, -1, -1):
         a = attempts[i]
         if a.diagnosis.verdict.outcome == "inconclusive":
@@ -101,6 +107,11 @@ def _past(attempts: Sequence[Judged]) -> set[int]:
             if any(
                 passed >= needed and _may_be_one(host, a.host)
                 for host, passed in through[a.key].items()
+            ) and not any(
+                j < i
+                and _passed(attempts[j].diagnosis) >= min(_ESP, needed)
+                and _may_be_one(attempts[j].host, a.host)
+                for j in worked[a.key][:MOST_IN_LOOP]
             ):
                 found.add(i)
     return found

@@ -441,3 +441,27 @@ def test_of_unclear_attempts_the_one_that_came_furthest_is_told(tmp_path: Path) 
         Pair(wire, seed=9).main_mode(upto=4)
 
     assert played(play, tmp_path).verdict.layer == "l2tp"
+
+
+@pytest.mark.parametrize("worked", [True, False], ids=["once served", "never served"])
+def test_what_fails_at_times_is_not_over_with_an_attempt_whose_end_is_not_seen(
+    worked: bool, tmp_path: Path
+) -> None:
+    """Two attempts fail at message 5; the last gets through it. Where one before them did as well,
+    that shows nothing new."""
+
+    def play(wire: Wire) -> None:
+        if worked:
+            Pair(wire, seed=1).session()
+            wire.at += 60
+        for seed in (2, 3):
+            pair = Pair(wire, seed=seed)
+            pair.main_mode(upto=4)
+            body = pair.random.randbytes(68)
+            for wait in (1, 2, 4, 20):
+                pair.proof(True, wait=wait, body=body)
+        Pair(wire, seed=9).main_mode()
+
+    verdict = played(play, tmp_path).verdict
+    expected = ("failed", "auth.unanswered") if worked else ("inconclusive", None)
+    assert (verdict.outcome, verdict.finding) == expected
