@@ -48,13 +48,23 @@ def _useless(view: View, ours: list[IkeMessage], answers: list[IkeMessage]) -> R
     """Our own run has message 2 of quick mode and does not take it."""
     if view.running:
         return not_reached("ipsec", "waiting for the gateway's answer")
-    forged = all(m.protection == "bad-hash" for m in answers)
-    why = "its hash is wrong" if forged else "it does not fit what was offered"
+    seen = [*ours, *answers]
+    proven = [m for m in answers if m.protection == "decrypted"]
+    if not proven:
+        why = "the gateway's answer cannot be used: its hash is wrong"
+        return rule("ipsec", "inconclusive", summary=why, seen=seen)
+    said = "; ".join(proven[0].transforms) or "no ESP proposal"
     return rule(
         "ipsec",
-        "inconclusive",
-        summary=f"the gateway's answer cannot be used: {why}",
-        seen=[*ours, *answers],
+        "failed",
+        finding(
+            "ipsec.client-stops",
+            evidence(f"the gateway answers quick mode with {said}", proven[0]),
+            evidence(f"offered: {'; '.join(ours[0].transforms[:6])}", *ours[:1]),
+            detail="The gateway's answer in quick mode does not fit what was offered.",
+        ),
+        summary="the gateway's answer does not fit what was offered",
+        seen=seen,
     )
 
 

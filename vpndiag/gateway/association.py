@@ -205,6 +205,7 @@ def responder_config(site: Site) -> ResponderConfig:
         refuse_quick_mode=(
             "delete" if site.faults.hang_up == "phase-1" else config.refuse_quick_mode
         ),
+        choose_esp=config.choose_esp,
         refuse_renewal=(
             NotifyType.NO_PROPOSAL_CHOSEN if site.faults.renewal == "ipsec-refused" else None
         ),

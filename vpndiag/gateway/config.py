@@ -176,6 +176,8 @@ class GatewayConfig:
     require_natt_vid: bool = False
     pfs: PfsPolicy = PfsPolicy.ACCEPT
     refuse_quick_mode: NotifyType | None = None
+    choose_esp: EspTransform | None = None
+    """Chosen in quick mode, whatever is offered."""
     selectors_ok: bool = True
     schedule: Schedule = field(default_factory=lambda: Schedule(1.0, 1.0, 1.0, 20))
 

@@ -353,6 +353,12 @@ def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
 
 
+def test_a_capture_that_ends_with_quick_mode_says_what_it_does_not_show(tmp_path: Path) -> None:
+    found = played(SCENES["a capture that ends with quick mode"][2], tmp_path)
+    assert found.verdict.confidence == "medium"
+    assert "L2TP and the login cannot be judged" in found.verdict.headline
+
+
 def test_message_6_shows_that_the_key_is_right_whatever_follows(tmp_path: Path) -> None:
     found = played(SCENES["a notification behind message 6, and no quick mode"][2], tmp_path)
     rungs = {x.id: x for x in found.layers}

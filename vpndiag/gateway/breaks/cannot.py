@@ -38,7 +38,6 @@ CANNOT: dict[str, str] = {
     "ipsec.selector-mismatch": _CAPTURE,
     "ipsec.tunnel-mode": _CAPTURE,
     "esp.one-way": _CAPTURE,
-    "ipsec.client-stops": _CAPTURE,
     "l2tp.client-stops": _CAPTURE,
     "path.port-taken": _SYSTEM,
     "ike.no-service": _SYSTEM,

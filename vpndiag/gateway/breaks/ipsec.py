@@ -30,6 +30,11 @@ _add(
     "quick mode is refused with ADDRESS-NOTIFICATION",
     config={"refuse_quick_mode": NotifyType.ADDRESS_NOTIFICATION},
 )
+_add(
+    "ipsec.client-stops",
+    "quick mode is answered with an ESP proposal that was not offered",
+    config={"choose_esp": parse_esp("des-md5")},
+)
 _add("ipsec.hung-up", "quick mode is answered with a Delete of the IKE SA", hang_up="phase-1")
 _add(
     "ipsec.weak-algorithm",

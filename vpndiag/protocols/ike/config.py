@@ -138,6 +138,8 @@ class ResponderConfig(IkeConfig):
     """False: only UDP-encapsulated transport mode is accepted, as SoftEther does."""
     refuse_quick_mode: NotifyType | Literal["delete"] | None = None
     """Refuse every quick mode with this notification; ``"delete"``: with a Delete of the IKE SA."""
+    choose_esp: EspTransform | None = None
+    """Answer every quick mode with this, whatever is offered."""
     refuse_renewal: NotifyType | None = None
     """Refuse quick modes with this once there is an SA pair."""
     refuse_peer: NotifyType | Literal["delete"] | None = None

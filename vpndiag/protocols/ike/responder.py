@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vpndiag.protocols.errors import RemoteProtocolError
 from vpndiag.protocols.ike import natt
@@ -39,12 +40,14 @@ from vpndiag.protocols.ike.payloads import (
     NoncePayload,
     NotificationPayload,
     Payload,
+    Proposal,
     SaPayload,
     SignaturePayload,
     VendorIdPayload,
 )
 from vpndiag.protocols.ike.quick_state import QuickMode
 from vpndiag.protocols.ike.retransmit import Retransmitter, Schedule
+from vpndiag.protocols.ike.transforms import EspTransform
 
 _DIALECT_VIDS = frozenset(dialect.vendor_id for dialect in natt.DIALECTS)
 
@@ -255,6 +258,12 @@ class IkeResponder(Informational):
         if config.pfs is PfsPolicy.REFUSE and has_key_exchange:
             return NotifyType.NO_PROPOSAL_CHOSEN, FailureCode.PFS_REFUSED, "PFS is not wanted"
         return None
+
+    def _choose_esp(self, offer: SaPayload) -> tuple[Proposal, EspTransform] | None:
+        odd = self._responder_config.choose_esp
+        if odd is None:
+            return super()._choose_esp(offer)
+        return replace(offer.proposals[0], transforms=(odd.to_transform(1),)), odd
 
     def _refuse_quick_mode(self, notify_type: NotifyType, spi: bytes, now: float) -> Flight:
         if self._responder_config.refuse_quick_mode == "delete":
