@@ -170,6 +170,9 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     claims = fixed_address.claimed(ipcp, "in") & fixed_address.claimed(ipcp, "out")
     if claims and (closed or end):
         return _conflict(ipcp, sorted(claims)[0])
+    if refused and not rejected and _ipv6_goes_on(view, refused[0].t):
+        summary = "the gateway rejects IPCP, and IPv6 (IPV6CP) is under way when the capture ends"
+        return rule("address", "inconclusive", summary=summary, seen=[*ipcp, refused[0]])
     if rejected or refused:
         shown = (rejected or refused)[0]
         what = "rejects the address option" if rejected else "rejects IPCP as a whole"
@@ -249,6 +252,15 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         summary=detail.rstrip("."),
         seen=ipcp,
     )  # fmt: skip
+
+
+def _ipv6_goes_on(view: View, since: float) -> bool:
+    """The link may still come up for IPv6 alone (RFC 5072): each network protocol opens for itself
+    (RFC 1661 section 3.6)."""
+    said = [m for m in view.ppp_of("IPV6CP") if m.code.startswith("Configure-")]
+    rejected = any(m.method == "IPV6CP" for m in view.ppp_of("LCP", "in", "Protocol-Reject"))
+    over = rejected or any(m.t >= since for m in view.goodbyes)
+    return not (view.live or over) and bool(said) and view.end - said[-1].t < ppp.IDLE
 
 
 def _unseen_answer(view: View, ipcp: list[PppMessage], until: float) -> bool:

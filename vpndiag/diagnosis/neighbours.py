@@ -8,7 +8,21 @@ from dataclasses import replace
 from vpndiag.diagnosis.judged import Judged
 from vpndiag.diagnosis.nat import needs_neighbour
 from vpndiag.diagnosis.ruling import finding
-from vpndiag.report.model import Evidence, Finding
+from vpndiag.report.model import Cause, Evidence, Finding
+
+TURN = 10.0
+"""Seconds between the end of one session and the beginning of another that has to do with it."""
+TURNS = 3
+"""So many in a row are no chance."""
+MOST_SHOWN = 8
+_THROWN_OUT = (
+    Cause("The gateway cannot serve two L2TP/IPsec clients behind one NAT, and the second throws "
+          "out the first", "gateway-admin",
+          "Use a gateway that can (Linux: marks for each connection, connmark plugin), or another "
+          "VPN protocol", "likely"),
+    Cause("Both log in as the same user, and the gateway ends the older session", "helpdesk",
+          "Give each an account of its own", "possible"),
+)  # fmt: skip
 
 
 def beside(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
@@ -25,8 +39,43 @@ def beside(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
     ]
 
 
-def note(one: Judged, others: Sequence[Judged]) -> Finding | None:
-    """That there is one. ``others``: :func:`beside`."""
+def in_turns(attempts: Sequence[Judged]) -> list[Judged]:
+    """The longest row of sessions each of which ends as the next one begins, that of another
+    client; empty: there is none to speak of. ``attempts``: all between these two addresses."""
+    longest: list[Judged] = []
+    row: list[Judged] = []
+    if len(attempts) <= TURNS or len({a.key for a in attempts}) < 2:
+        return []
+    for a in sorted(attempts, key=lambda a: a.first):
+        if not row or row[-1].key == a.key or abs(row[-1].last - a.first) > TURN:
+            row = []
+        row.append(a)
+        if len(row) > len(longest):
+            longest = list(row)
+    return longest if len(longest) > TURNS else []
+
+
+def note(one: Judged, others: Sequence[Judged], turns: Sequence[Judged] = ()) -> Finding | None:
+    """That there is one. ``others``: :func:`beside`; ``turns``: :func:`in_turns`, if
+    it is one of those."""
+    if turns:
+        ended = len(turns) - 1
+        return replace(
+            finding(
+                "path.two-clients-one-nat",
+                Evidence(
+                    f"{ended} times in a row a session ends as that of the other client begins",
+                    turns[0].first,
+                    tuple(n for a in turns[:MOST_SHOWN] for n in a.frames[:1]),
+                ),
+                detail=f"Two clients behind the address {one.client} end each other's sessions: "
+                f"{ended} times in a row one was over as the other began.",
+                severity="warning",
+                confidence="medium",
+                causes=_THROWN_OUT,
+            ),
+            owner="gateway-admin",
+        )
     if not others:
         return None
     failed = one.diagnosis.verdict.outcome == "failed"

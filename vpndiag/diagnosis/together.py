@@ -232,6 +232,8 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
     for a in attempts if silent else ():
         if _served(a):
             served[a.client].append(a)
+    rows = [neighbours.in_turns(group[:MOST_IN_LOOP]) for group in same_ends.values()]
+    turns = {id(a): row for row in rows for a in row}
     for number, a in enumerate(attempts):
         alone = len(of_client[a.key]) == len(same_ends[a.client, a.gateway]) == 1
         if alone and number not in twins and a.diagnosis.verdict.finding is None:
@@ -252,7 +254,7 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
             a = neighbours.blamed(a, others)
         notes = (
             _loop(index, of_client[a.key]),
-            neighbours.note(a, others),
+            neighbours.note(a, others, turns.get(id(attempts[number]), ())),
             shared_address.note(a, twins.get(number)),
         )
         extra = tuple(catalogue.complete(f) for f in notes if f is not None)

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.unit.analyze.scene import ANDROID, ANDROID_VENDORS, Pair, Wire, played
+import pytest
+
+from tests.unit.analyze.scene import ANDROID, ANDROID_VENDORS, ROUTER, Pair, Wire, played
 from vpndiag.report.document import Report
 from vpndiag.report.model import Finding
 
@@ -152,3 +154,25 @@ def test_nor_is_one_that_has_gone(tmp_path: Path) -> None:
     main = two_behind_one_nat(unanswered, tmp_path, shown=False)
     assert main.code == "l2tp.no-answer"
     assert "behind the same router" not in main.causes[0].text
+
+
+@pytest.mark.parametrize(("pause", "told"), [(0.0, True), (60.0, False)])
+def test_two_clients_that_end_each_other_s_sessions(
+    pause: float, told: bool, tmp_path: Path
+) -> None:
+    """Each session for itself is healthy: it is the row of them that shows it."""
+
+    def play(wire: Wire) -> None:
+        for number in range(5):
+            other = number % 2
+            pair = Pair(wire, client=ROUTER, seed=number + 1, ports=(20011 + other, 24511 + other))
+            pair.main_mode()
+            pair.quick_mode()
+            pair.users(60, 0.5, size=600)
+            wire.at += pause
+
+    report = played(play, tmp_path)
+    assert report.verdict.outcome == "healthy"
+    found = [f for f in report.findings if f.code == "path.two-clients-one-nat"]
+    assert [f.severity for f in found] == (["warning"] if told else [])
+    assert not told or "4 times in a row" in found[0].detail

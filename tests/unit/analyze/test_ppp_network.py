@@ -299,6 +299,35 @@ SCENES["the same, and not a packet of the gateway"] = (
     "inconclusive", None, lambda wire: _late(wire, False))  # fmt: skip
 
 
+def _without_ipv4(wire: Wire) -> Pair:
+    """The gateway rejects IPCP; IPV6CP is asked for both ways."""
+    pair = logged_in(wire)
+    asked = b"\3\6\0\0\0\0"
+    pair.ppp(True, IPCP, 1, 1, asked)
+    pair.ppp(True, IPV6CP, 1, 1, b"\1\x0a" + b"\1" * 8)
+    pair.ppp(False, LCP, 8, 4, b"\x80\x21\1\1\0\x0a" + asked)
+    pair.ppp(False, IPV6CP, 1, 1, b"\1\x0a" + b"\2" * 8)
+    return pair
+
+
+@scene("IPCP is rejected, and the capture ends within IPV6CP", "inconclusive")
+def _(wire: Wire) -> None:
+    _without_ipv4(wire)
+
+
+@scene("IPCP is rejected, and IPV6CP as well", "failed", "address.refused")
+def _(wire: Wire) -> None:
+    _without_ipv4(wire).ppp(False, LCP, 8, 5, b"\x80\x57\1\1\0\x0e\1\x0a" + b"\1" * 8)
+
+
+@scene("IPCP is rejected, and the client leaves in spite of IPv6", "failed", "address.refused")
+def _(wire: Wire) -> None:
+    pair = _without_ipv4(wire)
+    pair.ppp(True, IPV6CP, 2, 1, b"\1\x0a" + b"\2" * 8)
+    pair.ppp(False, IPV6CP, 2, 1, b"\1\x0a" + b"\1" * 8, wait=5)
+    pair.ppp(True, LCP, 5, 9, b"No network protocols running")
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
