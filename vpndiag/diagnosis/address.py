@@ -151,6 +151,9 @@ def _nothing(view: View) -> Ruling:
         done = "the login succeeded" if login else "the link is open"
         summary = f"{done}, and in {waited:.0f} s nobody has begun with IPCP"
         return rule("address", "inconclusive", summary=summary, seen=view.ppp[-1:])
+    soon = ppp.ends_soon(view, start, "the login succeeds" if login else "LCP is open")
+    if soon and fresh:
+        return rule("address", "inconclusive", summary=soon, seen=view.ppp[-1:])
     return not_reached("address", "no IPCP yet" if view.running else "no IPCP is seen")
 
 

@@ -47,8 +47,11 @@ def _nothing(view: View) -> Ruling:
     if view.scope is not None and not view.scope.user:
         return not_reached("lcp", ppp.absent(view))
     silence = view.unanswered(up)
-    if view.running or silence is None or silence.seconds < 4.0:
+    if view.running or silence is None or (view.live and silence.seconds < 4.0):
         return not_reached("lcp", "no PPP packet yet")
+    if silence.seconds < 4.0:
+        why = ppp.ends_soon(view, up[-1].t, "the call was set up")
+        return rule("lcp", "inconclusive", summary=why, seen=up)
     return rule("lcp", "inconclusive", summary="no PPP packet seen", seen=up)
 
 

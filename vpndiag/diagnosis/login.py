@@ -164,6 +164,9 @@ def _none(view: View) -> Ruling:
             summary = "the client refused the login that was asked for; what follows is not seen"
             return rule("login", "inconclusive", summary=summary, seen=refused)
         return rule("login", "passed", summary="no login was asked for", seen=view.ppp[:1])
+    soon = ppp.ends_soon(view, start, "LCP is open") if wanted else ""
+    if soon:
+        return rule("login", "inconclusive", summary=soon, seen=acks)
     return not_reached("login", "no login is seen")
 
 

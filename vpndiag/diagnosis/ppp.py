@@ -150,6 +150,16 @@ def idle(view: View, since: float) -> float:
     return seconds if seconds >= IDLE else 0.0
 
 
+def ends_soon(view: View, since: float, done: str) -> str:
+    """That a capture ends before the next phase of PPP begins, in words; empty: it does not, or it
+    may have begun unseen."""
+    if view.live or view.carried is not None or view.goodbyes:
+        return ""
+    if view.ended is None or view.ended.why != "capture-end" or view.ended.one_sided:
+        return ""
+    return f"the capture ends {max(0.0, view.end - since):.1f} s after {done}"
+
+
 def option(m: PppMessage, name: str) -> str | None:
     """The value of an option, or None."""
     for key, value in m.options:
