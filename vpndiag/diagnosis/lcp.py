@@ -50,7 +50,7 @@ def _nothing(view: View) -> Ruling:
     if view.running or silence is None or (view.live and silence.seconds < 4.0):
         return not_reached("lcp", "no PPP packet yet")
     if silence.seconds < 4.0:
-        why = ppp.ends_soon(view, up[-1].t, "the call was set up")
+        why = ppp.ends_soon(view, up[-1].t, "the call was set up") or ppp.undecided(view)
         return rule("lcp", "inconclusive", summary=why, seen=up)
     return rule("lcp", "inconclusive", summary="no PPP packet seen", seen=up)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpndiag.diagnosis import liveness
 from vpndiag.diagnosis.inside import LAYERS
 from vpndiag.diagnosis.ruling import failed_verdict, number
 from vpndiag.diagnosis.view import View
@@ -119,6 +120,13 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
             "inconclusive",
             f"The run ended after {LAYER_TITLES[last.id]} without a clear reason.",
             layer=last.id,
+            confidence="low",
+        )
+    if last.id in ("name", "path") and not liveness.all_checks(view):
+        return Verdict(
+            "inconclusive",
+            "Something goes to and fro, but what is seen is no attempt to connect and no session.",
+            layer="l2tp" if view.plain else "ike",
             confidence="low",
         )
     l2tp = last.id == "ipsec" and not (view.other_ipsec or view.only_ikev2)

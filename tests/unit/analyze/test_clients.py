@@ -359,6 +359,24 @@ def test_a_capture_that_ends_with_quick_mode_says_what_it_does_not_show(tmp_path
     assert "L2TP and the login cannot be judged" in found.verdict.headline
 
 
+@pytest.mark.parametrize(("checks", "outcome"), [(1, "inconclusive"), (5, "healthy")])
+def test_a_few_messages_of_an_older_session_are_no_health(
+    checks: int, outcome: str, tmp_path: Path
+) -> None:
+    """An encrypted message and its answer may be anything; checks whether the other side is there,
+    answered for minutes, are a session that lives."""
+
+    def play(wire: Wire) -> None:
+        pair = _up(wire)
+        wire.shots.clear()
+        for _ in range(checks):
+            pair.info(False, size=84)
+            pair.info(True, size=84, wait=20.0)
+
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.layer) == (outcome, None if outcome == "healthy" else "ike")
+
+
 def test_message_6_shows_that_the_key_is_right_whatever_follows(tmp_path: Path) -> None:
     found = played(SCENES["a notification behind message 6, and no quick mode"][2], tmp_path)
     rungs = {x.id: x for x in found.layers}
