@@ -29,13 +29,17 @@ def judge(view: View) -> Ruling:
     sa = sas[-1]
     answers = sa.of("in", "QM2")
     ours = sa.of("out", "QM1")
-    if answers and view.live and not sa.of("out", "QM3"):
+    third = sa.of("out", "QM3")
+    if answers and view.live and not third:
         return _useless(view, ours, answers)
-    if answers or sa.of("out", "QM3"):
+    if answers and not (third or view.esp or view.l2tp or liveness.all_checks(view)):
+        why = "message 2 of quick mode is seen, and message 3 is not"
+        return rule("ipsec", "inconclusive", summary=why, seen=[*ours, *answers])
+    if answers or third:
         sides = nat.text(view)
         summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
         facts = {"nat": sides} if sides else {}
-        seen = [*ours, *answers] or sa.of("out", "QM3")
+        seen = [*ours, *answers] or third
         return rule("ipsec", "passed", summary=summary, seen=seen, facts=facts)
     if any(f.packets for f in view.esp):
         return rule("ipsec", "passed", summary="ESP is in use", seen=ours)

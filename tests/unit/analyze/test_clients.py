@@ -359,6 +359,16 @@ def test_a_capture_that_ends_with_quick_mode_says_what_it_does_not_show(tmp_path
     assert "L2TP and the login cannot be judged" in found.verdict.headline
 
 
+def test_quick_mode_is_complete_with_message_3(tmp_path: Path) -> None:
+    def play(wire: Wire) -> None:
+        _up(wire)
+        del wire.shots[-1]
+
+    verdict = played(play, tmp_path).verdict
+    assert (verdict.outcome, verdict.layer) == ("inconclusive", "ipsec")
+    assert "message 3 is not" in verdict.headline
+
+
 @pytest.mark.parametrize(("checks", "outcome"), [(1, "inconclusive"), (5, "healthy")])
 def test_a_few_messages_of_an_older_session_are_no_health(
     checks: int, outcome: str, tmp_path: Path
