@@ -66,12 +66,13 @@ def _hello(view: View) -> Ruling | None:
 def one_way(view: View) -> list[DataFlow]:
     """Users' data of the client, in the clear, that goes on long after the gateway's last
     packet."""
-    last = view.last_seen["in"]
-    if last < 0 or not view.plain or any(ppp.is_farewell(m) for m in view.l2tp + view.ppp):
+    long = [d for d in view.data if d.last_t - d.t >= ONE_WAY]
+    last = view.last_seen["in"] if long and view.plain else -1.0
+    if last < 0 or any(ppp.is_farewell(m) for m in view.l2tp + view.ppp):
         return []
     return [
-        d for d in view.data
-        if d.direction == "out" and d.packets > d.echoes and d.last_t - last >= ONE_WAY
+        d for d in long
+        if d.direction == "out" and d.packets - d.echoes >= IN_VAIN and d.last_t - last >= ONE_WAY
         and _in_vain(d, last) >= IN_VAIN
     ]  # fmt: skip
 
@@ -81,7 +82,7 @@ def _one_way(view: View) -> Ruling | None:
     sent = one_way(view)
     # What an idle computer calls out to its network is for nobody to answer.
     asked = view.of(InsideTraffic) if sent else []
-    last = view.last_seen["in"]
+    last = view.last_seen["in"] if asked else -1.0
     if not asked or max(o.last_t for o in asked) - last < ONE_WAY or _echo(view) or _anew(view):
         return None
     seconds = sent[0].last_t - last
