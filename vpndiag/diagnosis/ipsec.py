@@ -29,17 +29,17 @@ def judge(view: View) -> Ruling:
     sa = sas[-1]
     answers = sa.of("in", "QM2")
     ours = sa.of("out", "QM1")
-    third = sa.of("out", "QM3")
-    if answers and view.live and not third:
-        return _useless(view, ours, answers)
-    if answers and not (third or view.esp or view.l2tp or liveness.all_checks(view)):
-        why = "message 2 of quick mode is seen, and message 3 is not"
-        return rule("ipsec", "inconclusive", summary=why, seen=[*ours, *answers])
-    if answers or third:
+    if answers and not (view.esp or view.l2tp or sa.of("out", "QM3")):
+        if view.live:
+            return _useless(view, ours, answers)
+        if not liveness.all_checks(view):
+            why = "message 2 of quick mode is seen, and message 3 is not"
+            return rule("ipsec", "inconclusive", summary=why, seen=[*ours, *answers])
+    if answers or sa.of("out", "QM3"):
         sides = nat.text(view)
         summary = "quick mode complete (encrypted)" + (f"; {sides}" if sides else "")
         facts = {"nat": sides} if sides else {}
-        seen = [*ours, *answers] or third
+        seen = [*ours, *answers] or sa.of("out", "QM3")
         return rule("ipsec", "passed", summary=summary, seen=seen, facts=facts)
     if any(f.packets for f in view.esp):
         return rule("ipsec", "passed", summary="ESP is in use", seen=ours)

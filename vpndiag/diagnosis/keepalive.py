@@ -38,7 +38,7 @@ def judge(layer: str, view: View) -> Ruling | None:
     if view.live or (view.ended is not None and view.ended.one_sided):
         return None
     if layer == "l2tp":
-        found = _hello(view) or _one_way(view)
+        found = _hello(view) or (_one_way(view) if view.plain else None)
     else:
         found = _echo(view) or _anew(view)
     return None if found is None or view.half_inside is not None else found
