@@ -8,7 +8,7 @@ from vpndiag.diagnosis.l2tp import in_vain, unread
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
-from vpndiag.report.model import Cause
+from vpndiag.report.model import Cause, Evidence
 
 _MANY = 8
 """Refusals of one side after which negotiation is going round in circles (RFC 1661 section 4.6
@@ -182,6 +182,11 @@ def _never_spoke(ours: list[PppMessage], end: PppMessage | L2tpMessage) -> Rulin
     )  # fmt: skip
 
 
+def _refusing(refusals: list[PppMessage]) -> Evidence:
+    text = f"{len(refusals)} Naks and Rejects, no agreement"
+    return evidence(text, *refusals[:3], refusals[-1])
+
+
 def _failed(view: View, packets: list[PppMessage]) -> Ruling:
     ours = [m for m in packets if m.direction == "out" and m.code == "Configure-Request"]
     theirs = [m for m in packets if m.direction == "in"]
@@ -209,20 +214,22 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
     up = max((m.t for m in view.l2tp_of("out", "ICCN")), default=0.0)
     if end is not None and not spoke and in_vain([m for m in ours if m.t >= up], end.t):
         return _never_spoke(ours, end)
+    refusals = [m for m in packets if m.code in ("Configure-Nak", "Configure-Reject")]
     if end is not None:
-        refused = any(
-            m.code in ("Configure-Nak", "Configure-Reject")
-            and m.t > view.acknowledged.get("LCP", {}).get(m.direction, -1.0)
-            for m in packets
-        )
+        acknowledged = view.acknowledged.get("LCP", {})
+        refused = any(m.t > acknowledged.get(m.direction, -1.0) for m in refusals)
         said = getattr(end, "message", "") if isinstance(end, PppMessage) else end.error_message
         # A reason, or options turned down to the end: that is a refusal. Else it just hung up.
         code = "lcp.refused" if refused or said else "lcp.hung-up"
+        over = []
+        if len(refusals) >= _MANY:
+            code, over = "lcp.no-convergence", [_refusing(refusals)]
         return rule(
             "lcp",
             "failed",
             finding(
                 code,
+                *over,
                 evidence(f"the gateway ends with {ppp.how(end)}", end),
                 detail=f"The gateway ended the PPP link during negotiation: {ppp.how(end)}.",
             ),
@@ -245,16 +252,13 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
                 summary="the client does not answer LCP",
                 seen=packets,
             )  # fmt: skip
-    refusals = [m for m in packets if m.code in ("Configure-Nak", "Configure-Reject")]
     if len(refusals) >= _MANY:
         return rule(
             "lcp",
             "failed",
             finding(
                 "lcp.no-convergence",
-                evidence(
-                    f"{len(refusals)} Naks and Rejects, no agreement", *refusals[:3], refusals[-1]
-                ),
+                _refusing(refusals),
                 detail="The two sides go on refusing each other's options.",
             ),
             summary="negotiation does not end",

@@ -402,6 +402,16 @@ def _(wire: Wire) -> None:
     pair.ppp(True, LCP, 5, 2)
 
 
+@scene("an MRU is refused again and again, and the gateway ends", "failed", "lcp.no-convergence")
+def _(wire: Wire) -> None:
+    pair = Pair(wire, clear=True)
+    pair.tunnel()
+    for number in range(10):
+        pair.ppp(True, LCP, 1, number, b"\1\4\5\xdc")
+        pair.ppp(False, LCP, 3, number, b"\1\4\5\x78", wait=0.3)
+    pair.ppp(False, LCP, 5, 50, b"LCP negotiation failed")
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
