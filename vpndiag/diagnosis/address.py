@@ -205,7 +205,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
             summary="the client rejects IPCP",
             seen=[*ipcp, *unwanted],
         )
-    other = fixed_address.insists(view, ipcp)
+    other = fixed_address.insists(view, ipcp) or fixed_address.never_content(ipcp)
     if other is not None:
         return other
     if end is not None and not closed and not view.live and _settled(ipcp, end.t):

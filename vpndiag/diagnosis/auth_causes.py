@@ -53,6 +53,17 @@ def either_key_or_port() -> tuple[Cause, ...]:
     )  # fmt: skip
 
 
+def forgotten() -> tuple[Cause, ...]:
+    """Of a gateway that does not know the IKE SA which it has just begun."""
+    return (
+        Cause("Messages of one client get to different machines (cluster, load balancer, several "
+              "lines)", "gateway-admin",
+              "Send all of one client to one machine, by its address alone", "likely"),
+        Cause("The gateway's IKE service restarted at this moment", "gateway-admin",
+              "Look when it started; try again in a minute", "possible"),
+    )  # fmt: skip
+
+
 def another_machine() -> tuple[Cause, ...]:
     """Of a gateway that does not know on UDP 4500 what was begun on UDP 500."""
     return (

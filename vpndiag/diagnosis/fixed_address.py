@@ -14,6 +14,8 @@ NONE = ("", "0.0.0.0")
 _OFTEN = 3
 """Times that the gateway names another address, and the client asks for its own all the same (RFC
 1332 section 3.3 wants it to take the other, or to end)."""
+ROUNDS = 8
+"""Naks after which negotiation is going round in circles (Max-Failure is 5)."""
 FIXED = (
     Cause("The client's profile asks for a fixed address that the server does not give it",
           "helpdesk", "Set it to obtain an address automatically", "likely"),
@@ -48,6 +50,29 @@ def insists(view: View, ipcp: list[PppMessage]) -> Ruling | None:
         summary=f"the client insists on {address}, the gateway on {given[-1]}",
         seen=ipcp,
     )
+
+
+def never_content(ipcp: list[PppMessage]) -> Ruling | None:
+    """The client asks for what the gateway names, and is given yet another address, over and over:
+    negotiation does not converge (RFC 1661 section 4.6)."""
+    naks = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Nak"
+            and (ppp.option(m, ADDRESS) or "") not in NONE]  # fmt: skip
+    given = {ppp.option(m, ADDRESS) for m in naks}
+    if len(naks) < ROUNDS or len(given) < ROUNDS // 2 or not given & claimed(ipcp, "out"):
+        return None
+    return rule(
+        "address",
+        "failed",
+        finding(
+            "address.no-answer",
+            evidence(f"the gateway names another address {times(len(naks))}, and agrees to none",
+                     *naks[:3], naks[-1]),
+            detail="The gateway gives the client another address each time that it asks for the "
+            "one it was given.",
+        ),
+        summary="the gateway agrees to no address",
+        seen=ipcp,
+    )  # fmt: skip
 
 
 def _leaves_for_it(view: View, nak: PppMessage, asked: PppMessage, address: str) -> Ruling | None:

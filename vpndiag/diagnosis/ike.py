@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpndiag.diagnosis import aggressive, ike_beside, loss, outer_mtu
+from vpndiag.diagnosis import aggressive, auth_causes, ike_beside, loss, outer_mtu
 from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, INVALID_SPI, IkeSa
 from vpndiag.diagnosis.ikev2 import NO_PROPOSAL_CHOSEN
 from vpndiag.diagnosis.liveness import says_goodbye
@@ -182,6 +182,7 @@ def _stalled(view: View, sa: IkeSa) -> Finding | None:
             "ike.refused",
             evidence(f"{notify.name} in answer to message 3", message),
             detail=f"The gateway answered the key exchange with {notify.name}.",
+            causes=auth_causes.forgotten() if notify.type == INVALID_COOKIE else (),
         )
     return finding(
         "ike.stalled",

@@ -43,7 +43,7 @@ def judge(layer: str, view: View) -> Ruling | None:
         return None
     if layer == "path":
         found = None if view.live else fragments.judge(view) or rebound.judge(view)
-        return found or _gateway_gone(view)
+        return found or _gateway_gone(view) or _turned_away(view)
     if layer == "ipsec":
         return (None if view.live else _selectors(view)) or _renewal_failed(view)
     if layer == "esp":
@@ -115,6 +115,28 @@ def _gateway_gone(view: View) -> Ruling | None:
         summary = f"nothing from the {who} after {last:.0f} s"
         return rule("path", "failed", found, summary=summary, seen=asked, facts={"silent": who})
     return None
+
+
+def _turned_away(view: View) -> Ruling | None:
+    """ESP went both ways; then none comes back, and ICMP says of the client's, again and again, that
+    it does not arrive."""
+    if view.live or not view.icmp or not view.esp_out or not view.esp_back:
+        return None
+    last = max(f.last_t for f in view.esp_back)
+    errors = told.refusals(view, 0, 4500, since=last)
+    if len(errors) < told.OFTEN or max(f.last_t for f in view.esp_out) - last < STALL:
+        return None
+    if any(m.direction == "in" and m.t > last for m in view.ike):
+        return None
+    detail = f"{GATEWAY_GONE} What the client sends is refused: {errors[0].what.replace('-', ' ')}."
+    found = finding(
+        told.REFUSALS[errors[0].what],
+        last_packet(view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last),
+        *told.said(errors),
+        detail=detail,
+    )
+    summary = f"refused after {last:.0f} s of a session"
+    return rule("path", "failed", found, summary=summary, seen=errors)
 
 
 def _set_up(view: View) -> bool:

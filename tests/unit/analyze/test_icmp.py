@@ -197,3 +197,32 @@ def test_one_port_is_refused_and_the_other_answers(
     said = next(f for f in found.findings if f.code == found.verdict.finding)
     assert any("ICMP" in e.text for e in said.evidence) == (code is not None)
     assert any(f"UDP {5000 - port} answers" in e.text for e in said.evidence)
+
+
+@pytest.mark.parametrize(("times", "finding"), [(8, "path.port-unreachable"), (2, None)])
+def test_a_session_that_is_refused_from_one_moment_on(
+    times: int, finding: str | None, tmp_path: Path
+) -> None:
+    """The gateway's VPN service ends, and its host says so."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.session()
+        pair.users(60)
+        for _ in range(times):
+            pair.refuse(pair.esp(True, bytes(100), 0.1), wait=2.0)
+
+    verdict = played(scene, tmp_path).verdict
+    assert verdict.finding == finding
+    assert finding is None or "was up" in verdict.headline
+
+
+def test_a_gateway_that_forgets_what_it_has_just_begun_may_be_several(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire)
+        pair.main_mode(upto=3)
+        pair.notify(False, 4)
+
+    found = played(scene, tmp_path)
+    main = next(f for f in found.findings if f.code == found.verdict.finding)
+    assert main.code == "ike.refused" and "different machines" in main.causes[0].text

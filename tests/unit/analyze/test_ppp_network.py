@@ -299,6 +299,18 @@ SCENES["the same, and not a packet of the gateway"] = (
     "inconclusive", None, lambda wire: _late(wire, False))  # fmt: skip
 
 
+@scene("another address each time that the client asks for the one it was given", "failed",
+       "address.no-answer")  # fmt: skip
+def _(wire: Wire) -> None:
+    pair = logged_in(wire)
+    pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+    pair.ppp(True, IPCP, 2, 1, b"\3\6\x0a\x09\0\1")
+    for n in range(1, 12):
+        pair.ppp(True, IPCP, 1, n, b"\3\6\x0a\x09\0" + bytes([n]))
+        pair.ppp(False, IPCP, 3, n, b"\3\6\x0a\x09\0" + bytes([n + 1]), wait=0.5)
+    pair.ppp(True, LCP, 5, 30, b"IPCP failed")
+
+
 def _without_ipv4(wire: Wire) -> Pair:
     """The gateway rejects IPCP; IPV6CP is asked for both ways."""
     pair = logged_in(wire)
