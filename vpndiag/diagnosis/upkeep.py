@@ -118,8 +118,8 @@ def _gateway_gone(view: View) -> Ruling | None:
 
 
 def _turned_away(view: View) -> Ruling | None:
-    """ESP went both ways; then none comes back, and ICMP says again and again of the client's that it
-    does not arrive."""
+    """ESP went both ways; then none comes back, and ICMP says of the client's that it does not
+    arrive, again and again."""
     if view.live or not view.icmp or not view.esp_out or not view.esp_back:
         return None
     last = max(f.last_t for f in view.esp_back)
