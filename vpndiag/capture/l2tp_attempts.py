@@ -67,12 +67,17 @@ def clear(tunnel: L2tpTrack, ipsec: list[Attempt]) -> list[Attempt]:
     for count in tunnel.data.values():
         home = homes.get((other_host(tunnel.hosts, count.src), count.tunnel))
         if home is None:
-            home = everyone[0]
-            for attempt in everyone:
-                if attempt.first_ns and attempt.first_ns <= count.last_ns:
-                    home = attempt
+            home = _latest(everyone, count.last_ns)
+        elif len(found) > 1 and home.first_ns > count.first_ns:
+            home = _latest(found, count.first_ns)  # a later tunnel has the same ID
         home.data.append(count)
     return found
+
+
+def _latest(attempts: list[Attempt], before_ns: int) -> Attempt:
+    """The last one that had begun by then."""
+    begun = [a for a in attempts if a.first_ns and a.first_ns <= before_ns]
+    return begun[-1] if begun else attempts[0]
 
 
 def _set_roles(attempt: Attempt, messages: list[Message], tunnel: L2tpTrack) -> None:

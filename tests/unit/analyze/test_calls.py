@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import CHAP, IPCP, LCP, Pair, Wire
+from tests.unit.analyze.scene import CHAP, IPCP, LCP, Pair, Wire, played
 from vpndiag.report.redact import redact
 
 REFUSED = b"E=691 R=0 C=00 V=3 M=no"
@@ -243,3 +243,18 @@ def test_an_icrq_that_is_sent_again_is_no_second_call(tmp_path: Path) -> None:
         wire.frame(asked)
     failed = "failed", "l2tp.call-unanswered"
     assert judged(wire, tmp_path) == [failed, failed]
+
+
+def test_a_later_tunnel_that_has_the_same_ids_is_another_attempt(tmp_path: Path) -> None:
+    """Its user was not let in before: the data is that of the first one."""
+
+    def scene(wire: Wire) -> None:
+        first = Pair(wire, clear=True)
+        first.inside()
+        first.control(True, 4, (1, b"\0\1"), (9, struct.pack("!H", first.tunnels[True])), wait=60)
+        later = Pair(wire, clear=True)
+        later.tunnel()
+        later.lcp()
+        later.mschap(4, b"E=691 R=0 C=00 V=3 M=no")
+
+    assert played(scene, tmp_path).verdict.finding == "login.wrong-password"
