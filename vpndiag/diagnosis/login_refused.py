@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
@@ -88,6 +90,12 @@ _CROSSED = (
 )  # fmt: skip
 
 
+_CONNECT_AGAIN = (
+    "User: Connect again, with the same password.",
+    "Network: It happens again: look for loss on the way at the time given.",
+)
+
+
 def _current(
     packets: list[PppMessage], ours: list[PppMessage], end: PppMessage | L2tpMessage
 ) -> tuple[PppMessage | None, list[PppMessage]]:
@@ -110,20 +118,24 @@ def to_older(
     last, stale = _current(packets, ours, end)
     if last is None or not stale or any(m.identifier == last.identifier for m in ours):
         return None
+    found = finding(
+        "login.hung-up",
+        evidence(f"the gateway asks with a new Challenge (identifier {last.identifier})", last),
+        evidence(
+            "after that the client sends its answer to the older one (identifier "
+            f"{stale[-1].identifier})",
+            *stale,
+        ),
+        evidence(f"the gateway ends with {ppp.how(end)}", end),
+        detail="The gateway had asked anew, got an answer to its older Challenge, and ended "
+        "the link: nothing is said of the password.",
+        confidence="high",
+        causes=_CROSSED,
+    )
     return rule(
         "login",
         "failed",
-        finding(
-            "login.hung-up",
-            evidence(f"the gateway asks with a new Challenge (identifier {last.identifier})", last),
-            evidence("after that the client sends its answer to the older one (identifier "
-                     f"{stale[-1].identifier})", *stale),
-            evidence(f"the gateway ends with {ppp.how(end)}", end),
-            detail="The gateway had asked anew, got an answer to its older Challenge, and ended "
-            "the link: nothing is said of the password.",
-            confidence="high",
-            causes=_CROSSED,
-        ),
+        replace(found, fix=_CONNECT_AGAIN, owner=_CROSSED[0].owner),
         summary=f"hung up on an answer to an older Challenge ({ppp.how(end)})",
         seen=[*packets, end],
     )  # fmt: skip

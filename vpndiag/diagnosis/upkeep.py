@@ -33,6 +33,12 @@ _CLIENT_LEFT = (
     Cause("The client's VPN program or its system ended without a word",
           "helpdesk", "Look in the client's log at the time given", "possible"),
 )  # fmt: skip
+_ENDED = (
+    Cause("The gateway's VPN service was stopped or restarted while the session was up",
+          "gateway-admin", "Look in its log at the time given; connect again", "likely"),
+    Cause("A firewall at the gateway began to reject what it had let through", "gateway-admin",
+          "Look at its rules for UDP 4500 and ESP", "possible"),
+)  # fmt: skip
 _UNKNOWN_SA = (4, 11)
 """INVALID-COOKIE, INVALID-SPI."""
 
@@ -134,6 +140,7 @@ def _turned_away(view: View) -> Ruling | None:
         last_packet(view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last),
         *told.said(errors),
         detail=detail,
+        causes=_ENDED if told.is_closed(errors[0]) else (),
     )
     summary = f"refused after {last:.0f} s of a session"
     return rule("path", "failed", found, summary=summary, seen=errors)
