@@ -21,15 +21,13 @@ from vpndiag.diagnosis import (
 )
 from vpndiag.diagnosis.ike_sa import ERROR_NOTIFY_LIMIT
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, number, rule, times
+from vpndiag.diagnosis.upkeep import LOGIN_PACKETS
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import EspFlow, IkeMessage, InsideMtu, Observation
 from vpndiag.report.model import Finding
 
 SHORT_LIFE = 15.0
 """Seconds. A session that ends by itself sooner was hardly of use to anyone."""
-LOGIN_PACKETS = 24
-"""More ESP packets one way than tunnel, link and login need (8 for L2TP and its acknowledgements,
-4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
 LONGER_LIFE = 60.0
 MANY_SIZES = 4
 """Different sizes of ESP packets: pings have one or two, a tunnel and a link being set up many."""

@@ -96,6 +96,11 @@ _CONNECT_AGAIN = (
 )
 
 
+REACTS = 0.1
+"""Seconds in which a gateway answers what it has just got; its RADIUS server takes longer to refuse
+(FreeRADIUS: 1 s)."""
+
+
 def _current(
     packets: list[PppMessage], ours: list[PppMessage], end: PppMessage | L2tpMessage
 ) -> tuple[PppMessage | None, list[PppMessage]]:
@@ -151,8 +156,11 @@ def hung_up(
     text = end.message if isinstance(end, PppMessage) else end.error_message
     code, detail, summary = "login.refused", "", ppp.how(end)
     told = reasons.in_words(text) if ours else None
-    # Who asks twice has missed the first answer, or the gateway the first question.
-    again = [m for m in ours if m.protocol == "CHAP" and m.repeat] if not text else []
+    # Where an answer that is sent again is what the gateway reacts to, it may have lost the first.
+    again = [
+        m for m in ours[-1:]
+        if m.protocol == "CHAP" and m.repeat and not text and end.t - m.t <= REACTS
+    ]  # fmt: skip
     if told is not None:
         code, detail = told
     elif not ours:

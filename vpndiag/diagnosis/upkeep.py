@@ -19,6 +19,9 @@ HELLOS = 60.0 + 31.0
 """Seconds in which a client that hears nothing has asked by HELLO, which everyone acknowledges, and
 has given up: it comes after 60 s of silence (RFC 2661 section 6.5) and is repeated after 1, 2, 4, 8
 and 16 s (section 5.8; xl2tpd). Such a client is not just idle, although the gateway's IKE lives."""
+LOGIN_PACKETS = 24
+"""More ESP packets one way than tunnel, link and login need (8 for L2TP and its acknowledgements,
+4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
 R_U_THERE, R_U_THERE_ACK = 36136, 36137
@@ -124,22 +127,25 @@ def _gateway_gone(view: View) -> Ruling | None:
 
 
 def _turned_away(view: View) -> Ruling | None:
-    """ESP went both ways; then none comes back, and ICMP says of the client's that it does not
-    arrive, again and again."""
+    """A session in use, of which no ESP comes back any more: ICMP says of the client's that it does
+    not arrive, again and again."""
     if view.live or not view.icmp or not view.esp_out or not view.esp_back:
         return None
     last = max(f.last_t for f in view.esp_back)
     errors = told.refusals(view, 0, 4500, since=last)
-    if len(errors) < told.OFTEN or max(f.last_t for f in view.esp_out) - last < STALL:
+    silent = max(f.last_t for f in view.esp_out) - last
+    # What ends sooner may have failed inside, before the session was up.
+    used = sum(f.packets - f.replayed for f in view.esp_back) > LOGIN_PACKETS
+    if len(errors) < told.OFTEN or silent < STALL or not used:
         return None
     if any(m.direction == "in" and m.t > last for m in view.ike):
         return None
-    detail = f"{GATEWAY_GONE} What the client sends is refused: {errors[0].what.replace('-', ' ')}."
+    what = errors[0].what.replace("-", " ")
     found = finding(
-        told.REFUSALS[errors[0].what],
+        "path.dpd-timeout",
         last_packet(view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last),
         *told.said(errors),
-        detail=detail,
+        detail=f"{GATEWAY_GONE} What the client sends is refused: {what}.",
         causes=_ENDED if told.is_closed(errors[0]) else (),
     )
     summary = f"refused after {last:.0f} s of a session"

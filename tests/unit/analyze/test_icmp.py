@@ -199,16 +199,21 @@ def test_one_port_is_refused_and_the_other_answers(
     assert any(f"UDP {5000 - port} answers" in e.text for e in said.evidence)
 
 
-@pytest.mark.parametrize(("times", "finding"), [(8, "path.port-unreachable"), (2, None)])
+@pytest.mark.parametrize(
+    ("used", "times", "finding"),
+    [(60, 8, "path.dpd-timeout"), (60, 2, None), (5, 8, None)],
+)
 def test_a_session_that_is_refused_from_one_moment_on(
-    times: int, finding: str | None, tmp_path: Path
+    used: int, times: int, finding: str | None, tmp_path: Path
 ) -> None:
-    """The gateway's VPN service ends, and its host says so."""
+    """The gateway's VPN service ends, and its host says so. What ends soon may have failed inside,
+    where nobody can look."""
 
     def scene(wire: Wire) -> None:
         pair = Pair(wire)
-        pair.session()
-        pair.users(60)
+        pair.main_mode()
+        pair.quick_mode()
+        pair.users(used)
         for _ in range(times):
             pair.refuse(pair.esp(True, bytes(100), 0.1), wait=2.0)
 
