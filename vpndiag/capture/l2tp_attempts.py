@@ -85,7 +85,7 @@ def _set_roles(attempt: Attempt, messages: list[Message], tunnel: L2tpTrack) -> 
     if not messages or attempt.client == attempt.gateway or any(s.opening for s in attempt.ike):
         return
     if attempt.ike:
-        client = _dialled(messages) or _asker(messages)
+        client = _dialled(messages, bool(tunnel.data)) or _asker(messages)
     else:
         client = _l2tp_client(messages, tunnel)
     if client:
@@ -156,8 +156,9 @@ def _note_id(m: Message, home: Attempt, homes: _Homes) -> None:
             homes[m.src[0], number] = home
 
 
-def _dialled(messages: list[Message]) -> str:
-    """Who dialled a tunnel, as its handshake or PPP in it tells; empty: they do not."""
+def _dialled(messages: list[Message], used: bool) -> str:
+    """Who dialled a tunnel, as its handshake or PPP in it tells; empty: they do not. ``used``: a
+    call in it carried data, so that what ends it refuses nothing."""
     for m in messages:
         kind = m.control
         if kind in (MessageType.SCCCN, MessageType.ICRQ, MessageType.ICCN):
@@ -167,7 +168,7 @@ def _dialled(messages: list[Message]) -> str:
         if kind == MessageType.SCCRQ:
             break
         if (kind == _STOPCCN and m.data[8:12] == _FIRST_ANSWER) or (
-            kind == MessageType.CDN and avp(m.data, _RESULT)[:2] in _NO_CALL
+            not used and kind == MessageType.CDN and avp(m.data, _RESULT)[:2] in _NO_CALL
         ):
             return m.dst[0]  # it was asked for a tunnel, or a call
     return _by_ppp(messages)
@@ -176,7 +177,7 @@ def _dialled(messages: list[Message]) -> str:
 def _l2tp_client(messages: list[Message], tunnel: L2tpTrack) -> str:
     """Who dialled a tunnel that is older than the capture: at worst, who sends users' data first,
     since clients ask and servers answer."""
-    told = _dialled(messages)
+    told = _dialled(messages, bool(tunnel.data))
     if told:
         return told
     for m in messages:

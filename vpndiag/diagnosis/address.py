@@ -38,7 +38,9 @@ def _only_ipv6(view: View) -> bool:
     """Users' data goes over a link that has IPv6 and no IPv4."""
     if view.carried is None:
         return False
-    refused = [m.t for m in view.ppp_of("LCP", "in", "Protocol-Reject") if m.method == "IPCP"]
+    refused = [
+        m.t for m in view.ppp_of("LCP") if m.code == "Protocol-Reject" and m.method == "IPCP"
+    ]
     goes_on = refused and any(d.last_t > refused[0] for d in view.data if d.packets > d.echoes)
     return ppp.opened(view, "IPV6CP") is not None or bool(goes_on)
 
@@ -194,6 +196,11 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         m for m in view.ppp_of("LCP", "out", "Protocol-Reject") if m.method in ("IPCP", "0x8021")
     ]
     if unwanted and not view.live:
+        if _ipv6_goes_on(view, unwanted[0].t):
+            summary = (
+                "the client rejects IPCP, and IPv6 (IPV6CP) is under way when the capture ends"
+            )
+            return rule("address", "inconclusive", summary=summary, seen=[*ipcp, unwanted[0]])
         return rule(
             "address",
             "failed",

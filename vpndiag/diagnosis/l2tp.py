@@ -130,7 +130,8 @@ def _refused_before_up(view: View) -> Ruling | None:
     begun = view.l2tp_of("out", "SCCRQ", "ICRQ", "ICCN", "SCCCN")
     if view.half_inside == "in":
         begun = view.l2tp_of("in", "SCCRP", "ICRP")
-    begun = begun or [m for m in closing if _is_refusal(m)]
+    if not begun and view.carried is None:
+        begun = [m for m in closing if _is_refusal(m)]
     # An older tunnel of the same client may be closed at the start of the material.
     closing = [m for m in closing if begun and begun[0].t <= m.t and (left is None or m.t < left)]
     if not closing:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.analyze.scene import CHAP, IPCP, LCP, Pair, Wire, played
+from tests.unit.analyze.scene import CHAP, CLIENT, IPCP, LCP, Pair, Wire, played
 from vpndiag.report.redact import redact
 
 REFUSED = b"E=691 R=0 C=00 V=3 M=no"
@@ -258,3 +258,23 @@ def test_a_later_tunnel_that_has_the_same_ids_is_another_attempt(tmp_path: Path)
         later.mschap(4, b"E=691 R=0 C=00 V=3 M=no")
 
     assert played(scene, tmp_path).verdict.finding == "login.wrong-password"
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+@pytest.mark.parametrize("result", [4, 10])
+def test_what_ends_a_call_in_use_refuses_nothing(
+    by_client: bool, result: int, tmp_path: Path
+) -> None:
+    """Such a result is that of a call which did not come about, but for users' data before it."""
+
+    def scene(wire: Wire) -> None:
+        pair = Pair(wire, clear=True)
+        pair.inside()
+        wire.shots.clear()
+        pair.users(40, 0.5)
+        told = (1, struct.pack("!H", result)), (14, struct.pack("!H", pair.calls[by_client]))
+        pair.control(by_client, 14, *told, call=pair.calls[not by_client])
+
+    report = played(scene, tmp_path)
+    assert report.verdict.outcome == "healthy"
+    assert report.sessions[0].client == CLIENT

@@ -327,6 +327,18 @@ def _(wire: Wire) -> None:
     _without_ipv4(wire)
 
 
+for _data, _outcome in ((False, "inconclusive"), (True, "healthy")):
+
+    @scene(f"the client rejects IPCP within IPV6CP; data follows: {_data}", _outcome)
+    def _(wire: Wire, data: bool = _data) -> None:
+        pair = logged_in(wire)
+        pair.ppp(True, IPV6CP, 1, 1, b"\1\x0a" + b"\1" * 8)
+        pair.ppp(False, IPCP, 1, 1, b"\3\6\x0a\x09\0\1")
+        pair.ppp(True, LCP, 8, 3, b"\x80\x21\1\1\0\x0a\3\6\x0a\x09\0\1")
+        if data:
+            pair.users()
+
+
 @scene("IPCP is rejected, and IPV6CP as well", "failed", "address.refused")
 def _(wire: Wire) -> None:
     _without_ipv4(wire).ppp(False, LCP, 8, 5, b"\x80\x57\1\1\0\x0e\1\x0a" + b"\1" * 8)
