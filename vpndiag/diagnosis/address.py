@@ -360,10 +360,6 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
     """The gateway's farewell before an address was agreed."""
     text = ppp.how(last)
     words = text.lower()
-    # "try another" (7) is what l2tpns says when its pool is empty
-    facilities = isinstance(last, L2tpMessage) and (
-        last.result_code in (4, 5) or (last.result_code == 2 and last.error_code in (4, 7))
-    )
     given = any(m.direction == "in" and m.code == "Configure-Nak"
                 and (ppp.option(m, ADDRESS) or "") not in NONE for m in ipcp)  # fmt: skip
     if any(w in words for w in _NOT_HIS):
@@ -376,7 +372,7 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
             summary=text,
             seen=[*ipcp, last],
         )  # fmt: skip
-    empty = facilities or (any(w in words for w in _POOL_WORDS) and not given)
+    empty = ppp.no_facilities(last) or (any(w in words for w in _POOL_WORDS) and not given)
     code = "address.pool-empty" if empty else "address.hung-up"
     detail = (
         "The gateway has no address left to assign."

@@ -96,6 +96,12 @@ _CONNECT_AGAIN = (
 )
 
 
+_NOTHING_LEFT = (
+    Cause("The gateway has no free address or session for the user", "gateway-admin",
+          "Look in its log at the time given; enlarge the pool or the limit", "likely"),
+    Cause("User name or password is wrong", "user",
+          "Type both again, in the form colleagues use", "possible"),
+)  # fmt: skip
 REACTS = 0.1
 """Seconds in which a gateway answers what it has just got; its RADIUS server takes longer to refuse
 (FreeRADIUS: 1 s)."""
@@ -166,7 +172,7 @@ def hung_up(
     elif not ours:
         code = "login.hung-up"
         detail = f"The gateway asks for the login, and ends the link: {summary}."
-    elif text:
+    elif text or ppp.no_facilities(end):
         detail = f"The gateway ends the link in answer to the login: {summary}."
     else:
         detail = "The gateway ends the link in answer to the login, without a reason."
@@ -182,6 +188,7 @@ def hung_up(
             evidence(f"the gateway ends with {ppp.how(end)}", end),
             detail=detail,
             confidence="medium" if unsure else "high",
+            causes=_NOTHING_LEFT if code == "login.refused" and ppp.no_facilities(end) else (),
         ),
         summary=summary,
         seen=[*packets, end],

@@ -90,6 +90,14 @@ def is_farewell(m: PppMessage | L2tpMessage) -> bool:
     return m.direction == "in" and ends(m)
 
 
+def no_facilities(m: PppMessage | L2tpMessage) -> bool:
+    """Whether a hang-up says that the gateway has nothing left: no address, no session. "Try
+    another" (7) is what l2tpns says when its pool is empty."""
+    return isinstance(m, L2tpMessage) and (
+        m.result_code in (4, 5) or (m.result_code == 2 and m.error_code in (4, 7))
+    )
+
+
 def how(m: PppMessage | L2tpMessage) -> str:
     """A hang-up in words."""
     if isinstance(m, L2tpMessage):

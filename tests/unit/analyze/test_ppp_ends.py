@@ -417,6 +417,19 @@ def test_what_is_said(name: str, tmp_path: Path) -> None:
     SCENES.check(name, tmp_path)
 
 
+def test_a_hang_up_that_names_a_reason_has_one(tmp_path: Path) -> None:
+    def scene(wire: Wire) -> None:
+        pair = linked(wire, BY_MD5)
+        pair.ppp(False, CHAP, 1, 1, b"\x10" + bytes(16) + b"lns")
+        pair.ppp(True, CHAP, 2, 1, b"\x10" + bytes(16) + b"bob", wait=0.5)
+        call = struct.pack("!H", pair.calls[False])
+        pair.control(False, 14, (1, b"\0\4"), (14, call), call=pair.calls[True])
+
+    report = played(scene, tmp_path)
+    assert "no facilities" in report.verdict.headline
+    assert report.findings[0].causes[0].owner == "gateway-admin"
+
+
 @pytest.mark.parametrize(
     ("answers", "challenges", "confidence"),
     [((2,), 2, "high"), ((1,), 1, "high"), ((1, 1), 1, "medium"), ((2, 1), 2, "medium")],
