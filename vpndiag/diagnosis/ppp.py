@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-
 from vpndiag.diagnosis.l2tp import reason
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import Direction, IkeMessage, L2tpMessage, PppMessage
 from vpndiag.observations.goodbyes import ends
 
-_BY_TIME = attrgetter("t")
 AUTHENTICATION = ("PAP", "CHAP", "EAP")
 AUTH = "Authentication-Protocol"
 
@@ -41,12 +38,15 @@ def authenticated(view: View) -> bool:
 
 def success(view: View) -> list[PppMessage]:
     """The gateway's acceptance of our login."""
-    found = [
-        *view.ppp_of("CHAP", "in", "Success"),
-        *view.ppp_of("EAP", "in", "Success"),
-        *view.ppp_of("PAP", "in", "Authenticate-Ack"),
+    return [
+        m
+        for m in view.ppp
+        if m.direction == "in"
+        and (
+            (m.protocol in ("CHAP", "EAP") and m.code == "Success")
+            or (m.protocol == "PAP" and m.code == "Authenticate-Ack")
+        )
     ]
-    return found if len(found) < 2 else sorted(found, key=_BY_TIME)
 
 
 def network(view: View) -> list[PppMessage]:
