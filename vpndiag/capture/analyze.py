@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,12 @@ class Analysis:
     def observe_all(self, attempts: Sequence[Attempt]) -> list[tuple[Observation, ...]]:
         """The same of many, which takes less time than one by one."""
         return [tuple(seen) for seen in self.observer.observe(attempts)]
+
+    def without_attempts(self) -> Analysis:
+        """What it says of the capture as a whole."""
+        ours = self.material
+        rest = Material(first_ns=ours.first_ns, last_ns=ours.last_ns, frames=ours.frames)
+        return replace(self, material=rest, attempts=(), observer=Observer(rest))
 
 
 def read(

@@ -17,6 +17,7 @@ from vpndiag.capture.heap import growing
 from vpndiag.capture.sessions import strays
 from vpndiag.capture.share import Share
 from vpndiag.cli.examine import MAX_FULL, Examined, Seen, examine
+from vpndiag.diagnosis.together import choose
 from vpndiag.records import record
 
 SLACK = 128
@@ -80,19 +81,28 @@ class Work:
         self._progress = progress
         self._read: tuple[int, Analysis] | None = None
         self._kept: dict[Place, Seen] = {}
+        self._last: Analysis | None = None
 
     def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
         """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
         for turn, share in enumerate(self._shares):
-            found = self.found(turn)
-            keep = int(MAX_FULL * share.part) + SLACK
             examined: list[Examined] = []
             with growing():
-                for number, (one, seen) in enumerate(examine(found)):
-                    examined.append(one)
-                    if number < keep:
-                        self._kept[turn, number] = seen
-            yield outline(found), examined
+                seen = self._examine(turn, int(MAX_FULL * share.part) + SLACK, examined)
+            yield seen, examined
+
+    def _examine(self, turn: int, keep: int, examined: list[Examined]) -> Outline:
+        """Let go of the share before anybody is waited for; kept is what will probably be shown."""
+        found, self._read = self.found(turn), None
+        for number, (one, seen) in enumerate(examine(found)):
+            examined.append(one)
+            if number < keep:
+                self._kept[turn, number] = seen
+        chosen = choose([one.judged for one in examined])
+        if chosen is not None and chosen >= keep:
+            self._kept[turn, chosen] = found.observe(found.attempts[chosen])
+        self._last = found.without_attempts()
+        return outline(found)
 
     def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
         """What was seen of these attempts; a share of which it was not kept is read again."""
@@ -115,8 +125,8 @@ class Work:
     @property
     def last(self) -> Analysis:
         """The share that was read last: what it says of the files is true of all."""
-        assert self._read is not None
-        return self._read[1]
+        assert self._last is not None
+        return self._last
 
     def _in_turn(self, turn: int) -> FileProgress | None:
         """All turns are one reading for who looks on."""

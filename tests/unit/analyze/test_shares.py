@@ -142,6 +142,24 @@ def test_one_process_that_reads_share_after_share(
     assert turns[:5] == [0, 1, 2, 3, 4] and len(turns) > 5
 
 
+def test_the_attempt_that_a_capture_is_about_is_kept_of_whichever_share(
+    alone: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else the whole file would be read once more for it."""
+    path = write(tmp_path / "many.pcap", sessions(60, 30, 7))
+    several(alone, 1)
+    alone.setattr(shares, "SIZE", path.stat().st_size // 4)
+    for module in (work, analysis):
+        alone.setattr(module, "MAX_FULL", 0)
+    alone.setattr(work, "SLACK", 0)
+    turns: list[int] = []
+    found = work.Work.found
+    alone.setattr(work.Work, "found", lambda self, turn: (turns.append(turn), found(self, turn))[1])
+    report = analyze([path])
+    assert report.session is not None and report.sessions[report.session - 1].observations
+    assert turns == [0, 1, 2, 3, 4]
+
+
 def test_a_share_is_let_go_when_the_next_is_read(alone: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No reference cycle keeps it: Python does not look for any meanwhile."""
     path = write(tmp_path / "many.pcap", sessions(20, 9, 8))
