@@ -36,7 +36,7 @@ class Attempt:
     incomplete: list[Incomplete] = field(default_factory=list)
     end_ns: int = 0
     span: tuple[int, int] | None = None
-    """First and last packet of one call of several in a tunnel; what they share is older."""
+    """Its first and last packet, once nothing more is added to it."""
     caller: str = ""
     """Whose call it is, where a tunnel carries those of several users."""
     place: tuple[int, int] = (0, 0)

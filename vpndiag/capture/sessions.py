@@ -61,6 +61,8 @@ def sessions(material: Material, *, whole: bool = True) -> list[Attempt]:
         for part in rounds(link):
             attempt = Attempt(part.client, part.gateway, ppp=part, begun=part.begun)
             found += _placed([attempt], 3, link.packets[0].frame)
+    for attempt in found:
+        attempt.span = attempt.first_ns, attempt.last_ns
     found.sort(key=lambda a: a.first_ns)
     _ends(found, material.last_ns)
     _errors(found, material)

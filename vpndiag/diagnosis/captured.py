@@ -275,12 +275,14 @@ def _hidden(layer: str, view: View) -> Ruling | None:
             "the gateway may have fallen silent; keys would tell more",
             seen=[*out, *back],
         )
-    most = max(_count(out), _count(back))
-    farewell = _farewell(view, start, last)
+    least, most = sorted((_count(out), _count(back)))
     few = last - start <= SHORT_LIFE and most <= LOGIN_PACKETS
     # Questions that are repeated in vain make one way twice as long as the other.
-    least = min(_count(out), _count(back))
     repeated = most <= 4 * LOGIN_PACKETS or 2 * least <= most <= 8 * LOGIN_PACKETS
+    small = last - start <= LONGER_LIFE and repeated and _largest(out, back) <= SMALL
+    if not few and not small:
+        return None
+    farewell = _farewell(view, start, last)
     sizes = {size for f in (*out, *back) for size in f.sizes}
     under_way = few and not farewell and view.end - last < SILENT
     # An echo has the size of what it answers.
@@ -293,8 +295,7 @@ def _hidden(layer: str, view: View) -> Ruling | None:
             f"({_count(out)} out, {_count(back)} in): too soon to tell whether the login succeeds",
             seen=[*out, *back],
         )
-    small = last - start <= LONGER_LIFE and repeated and _largest(out, back) <= SMALL
-    if not farewell or not (few or small):
+    if not farewell:
         return None
     who = "client" if farewell[0].direction == "out" else "gateway"
     size = "no more than setting up takes" if few else "all of them small"

@@ -163,15 +163,15 @@ def _unheard_l2tp(view: View) -> float | None:
 def _unheard_esp(view: View) -> list[EspFlow]:
     """The gateway's ESP where the client sends nothing but its first message, as nobody can read:
     one size, at growing intervals, as L2TP repeats a SCCRQ (RFC 2661 section 5.8)."""
-    if view.l2tp_all or view.ppp or view.other_ipsec or view.only_ikev2:
-        return []
-    if not any(m.step == "QM3" and m.direction == "out" for m in view.ike):
+    if view.l2tp_all or view.ppp:
         return []
     out, back = view.esp_out, view.esp_back
-    if not back or len({size for f in out for size in f.sizes}) != 1:
+    times_ = sorted([t for f in out for t in f.times])
+    if not back or len(times_) < REPEATED or len(times_) != sum([f.packets for f in out]):
         return []
-    times_ = sorted(t for f in out for t in f.times)
-    if len(times_) < REPEATED or len(times_) != sum(f.packets for f in out):
+    if len({size for f in out for size in f.sizes}) != 1 or view.other_ipsec or view.only_ikev2:
+        return []
+    if not any(m.step == "QM3" and m.direction == "out" for m in view.ike):
         return []
     # Not those of packets that were recorded twice.
     gaps = [b - a for a, b in pairwise(times_) if b - a >= COPY]
