@@ -7,10 +7,10 @@ the finding means, why it happens and who does what stands here and nowhere else
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any, cast
 
 from vpndiag.records import record
@@ -141,16 +141,21 @@ def windows_error(number: str) -> str:
 
 @cache
 def _entries(layer: str) -> dict[str, Entry]:
-    source = files(__name__).joinpath(f"{layer}.toml")
-    if not source.is_file():
+    try:
+        found = _toml(layer)["finding"]
+    except FileNotFoundError:
         return {}
-    found = tomllib.loads(source.read_text("utf-8"))["finding"]
     return {raw["code"]: _entry(raw, layer) for raw in found}
 
 
 @cache
 def _clients() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files(__name__).joinpath("clients.toml").read_text("utf-8"))
+    return _toml("clients")
+
+
+def _toml(name: str) -> dict[str, Any]:
+    # importlib.resources takes longer to import than most commands take to start.
+    return tomllib.loads((pkgutil.get_data(__name__, f"{name}.toml") or b"").decode())
 
 
 def _entry(raw: dict[str, Any], layer: str) -> Entry:
