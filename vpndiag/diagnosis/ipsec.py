@@ -64,7 +64,7 @@ def _useless(view: View, ours: list[IkeMessage], answers: list[IkeMessage]) -> R
         finding(
             "ipsec.client-stops",
             evidence(f"the gateway answers quick mode with {said}", proven[0]),
-            evidence(f"offered: {'; '.join(ours[0].transforms[:6])}", *ours[:1]),
+            evidence(f"offered: {listed(ours[0].transforms, 6)}", *ours[:1]),
             detail="The gateway's answer in quick mode does not fit what was offered.",
         ),
         summary="the gateway's answer does not fit what was offered",
