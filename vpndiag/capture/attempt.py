@@ -36,7 +36,8 @@ class Attempt:
     incomplete: list[Incomplete] = field(default_factory=list)
     end_ns: int = 0
     span: tuple[int, int] | None = None
-    """Its first and last packet, once nothing more is added to it."""
+    """First and last packet, once nothing more is added. Of one call of several in a tunnel: its
+    own; what they share is older."""
     caller: str = ""
     """Whose call it is, where a tunnel carries those of several users."""
     place: tuple[int, int] = (0, 0)

@@ -16,6 +16,7 @@ from vpndiag.capture.l2tp_ids import (
     CALLING,
     PROXY_NAME,
     SESSION,
+    TUNNEL,
     assigned,
     avp,
     header_ids,
@@ -29,20 +30,27 @@ from vpndiag.report.text import visible
 # As plain numbers: members of an enumeration are slow to compare.
 _OPENS = (int(MessageType.ICRQ), int(MessageType.OCRQ))
 _REPLIES = (int(MessageType.ICRP), int(MessageType.OCRP))
+_SCCRP = int(MessageType.SCCRP)
 _CDN, _ICCN = int(MessageType.CDN), int(MessageType.ICCN)
 _LOGINS = ("Authenticate-Request", "Response")
 """What has the name of who logs in: of PAP, of CHAP and EAP."""
 
 
+_Tunnel = tuple[object, int]
+"""The receiver of a message, and the tunnel ID in its header."""
+
+
 @dataclass(slots=True, eq=False)
 class _Call:
-    """``end_ns``: of its last packet, or of the first message that ends it; ``line``: who calls, as
-    the LAC was told by the telephone network or its like."""
+    """``end_ns``: of its last packet, or of the first message that ends it; ``tunnel``: who was
+    asked for it, and the tunnel's ID there; ``line``: who calls, as the LAC was told by the
+    telephone network or its like."""
 
     number: int
     first_ns: int
     end_ns: int
     asked: tuple[object, ...]
+    tunnel: _Tunnel
     clear: list[Message] = field(default_factory=list)
     inside: list[Message] = field(default_factory=list)
     data: list[DataCount] = field(default_factory=list)
@@ -110,6 +118,8 @@ class _Calls:
         self._one_host = attempt.client == attempt.gateway
         self._calls: list[_Call] = []
         self._by_id: dict[tuple[object, int], _Call] = {}
+        self._tunnels: dict[_Tunnel, _Tunnel] = {}
+        """The same tunnel on the other side."""
         self._before: list[Message] = []
 
     def read(self, messages: list[Message]) -> list[_Call]:
@@ -120,6 +130,9 @@ class _Calls:
                 if not self._opened(m, kind):
                     return []
                 continue
+            if kind == _SCCRP:
+                there = self._side(m.src), assigned(m.data, TUNNEL)
+                self._tunnels[there] = self._side(m.dst), header_ids(m.data)[0]
             call = self._of(m, kind)
             if kind in _REPLIES and call is not None:
                 self._by_id[self._side(m.src), assigned(m.data, SESSION)] = call
@@ -147,7 +160,8 @@ class _Calls:
         asked = side, kind, number, m.data[8:10]
         known = self._by_id.get((side, number))
         if known is None or known.asked != asked:
-            known = _Call(len(self._calls), m.time_ns, m.time_ns, asked)
+            tunnel = self._side(m.dst), header_ids(m.data)[0]
+            known = _Call(len(self._calls), m.time_ns, m.time_ns, asked, tunnel)
             known.line = visible(avp(m.data, CALLING), 64)
             self._calls.append(known)
             self._by_id[side, number] = known
@@ -162,9 +176,13 @@ class _Calls:
 
     def _all(self, m: Message) -> list[_Call]:
         """The calls that a message of the tunnel itself, or of an unknown session, concerns."""
-        if header_ids(m.data)[1]:
+        number, session = header_ids(m.data)
+        if session:
             return self._calls[:1]
-        return [c for c in self._calls if not c.closed] or self._calls[-1:]
+        tunnel = self._side(m.dst), number
+        here = [c for c in self._calls if tunnel in (c.tunnel, self._tunnels.get(c.tunnel))]
+        here = here or self._calls
+        return [c for c in here if not c.closed] or here[-1:]
 
     def _put(self, call: _Call, m: Message, first: bool = False) -> None:
         home = call.inside if m.spi else call.clear

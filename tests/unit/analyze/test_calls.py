@@ -278,3 +278,28 @@ def test_what_ends_a_call_in_use_refuses_nothing(
     report = played(scene, tmp_path)
     assert report.verdict.outcome == "healthy"
     assert report.sessions[0].client == CLIENT
+
+
+def test_what_ends_an_older_tunnel_ends_no_call_of_the_newer_one(tmp_path: Path) -> None:
+    """A gateway that still waits for an answer in the tunnel that the client has given up."""
+    wire = Wire()
+    line = Line(wire, null=True)
+    line.main_mode()
+    line.quick_mode()
+    line.setup()
+    line.user(7)
+    older = line.tunnels, line.ns
+    line.tunnels, line.ns = {True: 18, False: 35}, {True: 0, False: 0}
+    wire.at += 600
+    line.setup()
+    line.ask(8)
+    newer, line.tunnels, line.ns = (line.tunnels, line.ns), *older
+    line.control(False, 4, (9, b"\0\x22"), (1, b"\0\1\0\0Timeout"))
+    line.tunnels, line.ns = newer
+    line.control(False, 11, (14, struct.pack("!H", 1008)), call=8)
+    line.control(True, 12, (24, bytes(4)), (19, b"\0\0\0\1"), call=1008)
+    line.lcp()
+    line.login(b"bob")
+    line.ipcp()
+    line.users(4)
+    assert judged(wire, tmp_path) == [("healthy", None)] * 3
