@@ -8,6 +8,7 @@ without IPsec (tunnel, call, LCP, CHAP, IPCP, echoes, orderly end). Sessions ove
 begins every 10 ms. Then runs by turns, each in a process of its own with the file in the page
 cache: the whole analysis with its report, and tshark with the same display filter and
 ``-T fields``. The fastest of each counts: a virtual machine may be slower by a third for a while.
+Where its speed drifts from minute to minute the ratios turn by turn say more.
 The analysis has helpers where there are processors for them: CPU is that of all, the peak is that
 of the largest process. A Python that was built without profile-guided optimisation (as pyenv does
 by default, and Debian does not) takes a third longer."""
@@ -26,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 GATEWAY = bytes((203, 0, 113, 5))
 FIELDS = ("frame.number", "frame.time_epoch", "ip.src", "ip.dst", "isakmp.ispi",
@@ -228,6 +230,9 @@ def main() -> None:
             theirs = [min(values) for values in zip(*(run[:3] for run in peers), strict=True)]
             print(line.format("tshark -T fields", *theirs))
             print(f"{'ratio':22} {theirs[0] / ours[0]:7.2f}  , CPU {theirs[1] / ours[1]:7.2f}")
+            turns = [theirs[0] / ours[0] for ours, theirs in zip(runs, peers, strict=True)]
+            each = " ".join(f"{ratio:.2f}" for ratio in turns)
+            print(f"{'turn by turn':22} {median(turns):7.2f}  the median of {each}")
 
 
 if __name__ == "__main__":
