@@ -324,8 +324,9 @@ def _about_keys(keys: Keys | None, material: Material) -> tuple[str, ...]:
     if keys is None:
         return ()
     notes = []
-    known = any(t.cookie in keys.ike for t in material.ike)
-    known = known or any(f.spi in keys.esp for f in material.flows)
+    known = any(t.cookie in keys.ike for t in material.ike) or any(
+        f.spi in keys.esp for f in material.flows
+    )
     if keys and not known and (material.ike or material.flows):
         notes.append(
             "None of the keys given belongs to this capture (no initiator cookie and no SPI of "

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from vpndiag.cli.exits import UsageError
 from vpndiag.cli.live import Plan, Shown
-from vpndiag.cli.output import Output, show
+from vpndiag.cli.output import Output, check_writable, show
 from vpndiag.gateway.breaks import BREAKS, CANNOT, CannotProvoke, find_break
 from vpndiag.gateway.breaks.inside import INSIDE_BREAKS
 from vpndiag.gateway.config import GatewayConfig
@@ -93,6 +93,7 @@ def demo(break_: str | None, output: Output, capture: str | None, keys: str | No
         command="demo",
         shown={"break": Shown(break_) if break_ else None},
     )
+    check_writable(output.json, plan.keys, plan.capture)
     return show(plan, output)
 
 

@@ -62,7 +62,6 @@ def show(plan: Plan, output: Output) -> int:
     """
     from vpndiag.cli.interrupts import Interrupts
 
-    check_writable(output.json, plan.keys, plan.capture)
     with Interrupts() as interrupts:
         report, error = _run_and_write(plan, output, interrupts)
         # Who interrupts now, when all is known, shall still see it.

@@ -86,14 +86,14 @@ class Work:
     def results(self) -> Iterator[tuple[Outline, list[Examined]]]:
         """Share by share. :raises CaptureError: as :func:`~vpndiag.capture.analyze.read`."""
         for turn, share in enumerate(self._shares):
-            examined: list[Examined] = []
             with growing():
-                seen = self._examine(turn, int(MAX_FULL * share.part) + SLACK, examined)
-            yield seen, examined
+                told = self._examine(turn, int(MAX_FULL * share.part) + SLACK)
+            yield told
 
-    def _examine(self, turn: int, keep: int, examined: list[Examined]) -> Outline:
+    def _examine(self, turn: int, keep: int) -> tuple[Outline, list[Examined]]:
         """Let go of the share before anybody is waited for; kept is what will probably be shown."""
         found, self._read = self.found(turn), None
+        examined: list[Examined] = []
         for number, (one, seen) in enumerate(examine(found)):
             examined.append(one)
             if number < keep:
@@ -102,7 +102,7 @@ class Work:
         if chosen is not None and chosen >= keep:
             self._kept[turn, chosen] = found.observe(found.attempts[chosen])
         self._last = found.without_attempts()
-        return outline(found)
+        return outline(found), examined
 
     def observations(self, places: Sequence[Place]) -> Iterator[Seen]:
         """What was seen of these attempts; a share of which it was not kept is read again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vpndiag.diagnosis import fixed_address, mppe, ppp
 from vpndiag.diagnosis.fixed_address import ADDRESS, NONE
+from vpndiag.diagnosis.l2tp import no_facilities
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.unrecorded import REPLIES
 from vpndiag.diagnosis.view import View
@@ -175,9 +176,10 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     claims = fixed_address.claimed(ipcp, "in") & fixed_address.claimed(ipcp, "out")
     if claims and (closed or end):
         return _conflict(ipcp, sorted(claims)[0])
-    if refused and not rejected and _ipv6_goes_on(view, refused[0].t):
-        summary = "the gateway rejects IPCP, and IPv6 (IPV6CP) is under way when the capture ends"
-        return rule("address", "inconclusive", summary=summary, seen=[*ipcp, refused[0]])
+    if refused and not rejected:
+        alone = _ipv6_alone(view, ipcp, "gateway", refused[0])
+        if alone is not None:
+            return alone
     if rejected or refused:
         shown = (rejected or refused)[0]
         what = "rejects the address option" if rejected else "rejects IPCP as a whole"
@@ -196,12 +198,7 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
         m for m in view.ppp_of("LCP", "out", "Protocol-Reject") if m.method in ("IPCP", "0x8021")
     ]
     if unwanted and not view.live:
-        if _ipv6_goes_on(view, unwanted[0].t):
-            summary = (
-                "the client rejects IPCP, and IPv6 (IPV6CP) is under way when the capture ends"
-            )
-            return rule("address", "inconclusive", summary=summary, seen=[*ipcp, unwanted[0]])
-        return rule(
+        return _ipv6_alone(view, ipcp, "client", unwanted[0]) or rule(
             "address",
             "failed",
             finding(
@@ -264,13 +261,16 @@ def _failed(view: View, ipcp: list[PppMessage]) -> Ruling:
     )  # fmt: skip
 
 
-def _ipv6_goes_on(view: View, since: float) -> bool:
+def _ipv6_alone(view: View, ipcp: list[PppMessage], who: str, reject: PppMessage) -> Ruling | None:
     """The link may still come up for IPv6 alone (RFC 5072): each network protocol opens for itself
     (RFC 1661 section 3.6)."""
     said = [m for m in view.ppp_of("IPV6CP") if m.code.startswith("Configure-")]
     rejected = any(m.method == "IPV6CP" for m in view.ppp_of("LCP", "in", "Protocol-Reject"))
-    over = rejected or any(m.t >= since for m in view.goodbyes)
-    return not (view.live or over) and bool(said) and view.end - said[-1].t < ppp.IDLE
+    over = rejected or any(m.t >= reject.t for m in view.goodbyes)
+    if view.live or over or not said or view.end - said[-1].t >= ppp.IDLE:
+        return None
+    summary = f"the {who} rejects IPCP, and IPv6 (IPV6CP) is under way when the capture ends"
+    return rule("address", "inconclusive", summary=summary, seen=[*ipcp, reject])
 
 
 def _unseen_answer(view: View, ipcp: list[PppMessage], until: float) -> bool:
@@ -372,7 +372,7 @@ def _ended(ipcp: list[PppMessage], last: PppMessage | L2tpMessage) -> Ruling:
             summary=text,
             seen=[*ipcp, last],
         )  # fmt: skip
-    empty = ppp.no_facilities(last) or (any(w in words for w in _POOL_WORDS) and not given)
+    empty = no_facilities(last) or (any(w in words for w in _POOL_WORDS) and not given)
     code = "address.pool-empty" if empty else "address.hung-up"
     detail = (
         "The gateway has no address left to assign."

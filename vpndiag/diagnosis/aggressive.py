@@ -8,7 +8,7 @@ client's proof, and only quick mode shows that the gateway took it.
 from __future__ import annotations
 
 from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, IkeSa
-from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times
+from vpndiag.diagnosis.ruling import Ruling, evidence, finding, not_reached, rule, times, tried
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import IkeMessage, IkeNotify
 from vpndiag.report.model import Cause, Evidence, Finding
@@ -106,7 +106,7 @@ def _after_choice(view: View, sa: IkeSa, choices: list[IkeMessage]) -> Ruling:
     asked = [m for m in sa.step("AM1") if m.t > choices[0].t]
     silence = view.unanswered(choices)
     if len(choices) > _REPEATS and not asked and silence is not None and view.conclusive(silence):
-        said = evidence(f"message 2 sent {times(len(choices))} in {silence.seconds:.1f} s; the "
+        said = evidence(f"message 2 sent {tried(len(choices), silence.seconds)}; the "
                         "client neither asks again nor goes on", *choices)  # fmt: skip
         detail = (
             "The client goes no further after message 2, in which the gateway proves itself: it "

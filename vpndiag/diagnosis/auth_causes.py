@@ -53,14 +53,19 @@ def either_key_or_port() -> tuple[Cause, ...]:
     )  # fmt: skip
 
 
+_RESTARTED = Cause(
+    "The gateway's IKE service restarted at this moment", "gateway-admin",
+    "Look when it started; try again in a minute", "possible",
+)  # fmt: skip
+
+
 def forgotten() -> tuple[Cause, ...]:
     """Of a gateway that does not know the IKE SA which it has just begun."""
     return (
         Cause("Messages of one client get to different machines (cluster, load balancer, several "
               "lines)", "gateway-admin",
               "Send all of one client to one machine, by its address alone", "likely"),
-        Cause("The gateway's IKE service restarted at this moment", "gateway-admin",
-              "Look when it started; try again in a minute", "possible"),
+        _RESTARTED,
     )  # fmt: skip
 
 
@@ -72,6 +77,5 @@ def another_machine() -> tuple[Cause, ...]:
               "Send both ports to the same machine, by the client's address alone", "likely"),
         Cause("The pre-shared key differs, and the gateway forgets the IKE SA as soon as it cannot "
               "read message 5", "user", "Enter the key again on both sides", "possible"),
-        Cause("The gateway's IKE service restarted at this moment", "gateway-admin",
-              "Look when it started; try again in a minute", "possible"),
+        _RESTARTED,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from vpndiag.diagnosis.ruling import evidence, finding
+from vpndiag.diagnosis.told import in_words
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import (
     InsideApp,
@@ -117,7 +118,7 @@ def _refused(seen: _Seen) -> list[Finding]:
         return []
     own = [e for e in told if e[2] in seen.gateway and e[1] in NO_WAY]
     target, what, who, where = (own or told)[0]
-    words = what.replace("-", " ")
+    words = in_words(what)
     lines = [evidence(f"{who} reports for {target}: {words}", where)]
     lines += _lines(seen, {target})
     if own:

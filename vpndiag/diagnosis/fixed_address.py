@@ -14,8 +14,6 @@ NONE = ("", "0.0.0.0")
 _OFTEN = 3
 """Times that the gateway names another address, and the client asks for its own all the same (RFC
 1332 section 3.3 wants it to take the other, or to end)."""
-ROUNDS = 8
-"""Naks after which negotiation is going round in circles (Max-Failure is 5)."""
 FIXED = (
     Cause("The client's profile asks for a fixed address that the server does not give it",
           "helpdesk", "Set it to obtain an address automatically", "likely"),
@@ -58,7 +56,7 @@ def never_content(ipcp: list[PppMessage]) -> Ruling | None:
     naks = [m for m in ipcp if m.direction == "in" and m.code == "Configure-Nak"
             and (ppp.option(m, ADDRESS) or "") not in NONE]  # fmt: skip
     given = {ppp.option(m, ADDRESS) for m in naks}
-    if len(naks) < ROUNDS or len(given) < ROUNDS // 2 or not given & claimed(ipcp, "out"):
+    if len(naks) < ppp.CIRCLES or len(given) < ppp.CIRCLES // 2 or not given & claimed(ipcp, "out"):
         return None
     return rule(
         "address",

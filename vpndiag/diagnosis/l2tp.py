@@ -146,7 +146,7 @@ def _refused_before_up(view: View) -> Ruling | None:
         code = _STOPCCN_CODES.get(m.result_code or 0, "l2tp.refused")
         if m.result_code == 2 and m.error_code in (1, 2, 3, 5, 8):
             code = "l2tp.protocol-error"
-        if m.result_code == 2 and m.error_code in (4, 7):
+        if _lacks(m):
             code = "l2tp.no-facilities"
         if m.result_code == 2 and "authoriz" in m.error_message.lower():
             code = "l2tp.not-authorized"  # xl2tpd has error 6 and "No Authorization" for it
@@ -163,9 +163,7 @@ def _refused_before_up(view: View) -> Ruling | None:
         if code == "l2tp.refused" and view.l2tp_of("in", "SCCRP") and up:
             code = "l2tp.hung-up"
     else:
-        code = "l2tp.no-facilities" if m.result_code in (4, 5) else "l2tp.call-refused"
-        if m.result_code == 2 and m.error_code in (4, 7):
-            code = "l2tp.no-facilities"
+        code = "l2tp.no-facilities" if no_facilities(m) else "l2tp.call-refused"
         if up and code == "l2tp.call-refused":
             code = "l2tp.hung-up"
     return rule(
@@ -175,6 +173,17 @@ def _refused_before_up(view: View) -> Ruling | None:
         summary=reason(m),
         seen=[*begun, m],
     )
+
+
+def _lacks(m: L2tpMessage) -> bool:
+    """A general error for want of resources. "Try another" (7) is what l2tpns says when its pool is
+    empty."""
+    return m.result_code == 2 and m.error_code in (4, 7)
+
+
+def no_facilities(m: Observation) -> bool:
+    """Whether a hang-up says that the gateway has nothing left: no address, no session."""
+    return isinstance(m, L2tpMessage) and (m.result_code in (4, 5) or _lacks(m))
 
 
 def _is_refusal(m: L2tpMessage) -> bool:

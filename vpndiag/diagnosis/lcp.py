@@ -10,11 +10,6 @@ from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, PppMessage
 from vpndiag.report.model import Cause, Evidence
 
-_MANY = 8
-"""Refusals of one side after which negotiation is going round in circles (RFC 1661 section 4.6
-counts Max-Failure from 5)."""
-
-
 _UNHEARD = 4
 """Requests of the gateway without a word of the client."""
 
@@ -172,7 +167,7 @@ def _never_spoke(ours: list[PppMessage], end: PppMessage | L2tpMessage) -> Rulin
         "failed",
         finding(
             "lcp.no-answer",
-            evidence(f"LCP Configure-Request sent {times(len(ours))} in {seconds:.1f} s, no answer",
+            evidence(f"LCP Configure-Request sent {tried(len(ours), seconds)}, no answer",
                      ours[0], ours[-1]),
             evidence(f"the gateway ends with {ppp.how(end)}", end),
             detail="The L2TP session is up, but the gateway does not speak PPP in it, and ends it.",
@@ -222,7 +217,7 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
         # A reason, or options turned down to the end: that is a refusal. Else it just hung up.
         code = "lcp.refused" if refused or said else "lcp.hung-up"
         over = []
-        if len(refusals) >= _MANY:
+        if len(refusals) >= ppp.CIRCLES:
             code, over = "lcp.no-convergence", [_refusing(refusals)]
         return rule(
             "lcp",
@@ -252,7 +247,7 @@ def _failed(view: View, packets: list[PppMessage]) -> Ruling:
                 summary="the client does not answer LCP",
                 seen=packets,
             )  # fmt: skip
-    if len(refusals) >= _MANY:
+    if len(refusals) >= ppp.CIRCLES:
         return rule(
             "lcp",
             "failed",

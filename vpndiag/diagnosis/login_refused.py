@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from vpndiag.diagnosis import login_eap, ppp
 from vpndiag.diagnosis import login_reasons as reasons
+from vpndiag.diagnosis.l2tp import no_facilities
 from vpndiag.diagnosis.ruling import Ruling, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import L2tpMessage, Observation, PppMessage
@@ -172,7 +173,7 @@ def hung_up(
     elif not ours:
         code = "login.hung-up"
         detail = f"The gateway asks for the login, and ends the link: {summary}."
-    elif text or ppp.no_facilities(end):
+    elif text or no_facilities(end):
         detail = f"The gateway ends the link in answer to the login: {summary}."
     else:
         detail = "The gateway ends the link in answer to the login, without a reason."
@@ -188,7 +189,7 @@ def hung_up(
             evidence(f"the gateway ends with {ppp.how(end)}", end),
             detail=detail,
             confidence="medium" if unsure else "high",
-            causes=_NOTHING_LEFT if code == "login.refused" and ppp.no_facilities(end) else (),
+            causes=_NOTHING_LEFT if code == "login.refused" and no_facilities(end) else (),
         ),
         summary=summary,
         seen=[*packets, end],

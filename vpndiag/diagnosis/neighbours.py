@@ -42,10 +42,10 @@ def beside(one: Judged, attempts: Sequence[Judged]) -> list[Judged]:
 def in_turns(attempts: Sequence[Judged]) -> list[Judged]:
     """The longest row of sessions each of which ends as the next one begins, that of another
     client; empty: there is none to speak of. ``attempts``: all between these two addresses."""
-    longest: list[Judged] = []
-    row: list[Judged] = []
     if len(attempts) <= TURNS or len({a.key for a in attempts}) < 2:
         return []
+    longest: list[Judged] = []
+    row: list[Judged] = []
     for a in sorted(attempts, key=lambda a: a.first):
         if not row or row[-1].key == a.key or abs(row[-1].last - a.first) > TURN:
             row = []
@@ -55,27 +55,29 @@ def in_turns(attempts: Sequence[Judged]) -> list[Judged]:
     return longest if len(longest) > TURNS else []
 
 
-def note(one: Judged, others: Sequence[Judged], turns: Sequence[Judged] = ()) -> Finding | None:
-    """That there is one. ``others``: :func:`beside`; ``turns``: :func:`in_turns`, if
-    it is one of those."""
-    if turns:
-        ended = len(turns) - 1
-        return replace(
-            finding(
-                "path.two-clients-one-nat",
-                Evidence(
-                    f"{ended} times in a row a session ends as that of the other client begins",
-                    turns[0].first,
-                    tuple(n for a in turns[:MOST_SHOWN] for n in a.frames[:1]),
-                ),
-                detail=f"Two clients behind the address {one.client} end each other's sessions: "
-                f"{ended} times in a row one was over as the other began.",
-                severity="warning",
-                confidence="medium",
-                causes=_THROWN_OUT,
+def thrown_out(turns: Sequence[Judged]) -> Finding:
+    """That they throw each other out. ``turns``: :func:`in_turns`."""
+    ended = len(turns) - 1
+    return replace(
+        finding(
+            "path.two-clients-one-nat",
+            Evidence(
+                f"{ended} times in a row a session ends as that of the other client begins",
+                turns[0].first,
+                tuple(n for a in turns[:MOST_SHOWN] for n in a.frames[:1]),
             ),
-            owner="gateway-admin",
-        )
+            detail=f"Two clients behind the address {turns[0].client} end each other's sessions: "
+            f"{ended} times in a row one was over as the other began.",
+            severity="warning",
+            confidence="medium",
+            causes=_THROWN_OUT,
+        ),
+        owner="gateway-admin",
+    )
+
+
+def note(one: Judged, others: Sequence[Judged]) -> Finding | None:
+    """That there is one. ``others``: :func:`beside`."""
     if not others:
         return None
     failed = one.diagnosis.verdict.outcome == "failed"

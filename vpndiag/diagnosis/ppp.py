@@ -9,6 +9,9 @@ from vpndiag.observations.goodbyes import ends
 
 AUTHENTICATION = ("PAP", "CHAP", "EAP")
 AUTH = "Authentication-Protocol"
+CIRCLES = 8
+"""Refusals of one side after which negotiation is going round in circles (RFC 1661 section 4.6
+counts Max-Failure from 5)."""
 
 
 def opened(view: View, protocol: str) -> float | None:
@@ -88,14 +91,6 @@ def _farewells(view: View, since: float) -> list[PppMessage | L2tpMessage]:
 def is_farewell(m: PppMessage | L2tpMessage) -> bool:
     """The gateway ends the link, the call or the tunnel."""
     return m.direction == "in" and ends(m)
-
-
-def no_facilities(m: PppMessage | L2tpMessage) -> bool:
-    """Whether a hang-up says that the gateway has nothing left: no address, no session. "Try
-    another" (7) is what l2tpns says when its pool is empty."""
-    return isinstance(m, L2tpMessage) and (
-        m.result_code in (4, 5) or (m.result_code == 2 and m.error_code in (4, 7))
-    )
 
 
 def how(m: PppMessage | L2tpMessage) -> str:

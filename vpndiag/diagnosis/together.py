@@ -252,9 +252,10 @@ def with_notes(attempts: Sequence[Judged]) -> list[Diagnosis]:
         others = neighbours.beside(a, same_ends[a.client, a.gateway][:MOST_IN_LOOP])
         if others and a.diagnosis.verdict.outcome == "failed":
             a = neighbours.blamed(a, others)
+        row = turns.get(id(attempts[number]))
         notes = (
             _loop(index, of_client[a.key]),
-            neighbours.note(a, others, turns.get(id(attempts[number]), ())),
+            neighbours.thrown_out(row) if row else neighbours.note(a, others),
             shared_address.note(a, twins.get(number)),
         )
         extra = tuple(catalogue.complete(f) for f in notes if f is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vpndiag.diagnosis import fragments, ipsec, keepalive, liveness, rebound, told
+from vpndiag.diagnosis.ike_sa import INVALID_COOKIE, INVALID_SPI
 from vpndiag.diagnosis.renewals import Renewal, held_up, refusal_text
 from vpndiag.diagnosis.ruling import Ruling, at_frames, evidence, finding, rule, times
 from vpndiag.diagnosis.view import View
@@ -24,7 +25,6 @@ LOGIN_PACKETS = 24
 4 to 6 for LCP, 3 to 6 for the login) in a run without loss."""
 STALL = 5.0
 """Seconds that renewing an SA may take at most."""
-R_U_THERE, R_U_THERE_ACK = 36136, 36137
 _QUESTIONS = ("INFO", "IKEv2 INFORMATIONAL", "IKEv2 CREATE_CHILD_SA", "MM1", "QM1")
 GATEWAY_GONE = "The session was up, and then the gateway answered nothing any more."
 _CLIENT_GONE = "The session was up, and then the client answered nothing any more."
@@ -42,8 +42,6 @@ _ENDED = (
     Cause("A firewall at the gateway began to reject what it had let through", "gateway-admin",
           "Look at its rules for UDP 4500 and ESP", "possible"),
 )  # fmt: skip
-_UNKNOWN_SA = (4, 11)
-"""INVALID-COOKIE, INVALID-SPI."""
 
 
 def judge(layer: str, view: View) -> Ruling | None:
@@ -140,7 +138,7 @@ def _turned_away(view: View) -> Ruling | None:
         return None
     if any(m.direction == "in" and m.t > last for m in view.ike):
         return None
-    what = errors[0].what.replace("-", " ")
+    what = told.in_words(errors[0].what)
     found = finding(
         "path.dpd-timeout",
         last_packet(view, f"the last ESP packet from the gateway is at {last:.1f} s", "in", last),
@@ -322,7 +320,9 @@ def _one_way(view: View) -> Ruling | None:
         return None
     if not answered and any(keepalive.judge(layer, view) for layer in ("l2tp", "lcp")):
         return None  # seen inside, where the same says more
-    unknown = [m for m in answered if any(n.type in _UNKNOWN_SA for n in m.notifies)]
+    unknown = [
+        m for m in answered if any(n.type in (INVALID_COOKIE, INVALID_SPI) for n in m.notifies)
+    ]
     detail = "Encrypted packets went both ways, and then none came back any more."
     if unknown:
         names = ", ".join(dict.fromkeys(n.name for m in unknown for n in m.notifies))

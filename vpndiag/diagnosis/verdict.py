@@ -131,10 +131,9 @@ def _healthy(view: View, reached: list[Layer]) -> Verdict:
         )
     l2tp = last.id == "ipsec" and not (view.other_ipsec or view.only_ikev2)
     beyond = "; no ESP packet follows, so L2TP and the login cannot be judged" if l2tp else ""
-    confident = "high" if last.id in ("esp", "address", *LAYERS) else "medium"
     return Verdict(
         "healthy",
         f"No failure is visible; {LAYER_TITLES[last.id]} is the last layer that can be seen"
         f"{beyond}.",
-        confidence="high" if confident == "high" else "medium",
+        confidence="high" if last.id in ("esp", "address", *LAYERS) else "medium",
     )

@@ -43,12 +43,11 @@ from vpndiag.observations import (
     ServerProof,
     Soak,
 )
-from vpndiag.observations.goodbyes import goodbyes
+from vpndiag.observations.goodbyes import ends
 
 _T = TypeVar("_T", bound=Observation)
 _BY_TIME, _BY_PROTOCOL = attrgetter("t"), attrgetter("protocol")
-_BY_PORT = attrgetter("direction", "port")
-_BY_DIRECTION, _BY_MESSAGE = attrgetter("direction"), attrgetter("message")
+_BY_PORT, _BY_MESSAGE = attrgetter("direction", "port"), attrgetter("direction", "message")
 _BY_CODE = attrgetter("protocol", "direction", "code")
 
 
@@ -304,18 +303,17 @@ class View:
 
     def l2tp_of(self, direction: Direction, *messages: str) -> list[L2tpMessage]:
         """In order."""
-        named = self._messages.get(direction) or {}
+        named = self._messages
         if len(messages) == 1:
-            return named.get(messages[0]) or []
-        found = [named[name] for name in messages if name in named]
+            return named.get((direction, messages[0])) or []
+        found = [named[direction, name] for name in messages if (direction, name) in named]
         if len(found) > 1:
             return [m for m in self.l2tp if m.direction == direction and m.message in messages]
         return found[0] if found else []
 
     @once
-    def _messages(self) -> dict[Direction, dict[str, list[L2tpMessage]]]:
-        ways = by_key(self.l2tp, _BY_DIRECTION)
-        return {way: by_key(messages, _BY_MESSAGE) for way, messages in ways.items()}
+    def _messages(self) -> dict[tuple[Direction, str], list[L2tpMessage]]:
+        return by_key(self.l2tp, _BY_MESSAGE)
 
     def ppp_of(
         self, protocol: str, direction: Direction | None = None, *codes: str
@@ -350,7 +348,7 @@ class View:
     @once
     def goodbyes(self) -> list[IkeMessage | L2tpMessage | PppMessage]:
         """Messages of either side that end something."""
-        return goodbyes(self.ike, self.l2tp_all, self.ppp)
+        return [m for m in self.all if ends(m)]
 
     @once
     def unrecorded(self) -> list[Observation]:

@@ -120,7 +120,7 @@ def _answers(view: View, scope: InsideScope) -> Ruling:
     )
     told = _not_forwarded(view, scope)
     if told:
-        what = told[0].detail.replace("-", " ")
+        what = in_words(told[0].detail)
         code, text = "routes.no-forwarding", (
             f"The gateway says itself that it does not forward to what is behind it: {what}."
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpndiag.diagnosis.ruling import evidence
+from vpndiag.diagnosis.told import in_words
 from vpndiag.diagnosis.view import View
 from vpndiag.observations import PathTrace
 from vpndiag.report.model import Evidence
@@ -53,7 +54,7 @@ def _line(trace: PathTrace, gateway: str) -> str:
         left = len(hops) - 2 * _SHOWN
         hops = [*hops[:_SHOWN], f"({left} more)", *hops[-_SHOWN:]]
     who = "the gateway" if trace.end_by == gateway else trace.end_by
-    how = trace.end_how.replace("-", " ")
+    how = in_words(trace.end_how)
     if trace.end == "reached" and trace.end_how == "answer":
         hops.append("answered by the gateway")
     elif trace.end in ("reached", "refused", "error"):

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2s
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from vpndiag.observations import Direction, IkeMessage, IkeNotify, Lifetime
 from vpndiag.observations.ike import MAX_LISTED, V2_FRAGMENT, Protection
 from vpndiag.protocols.errors import ProtocolError
-from vpndiag.protocols.ike.ciphers import hash_data
 from vpndiag.protocols.ike.constants import (
     ExchangeType,
     NotifyType,
     ProtocolId,
     name_of,
 )
+from vpndiag.protocols.ike.keys import nat_d_hash
 from vpndiag.protocols.ike.message import Header, Message, decode
 from vpndiag.protocols.ike.payloads import (
     DeletePayload,
@@ -33,7 +33,6 @@ from vpndiag.protocols.ike.payloads import (
 )
 from vpndiag.protocols.ike.transforms import EspTransform, IkeTransform
 from vpndiag.protocols.ike.vendor_ids import fingerprint, identify
-from vpndiag.protocols.wire import u16
 from vpndiag.records import record
 
 Address = tuple[str, int]
@@ -333,10 +332,8 @@ def _nat(
     step: str,
 ) -> dict[str, object]:
     """RFC 3947 section 3.2: the first hash is over the destination, the others over sources."""
-    cookies = header.initiator_cookie + header.responder_cookie
     try:
-        to_hash = hash_data(sa.hash, cookies + _packed(destination))
-        from_hash = hash_data(sa.hash, cookies + _packed(source))
+        to_hash, from_hash = _hash(sa, header, destination), _hash(sa, header, source)
     except (ProtocolError, ValueError):
         return {}
     translated = from_hash not in [p.hash for p in nat_d[1:]]
@@ -362,20 +359,24 @@ def _hashed(sa: _Sa, header: Header, ends: Iterable[Address]) -> str:
     """Which of these ends the responder hashed as its own; empty: none."""
     if not sa.own:
         return ""
-    cookies = header.initiator_cookie + header.responder_cookie
     for end in ends:
         try:
-            if hash_data(sa.hash, cookies + _packed(end)) in sa.own:
+            if _hash(sa, header, end) in sa.own:
                 return f"{end[0]}:{end[1]}"
         except (ProtocolError, ValueError):
             return ""
     return ""
 
 
+def _hash(sa: _Sa, header: Header, end: Address) -> bytes:
+    """:raises ValueError: not an IP address. :raises ProtocolError: not a hash that is known."""
+    cookies = header.initiator_cookie, header.responder_cookie
+    return nat_d_hash(sa.hash, *cookies, _ip(end[0]), end[1])
+
+
 @lru_cache(maxsize=1024)
-def _packed(end: Address) -> bytes:
-    """Address and port as they are hashed. :raises ValueError: not an IP address."""
-    return ip_address(end[0].partition("%")[0]).packed + u16(end[1])
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.partition("%")[0])
 
 
 def _malformed(
